@@ -1,0 +1,3 @@
+//! The decisions of supervision, pure.
+#![no_std]
+extern crate alloc;

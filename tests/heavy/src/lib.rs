@@ -1,0 +1,1 @@
+//! Heavy tests; see the tests folder.
