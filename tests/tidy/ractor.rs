@@ -5,7 +5,7 @@ use crate::tokens::{Kind, Token, closing, only, paths, reads, tokens};
 
 /// The actor that hosts every process, the only code in `src/` that names ractor. A path that ends in a slash
 /// means the whole folder.
-const HOST: &[&str] = &["src/process/host.rs", "src/process/host/"];
+const HOST: &[&str] = &["src/process/shell.rs", "src/process/shell/"];
 
 fn is_host(path: &str) -> bool {
     HOST.iter().any(|host| path == *host || host.ends_with('/') && path.starts_with(host))
@@ -91,14 +91,14 @@ mod tests {
         check(outside_the_host, "src/gen_server/mod.rs", "use ractor::Actor;", &[1]);
         check(outside_the_host, "src/process/spawn.rs", "fn a() {\n    ractor::spawn()\n}", &[2]);
         check(outside_the_host, "supervisors/src/lib.rs", "extern crate ractor;", &[1]);
-        check(outside_the_host, "src/process/host.rs", "use ractor::Actor;", &[]);
+        check(outside_the_host, "src/process/shell.rs", "use ractor::Actor;", &[]);
         check(outside_the_host, "src/process/mod.rs", "// ractor is hidden\nlet a = \"ractor\";", &[]);
         check(outside_the_host, "benches/src/main.rs", "use ractor::Actor;", &[]);
     }
 
     #[test]
     fn ractor_in_a_public_signature_is_found() {
-        let host = |text: &str, lines| check(in_public_signatures, "src/process/host.rs", text, lines);
+        let host = |text: &str, lines| check(in_public_signatures, "src/process/shell.rs", text, lines);
         host("pub fn cell(&self) -> ractor::ActorCell {}", &[1]);
         host("use ractor::{Actor, ActorRef as Shell};\npub fn a<S, T: Actor>() {}", &[2]);
         host("use ractor::Actor;\npub fn a<T>()\nwhere\n    T: Send, Option<T>: Actor,\n{}", &[4]);
@@ -111,7 +111,7 @@ mod tests {
 
     #[test]
     fn ractor_inside_is_allowed() {
-        let host = |text: &str, lines| check(in_public_signatures, "src/process/host.rs", text, lines);
+        let host = |text: &str, lines| check(in_public_signatures, "src/process/shell.rs", text, lines);
         host("pub(crate) fn cell() -> ractor::ActorCell {}", &[]);
         host("pub fn a() {\n    ractor::spawn()\n}\nimpl ractor::Actor for A {}", &[]);
         host("pub struct A {\n    cell: ractor::ActorCell,\n}\npub struct B(ractor::ActorCell);", &[]);
