@@ -148,12 +148,21 @@ pub enum Report<P, R> {
         /// What it ended with.
         reason: R,
     },
-    /// `shutdown_error`: children that were told to end did so with another reason. One report for all dynamic children
-    /// that end with their supervisor, one for each child otherwise.
+    /// `shutdown_error`: a child that was told to end did so with another reason.
     ShutdownError {
-        /// The specification of the child or of all of them.
+        /// The child's specification.
         spec: Arc<ChildSpec>,
-        /// Each process and what it ended with.
+        /// Its process.
+        pid: P,
+        /// What it ended with.
+        reason: R,
+    },
+    /// `shutdown_error` of dynamic children that ended with their supervisor: one report for all of them. OTP has one for
+    /// each different reason, with the number of children.
+    ShutdownErrors {
+        /// The specification that they share.
+        spec: Arc<ChildSpec>,
+        /// Each process and what it ended with; at least one.
         ended: Vec<(P, R)>,
     },
     /// `shutdown`, `reached_max_restart_intensity`: the restart of this child would have been one too many.

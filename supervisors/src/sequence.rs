@@ -115,14 +115,26 @@ impl<P: Clone + Ord, T, R: Reason> Supervisor<P, T, R> {
             if let Some(timer) = timer {
                 self.act(Action::Cancel { timer });
             }
-            if !ended.is_empty() {
-                self.report(Report::ShutdownError { spec, ended });
-            }
+            self.report_errors(spec, ended);
             if let Some(work) = &mut self.work {
                 work.wait = Wait::Nothing;
             }
         }
         self.retire(key);
+    }
+
+    fn report_errors(&mut self, spec: Arc<ChildSpec>, ended: Vec<(P, R)>) {
+        let is_stop = matches!(self.work.as_ref().map(|work| &work.purpose), Some(Purpose::Stop(_)));
+        // OTP, rule 2.11.2: what dynamic children ended with is summed up when the supervisor ends.
+        if self.flags.is_simple() && is_stop {
+            if !ended.is_empty() {
+                self.report(Report::ShutdownErrors { spec, ended });
+            }
+            return;
+        }
+        for (pid, reason) in ended {
+            self.report(Report::ShutdownError { spec: spec.clone(), pid, reason });
+        }
     }
 
     /// OTP, rule 2.11.3: at expiry those that are left are killed, and waited for.
