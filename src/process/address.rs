@@ -1,0 +1,432 @@
+//! How others reach a process: a reference to it, or its name.
+
+use std::fmt;
+use std::future::poll_fn;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::cell::{Cell, Envelope, Process, Rejected};
+use super::current;
+use super::deadlines;
+use super::error::{CallError, NoProc, SendError, Timeout};
+use super::node::Node;
+use super::reply::ReplyTo;
+use super::request::Request;
+use super::signal::{Signal, System};
+use super::slots::{self, Pending};
+use super::timers;
+use crate::term::{ExitReason, Name, Never, Pid, TimerRef};
+
+/// What a mailbox carries for its process.
+pub(crate) enum Message<Call, Cast, Info> {
+    Call(Call),
+    Cast(Cast),
+    Info(Info),
+}
+
+pub(crate) type ServerCell<Call, Cast, Info> = Cell<Message<Call, Cast, Info>>;
+
+/// A reference to one process, typed by the messages that it takes (`gen_server:server_ref()` with a pid).
+///
+/// Names one life: after a restart the new process has another reference, so keep a [`Name`] where that matters.
+/// Cheap to clone; keeps nothing alive but a few hundred bytes.
+pub struct ServerRef<Call, Cast = Never, Info = Never> {
+    cell: Arc<ServerCell<Call, Cast, Info>>,
+}
+
+/// A reference to a plain process that takes messages `M`.
+pub type ProcessRef<M> = ServerRef<Never, Never, M>;
+
+impl<Call, Cast, Info> ServerRef<Call, Cast, Info>
+where
+    Call: Send + 'static,
+    Cast: Send + 'static,
+    Info: Send + 'static,
+{
+    pub(crate) fn of(cell: Arc<ServerCell<Call, Cast, Info>>) -> Self {
+        ServerRef { cell }
+    }
+
+    pub(crate) fn process(&self) -> Arc<dyn Process> {
+        self.cell.clone()
+    }
+
+    pub(crate) fn cell(&self) -> &Arc<ServerCell<Call, Cast, Info>> {
+        &self.cell
+    }
+
+    /// The process's pid.
+    pub fn pid(&self) -> Pid {
+        self.cell.core().pid()
+    }
+
+    /// The node that it lives on.
+    pub fn node(&self) -> &Node {
+        self.cell.core().node()
+    }
+
+    /// Whether it lives.
+    pub fn is_alive(&self) -> bool {
+        self.node().is_alive(self.pid())
+    }
+
+    /// Asks and waits for the answer, at most 5 seconds (`gen_server:call/2`).
+    ///
+    /// # Errors
+    /// See [`CallError`]; the process that is asked is never harmed by a caller that gave up.
+    ///
+    /// # Cancel safety
+    /// Dropping the future gives up: the request may still be carried out, its answer goes nowhere.
+    pub async fn call<R, F>(&self, request: F) -> Result<R, CallError>
+    where
+        R: Send + 'static,
+        F: FnOnce(ReplyTo<R>) -> Call,
+    {
+        self.call_timeout(request, Timeout::default()).await
+    }
+
+    /// Asks and waits for the answer as long as `timeout` says (`gen_server:call/3`).
+    ///
+    /// # Errors
+    /// See [`CallError`].
+    ///
+    /// # Cancel safety
+    /// As [`call`](Self::call).
+    pub async fn call_timeout<R, F>(&self, request: F, timeout: impl Into<Timeout>) -> Result<R, CallError>
+    where
+        R: Send + 'static,
+        F: FnOnce(ReplyTo<R>) -> Call,
+    {
+        let pending = self.ask(|to| Message::Call(request(to)))?;
+        answer(self.node(), pending, timeout.into()).await
+    }
+
+    /// Asks, and leaves it to the returned request to be waited for (`gen_server:send_request/2`).
+    ///
+    /// Never fails here: that there is no such process is said when the answer is asked for.
+    pub fn send_request<R, F>(&self, request: F) -> Request<R>
+    where
+        R: Send + 'static,
+        F: FnOnce(ReplyTo<R>) -> Call,
+    {
+        Request::new(self.node().clone(), self.ask(|to| Message::Call(request(to))))
+    }
+
+    /// Asks a plain process, or a server by its `Info`, and waits for the answer.
+    ///
+    /// # Errors
+    /// See [`CallError`].
+    ///
+    /// # Cancel safety
+    /// As [`call`](Self::call).
+    pub async fn ask_info<R, F>(&self, request: F, timeout: impl Into<Timeout>) -> Result<R, CallError>
+    where
+        R: Send + 'static,
+        F: FnOnce(ReplyTo<R>) -> Info,
+    {
+        let pending = self.ask(|to| Message::Info(request(to)))?;
+        answer(self.node(), pending, timeout.into()).await
+    }
+
+    fn ask<R, F>(&self, message: F) -> Result<Pending<R>, CallError>
+    where
+        R: Send + 'static,
+        F: FnOnce(ReplyTo<R>) -> Message<Call, Cast, Info>,
+    {
+        let me = self.cell.core();
+        if current::with(|current| current.is_some_and(|c| std::ptr::eq(c.core(), me))) {
+            return Err(CallError::CallingSelf);
+        }
+        let pending = slots::open::<R>();
+        let message = message(ReplyTo::slot(pending.id()));
+        match self.cell.push(Envelope::Request(message, pending.id())) {
+            Ok(()) => Ok(pending),
+            Err(Rejected::Closed) => Err(CallError::NoProc),
+            Err(Rejected::Full) => Err(CallError::Overloaded),
+        }
+    }
+
+    /// Sends a cast (`gen_server:cast/2`). Never waits, never fails: what cannot be delivered is a dead letter.
+    pub fn cast(&self, message: Cast) {
+        if self.put(Message::Cast(message)).is_err() {
+            self.node().dead_letter(&self.pid(), "cast");
+        }
+    }
+
+    /// Sends a cast and says whether it got into the mailbox.
+    ///
+    /// # Errors
+    /// The process has ended, or its mailbox is at its bound; the message was dropped.
+    pub fn try_cast(&self, message: Cast) -> Result<(), SendError> {
+        self.put(Message::Cast(message))
+    }
+
+    /// Sends a message that `handle_info` or `receive` takes (`erlang:send/2`). Never waits, never fails.
+    pub fn send(&self, message: Info) {
+        if self.put(Message::Info(message)).is_err() {
+            self.node().dead_letter(&self.pid(), "message");
+        }
+    }
+
+    /// As [`send`](Self::send), and says whether the message got into the mailbox.
+    ///
+    /// # Errors
+    /// The process has ended, or its mailbox is at its bound; the message was dropped.
+    pub fn try_send(&self, message: Info) -> Result<(), SendError> {
+        self.put(Message::Info(message))
+    }
+
+    fn put(&self, message: Message<Call, Cast, Info>) -> Result<(), SendError> {
+        self.cell.push(Envelope::User(message)).map_err(|rejected| match rejected {
+            Rejected::Closed => SendError::NoProc,
+            Rejected::Full => SendError::Overloaded,
+        })
+    }
+
+    /// Sends `message` after a delay (`erlang:send_after/3`).
+    pub fn send_after(&self, delay: Duration, message: Info) -> TimerRef {
+        let target = Arc::downgrade(&self.cell);
+        timers::start(self.node(), delay, |_| {
+            Box::new(move || {
+                if let Some(cell) = target.upgrade() {
+                    ServerRef::of(cell).send(message);
+                }
+            })
+        })
+    }
+
+    /// Delivers `Info::Timer(reference, message)` after a delay (`erlang:start_timer/3`).
+    pub fn start_timer(&self, delay: Duration, message: Info) -> TimerRef {
+        let target = Arc::downgrade(&self.cell);
+        timers::start(self.node(), delay, |timer| {
+            Box::new(move || {
+                if let Some(cell) = target.upgrade()
+                    && cell.push(Envelope::Timer(Box::new((timer, Message::Info(message))))).is_err()
+                {
+                    cell.core().node().dead_letter(&cell.core().pid(), "timer");
+                }
+            })
+        })
+    }
+
+    /// Stops the process with `reason`, its `terminate` included, and waits for its end (`gen_server:stop/3`).
+    ///
+    /// # Errors
+    /// [`StopError::NoProc`]: it was gone. [`StopError::Exit`]: it ended with another reason.
+    /// [`StopError::Timeout`]: it has not ended yet, and the order still stands.
+    ///
+    /// # Cancel safety
+    /// Dropping the future withdraws nothing: the process still stops.
+    pub async fn stop_with(&self, reason: ExitReason, timeout: impl Into<Timeout>) -> Result<(), StopError> {
+        let ended = self.watch_end().ok_or(StopError::NoProc)?;
+        // Refused when it is ending by itself: that end is awaited then.
+        self.cell.signal(Signal::System(System::Terminate(reason.clone()), None));
+        match answer(self.node(), ended, timeout.into()).await {
+            Ok(actual) if actual == reason => Ok(()),
+            Ok(actual) => Err(StopError::Exit(actual)),
+            Err(_) => Err(StopError::Timeout),
+        }
+    }
+
+    /// Stops the process with reason normal and waits for its end without limit (`gen_server:stop/1`).
+    ///
+    /// # Errors
+    /// As [`stop_with`](Self::stop_with).
+    pub async fn stop(&self) -> Result<(), StopError> {
+        self.stop_with(ExitReason::Normal, Timeout::Infinity).await
+    }
+
+    /// Waits for the end of the process and answers its reason; [`ExitReason::NoProc`] if it had ended before.
+    ///
+    /// # Cancel safety
+    /// Dropping the future only stops waiting.
+    pub async fn ended(&self) -> ExitReason {
+        match self.watch_end() {
+            Some(ended) => answer(self.node(), ended, Timeout::Infinity).await.unwrap_or(ExitReason::NoProc),
+            None => ExitReason::NoProc,
+        }
+    }
+
+    fn watch_end(&self) -> Option<Pending<ExitReason>> {
+        watch_end(&*self.cell)
+    }
+}
+
+/// A waiter for the end of a process; `None` if it has ended.
+pub(crate) fn watch_end(process: &dyn Process) -> Option<Pending<ExitReason>> {
+    let ended = slots::open::<ExitReason>();
+    let mut relations = process.core().relations();
+    if relations.gone {
+        return None;
+    }
+    relations.rare_mut().waiting.push(ended.id());
+    Some(ended)
+}
+
+/// Waits for an answer as long as `timeout` says, then gives up.
+pub(crate) async fn answer<R: Send + 'static>(
+    node: &Node,
+    mut pending: Pending<R>,
+    timeout: Timeout,
+) -> Result<R, CallError> {
+    match timeout {
+        Timeout::After(after) if after < deadlines::PRECISE => {
+            let answer = tokio::time::timeout(after, poll_fn(|cx| pending.poll(cx))).await;
+            return answer.map_or(Err(CallError::Timeout), |answer| answer.map_err(CallError::from));
+        }
+        Timeout::After(after) => deadlines::arm(node, &pending, after),
+        Timeout::Infinity => {}
+    }
+    poll_fn(|cx| pending.poll(cx)).await.map_err(CallError::from)
+}
+
+/// Why a process that was told to stop did not end as told.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum StopError {
+    /// It had ended before, or there never was one.
+    NoProc,
+    /// It ended with another reason.
+    Exit(ExitReason),
+    /// It has not ended in time. It will, when it comes to the order.
+    Timeout,
+}
+
+impl fmt::Display for StopError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            StopError::NoProc => f.write_str("noproc: no such process"),
+            StopError::Exit(reason) => write!(f, "the process ended with another reason: {reason}"),
+            StopError::Timeout => {
+                f.write_str("timeout: the process has not ended yet, the order to stop stands")
+            }
+        }
+    }
+}
+
+impl std::error::Error for StopError {}
+
+impl<Call, Cast, Info> Clone for ServerRef<Call, Cast, Info> {
+    fn clone(&self) -> Self {
+        ServerRef { cell: self.cell.clone() }
+    }
+}
+
+impl<Call, Cast, Info> fmt::Debug for ServerRef<Call, Cast, Info>
+where
+    Call: Send + 'static,
+    Cast: Send + 'static,
+    Info: Send + 'static,
+{
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "ServerRef({})", self.pid())
+    }
+}
+
+/// The use of a name: each looks up who has it now, on the node of the process whose code asks.
+impl<Call, Cast, Info> Name<Call, Cast, Info>
+where
+    Call: Send + 'static,
+    Cast: Send + 'static,
+    Info: Send + 'static,
+{
+    /// Who has the name on `node` now, if it takes these messages (`erlang:whereis/1`).
+    ///
+    /// # Errors
+    /// [`CallError::NoProc`], or [`CallError::WrongProtocol`].
+    pub fn on(&self, node: &Node) -> Result<ServerRef<Call, Cast, Info>, CallError> {
+        let process = node.registry().whereis(self.as_str()).ok_or(CallError::NoProc)?;
+        let cell = process.into_any().downcast::<ServerCell<Call, Cast, Info>>();
+        cell.map(ServerRef::of).map_err(|_| CallError::WrongProtocol)
+    }
+
+    fn here(&self) -> Result<ServerRef<Call, Cast, Info>, CallError> {
+        self.on(&Node::current().ok_or(CallError::NoNode)?)
+    }
+
+    /// As [`ServerRef::call`].
+    ///
+    /// # Errors
+    /// As [`ServerRef::call`], and [`CallError::NoNode`] outside a process.
+    pub async fn call<R, F>(&self, request: F) -> Result<R, CallError>
+    where
+        R: Send + 'static,
+        F: FnOnce(ReplyTo<R>) -> Call,
+    {
+        self.here()?.call(request).await
+    }
+
+    /// As [`ServerRef::call_timeout`].
+    ///
+    /// # Errors
+    /// As [`call`](Self::call).
+    pub async fn call_timeout<R, F>(&self, request: F, timeout: impl Into<Timeout>) -> Result<R, CallError>
+    where
+        R: Send + 'static,
+        F: FnOnce(ReplyTo<R>) -> Call,
+    {
+        self.here()?.call_timeout(request, timeout).await
+    }
+
+    /// As [`ServerRef::send_request`].
+    pub fn send_request<R, F>(&self, request: F) -> Request<R>
+    where
+        R: Send + 'static,
+        F: FnOnce(ReplyTo<R>) -> Call,
+    {
+        match self.here() {
+            Ok(server) => server.send_request(request),
+            Err(error) => Request::failed(error),
+        }
+    }
+
+    /// As [`ServerRef::cast`]; to a name that nobody has it is a dead letter.
+    pub fn cast(&self, message: Cast) {
+        match self.here() {
+            Ok(server) => server.cast(message),
+            Err(_) => self.dead_letter("cast"),
+        }
+    }
+
+    /// Sends a message to whoever has the name now.
+    ///
+    /// # Errors
+    /// Nobody has it: unlike a cast, a plain send to a name that nobody has is an error (`badarg` in Erlang).
+    pub fn send(&self, message: Info) -> Result<(), NoProc> {
+        self.here().map_err(|_| NoProc)?.send(message);
+        Ok(())
+    }
+
+    /// Sends `message` after a delay to whoever has the name then. `None` outside a process.
+    pub fn send_after(&self, delay: Duration, message: Info) -> Option<TimerRef> {
+        let (node, name) = (Node::current()?, *self);
+        let weak = node.downgrade();
+        Some(timers::start(&node, delay, |_| {
+            Box::new(move || {
+                if let Some(node) = weak.upgrade() {
+                    match name.on(&node) {
+                        Ok(server) => server.send(message),
+                        Err(_) => node.dead_letter(&name, "timer"),
+                    }
+                }
+            })
+        }))
+    }
+
+    /// As [`ServerRef::stop`].
+    ///
+    /// # Errors
+    /// As [`ServerRef::stop`].
+    pub async fn stop(&self) -> Result<(), StopError> {
+        self.here().map_err(|_| StopError::NoProc)?.stop().await
+    }
+
+    fn dead_letter(&self, what: &'static str) {
+        match Node::current() {
+            Some(node) => node.dead_letter(self, what),
+            None => {
+                tracing::debug!(target: "incarnate::dead_letter", to = %self, what, "message outside a node")
+            }
+        }
+    }
+}

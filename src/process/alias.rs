@@ -1,0 +1,70 @@
+//! Aliases: addresses of a process that can be made to lead nowhere.
+
+use std::sync::Arc;
+
+use super::address::{Message, ServerCell, ServerRef};
+use super::cell::{Envelope, Process};
+use super::death;
+use super::relations::{AliasEntry, AliasMode};
+use crate::term::{AliasRef, Never};
+
+/// An address of a process that works until it is taken back (`erlang:alias/1`): a message through it afterwards
+/// vanishes silently.
+pub struct Alias<Info, Call = Never, Cast = Never> {
+    cell: Arc<ServerCell<Call, Cast, Info>>,
+    reference: AliasRef,
+}
+
+impl<Info, Call, Cast> Alias<Info, Call, Cast>
+where
+    Call: Send + 'static,
+    Cast: Send + 'static,
+    Info: Send + 'static,
+{
+    pub(crate) fn new(owner: &ServerRef<Call, Cast, Info>, mode: AliasMode) -> Self {
+        let cell = owner.cell().clone();
+        let reference = AliasRef(cell.core().node().next_reference());
+        cell.core().relations().rare_mut().aliases.insert(reference, AliasEntry { mode, monitor: None });
+        Alias { cell, reference }
+    }
+
+    pub(crate) fn of(owner: &ServerRef<Call, Cast, Info>, reference: AliasRef) -> Self {
+        Alias { cell: owner.cell().clone(), reference }
+    }
+
+    /// The alias's reference, to take it back by.
+    pub fn reference(&self) -> AliasRef {
+        self.reference
+    }
+
+    /// Sends a message, in order with everything else that the sender sends to the process.
+    pub fn send(&self, message: Info) {
+        let mut relations = self.cell.core().relations();
+        let Some(rare) = relations.existing_rare() else { return };
+        let Some(entry) = rare.aliases.get(&self.reference).copied() else { return };
+        let mut fulfilled = None;
+        if entry.mode == AliasMode::ReplyDemonitor {
+            // The first message is the reply: alias and monitor are done.
+            rare.aliases.remove(&self.reference);
+            fulfilled =
+                entry.monitor.and_then(|monitor| rare.monitors.remove(&monitor).map(|m| (monitor, m)));
+        }
+        drop(relations);
+        if let Some((reference, monitor)) = fulfilled {
+            death::forget(reference, &monitor);
+        }
+        // Refused only by a process that has just ended, as a message to any dead alias: silently.
+        let _ = self.cell.push(Envelope::User(Message::Info(message)));
+    }
+}
+
+impl<Info, Call, Cast> Clone for Alias<Info, Call, Cast> {
+    fn clone(&self) -> Self {
+        Alias { cell: self.cell.clone(), reference: self.reference }
+    }
+}
+
+/// Takes an alias back; false: it was not there any more (`erlang:unalias/1`).
+pub(crate) fn unalias(process: &dyn Process, alias: AliasRef) -> bool {
+    process.core().relations().existing_rare().is_some_and(|rare| rare.aliases.remove(&alias).is_some())
+}

@@ -1,0 +1,502 @@
+//! The cell of a process: what others hold of it. Its mailbox, its ties, and its fate.
+//!
+//! Invariants:
+//! - one queue carries messages, requests, trapped exits, DOWN, timers and system messages: that is what gives the
+//!   order of signals between two processes;
+//! - a process is awaited by at most one shell; a parked one by none, and the signal that finds it parked starts one;
+//! - a doomed process (an exit signal that was not trapped) never parks and takes nothing more out of its mailbox;
+//! - a closed mailbox stays closed.
+//!
+//! Lock order: relations before mail. No user code runs under either.
+
+use std::any::Any;
+use std::collections::VecDeque;
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::Waker;
+
+use super::life::{Incarnation, Life};
+use super::node::Node;
+use super::relations::Relations;
+use super::shell;
+use super::signal::{Exit, Signal};
+use super::slots::{self, Failure, SlotId};
+use crate::term::{ExitReason, Pid, TimerRef};
+
+/// One entry of a mailbox.
+pub(crate) enum Envelope<M> {
+    User(M),
+    /// A message whose sender waits for an answer.
+    Request(M, SlotId),
+    Timer(Box<(TimerRef, M)>),
+    Signal(Box<Signal>),
+}
+
+impl<M> Envelope<M> {
+    fn request(&self) -> Option<SlotId> {
+        match self {
+            Envelope::Request(_, id) => Some(*id),
+            Envelope::Signal(signal) => match **signal {
+                Signal::System(_, waiter) => waiter,
+                _ => None,
+            },
+            Envelope::User(_) | Envelope::Timer(_) => None,
+        }
+    }
+}
+
+/// Why an envelope was not taken.
+pub(crate) enum Rejected {
+    /// The process has ended.
+    Closed,
+    /// The mailbox has a bound and is at it.
+    Full,
+}
+
+/// By what an exit signal came.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum By {
+    /// A linked process ended.
+    Link,
+    /// `exit(pid, reason)`.
+    Call,
+}
+
+/// A process as the node knows it, whatever messages it takes.
+pub(crate) trait Process: Send + Sync + 'static {
+    fn core(&self) -> &Core;
+    /// Puts a signal into the mailbox; false: it has ended.
+    fn signal(&self, signal: Signal) -> bool;
+    /// An exit signal arrives: trapped, ignored, or the end.
+    fn exit(&self, from: Pid, reason: ExitReason, by: By);
+    /// Ends it with a reason, trapping or not, as soon as it awaits.
+    fn doom_with(&self, reason: ExitReason);
+    /// A shell begins to run it; the waker reaches the shell wherever it awaits.
+    fn begin(&self, shell: Waker);
+    /// The reason of an untrapped exit signal, if one came.
+    fn doom(&self) -> Option<ExitReason>;
+    /// Gives up the shell, unless there is something to do.
+    fn park(&self, incarnation: Box<dyn Incarnation>) -> Option<Box<dyn Incarnation>>;
+    /// Closes the mailbox and fails every request in it, and those taken and not answered, with the reason.
+    fn close(&self, reason: &ExitReason);
+    /// Sets `trap_exit`, answers the former value.
+    fn trap_exit(&self, on: bool) -> bool;
+    /// Whether exit signals are trapped.
+    fn traps_exit(&self) -> bool;
+    /// Entries that wait, the batch in work included.
+    fn mailbox_len(&self) -> u64;
+    fn into_any(self: Arc<Self>) -> Arc<dyn Any + Send + Sync>;
+}
+
+/// What a process is doing (`current_function` of `erlang:process_info/2`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+#[repr(u8)]
+pub enum Callback {
+    /// It waits for a message.
+    Waiting,
+    /// A process function of `spawn` that is not in `receive`.
+    Running,
+    /// `init`.
+    Init,
+    /// `handle_call`.
+    HandleCall,
+    /// `handle_cast`.
+    HandleCast,
+    /// `handle_info`.
+    HandleInfo,
+    /// `handle_continue`.
+    HandleContinue,
+    /// `terminate`.
+    Terminate,
+    /// It hibernates.
+    Hibernating,
+}
+
+impl Callback {
+    const ALL: [Callback; 9] = [
+        Callback::Waiting,
+        Callback::Running,
+        Callback::Init,
+        Callback::HandleCall,
+        Callback::HandleCast,
+        Callback::HandleInfo,
+        Callback::HandleContinue,
+        Callback::Terminate,
+        Callback::Hibernating,
+    ];
+
+    fn of(byte: u8) -> Self {
+        Self::ALL.get(usize::from(byte)).copied().unwrap_or(Callback::Waiting)
+    }
+}
+
+/// The part of a cell that does not depend on its messages.
+pub(crate) struct Core {
+    id: u64,
+    node: Node,
+    parent: Option<Box<Pid>>,
+    /// The type name of what runs (`initial_call`).
+    kind: fn() -> &'static str,
+    doomed: AtomicBool,
+    suspended: AtomicBool,
+    callback: AtomicU8,
+    handled: AtomicU64,
+    relations: Mutex<Relations>,
+}
+
+impl Core {
+    pub(crate) fn new(node: Node, parent: Option<Pid>, kind: fn() -> &'static str) -> Self {
+        Core {
+            id: node.next_process_id(),
+            node,
+            parent: parent.map(Box::new),
+            kind,
+            doomed: AtomicBool::new(false),
+            suspended: AtomicBool::new(false),
+            callback: AtomicU8::new(Callback::Waiting as u8),
+            handled: AtomicU64::new(0),
+            relations: Mutex::default(),
+        }
+    }
+
+    pub(crate) fn pid(&self) -> Pid {
+        self.node.pid_of(self.id)
+    }
+
+    pub(crate) fn id(&self) -> u64 {
+        self.id
+    }
+
+    pub(crate) fn node(&self) -> &Node {
+        &self.node
+    }
+
+    pub(crate) fn parent(&self) -> Option<Pid> {
+        self.parent.as_deref().copied()
+    }
+
+    pub(crate) fn kind(&self) -> &'static str {
+        (self.kind)()
+    }
+
+    pub(crate) fn relations(&self) -> MutexGuard<'_, Relations> {
+        self.relations.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn is_doomed(&self) -> bool {
+        self.doomed.load(Ordering::Acquire)
+    }
+
+    pub(crate) fn callback(&self) -> Callback {
+        Callback::of(self.callback.load(Ordering::Relaxed))
+    }
+
+    pub(crate) fn enter(&self, callback: Callback) {
+        self.callback.store(callback as u8, Ordering::Relaxed);
+    }
+
+    pub(crate) fn is_suspended(&self) -> bool {
+        self.suspended.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn set_suspended(&self, on: bool) {
+        self.suspended.store(on, Ordering::Relaxed);
+    }
+
+    pub(crate) fn handled(&self) -> u64 {
+        self.handled.load(Ordering::Relaxed)
+    }
+
+    /// Counts a message that the process took. Only its own shell writes here.
+    pub(crate) fn count_handled(&self) {
+        self.handled.store(self.handled.load(Ordering::Relaxed) + 1, Ordering::Relaxed);
+    }
+}
+
+/// A cell whose mailbox carries messages `M`.
+pub(crate) struct Cell<M> {
+    core: Core,
+    mail: Mutex<Mail<M>>,
+}
+
+enum Phase {
+    /// A shell runs it, or is about to.
+    Open,
+    /// It hibernates here.
+    Parked(Box<dyn Incarnation>),
+    /// An untrapped exit signal has come.
+    Doomed(ExitReason),
+    Closed,
+}
+
+struct Mail<M> {
+    phase: Phase,
+    trap_exit: bool,
+    /// 0 is no bound.
+    bound: u32,
+    /// Entries ever taken in, for the length and the bound.
+    enqueued: u64,
+    /// The oldest entry; a process that never has two needs no queue.
+    first: Option<Envelope<M>>,
+    queue: VecDeque<Envelope<M>>,
+    /// Whoever waits for the mailbox to have something.
+    receiver: Option<Waker>,
+    /// The shell.
+    shell: Option<Waker>,
+    /// Requests that were taken out and not yet answered when their inbox went.
+    #[expect(clippy::box_collection, reason = "one word instead of three in every process; rarely used")]
+    unanswered: Option<Box<Vec<SlotId>>>,
+}
+
+/// What is left to do once the lock is gone.
+enum Next {
+    Nothing,
+    Wake(Waker),
+    Start(Box<dyn Incarnation>),
+}
+
+impl Next {
+    fn run(self) {
+        match self {
+            Next::Nothing => {}
+            Next::Wake(waker) => waker.wake(),
+            Next::Start(incarnation) => {
+                let process = incarnation.process();
+                let node = process.core().node().clone();
+                shell::start(&node, Life::new(process, incarnation));
+            }
+        }
+    }
+}
+
+impl<M> Mail<M> {
+    fn put(&mut self, envelope: Envelope<M>) -> Next {
+        self.enqueued += 1;
+        if self.first.is_none() && self.queue.is_empty() {
+            self.first = Some(envelope);
+        } else {
+            self.queue.push_back(envelope);
+        }
+        match self.receiver.take() {
+            Some(waker) => Next::Wake(waker),
+            None => self.unpark(),
+        }
+    }
+
+    fn unpark(&mut self) -> Next {
+        match std::mem::replace(&mut self.phase, Phase::Open) {
+            Phase::Parked(incarnation) => Next::Start(incarnation),
+            other => {
+                self.phase = other;
+                Next::Nothing
+            }
+        }
+    }
+
+    fn is_closed(&self) -> bool {
+        matches!(self.phase, Phase::Closed)
+    }
+}
+
+impl<M: Send + 'static> Cell<M> {
+    pub(crate) fn new(core: Core, bound: u32) -> Self {
+        Cell {
+            core,
+            mail: Mutex::new(Mail {
+                phase: Phase::Open,
+                trap_exit: false,
+                bound,
+                enqueued: 0,
+                first: None,
+                queue: VecDeque::new(),
+                receiver: None,
+                shell: None,
+                unanswered: None,
+            }),
+        }
+    }
+
+    fn mail(&self) -> MutexGuard<'_, Mail<M>> {
+        self.mail.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Puts a message into the mailbox, in the order of the caller's signals.
+    pub(crate) fn push(&self, envelope: Envelope<M>) -> Result<(), Rejected> {
+        let mut mail = self.mail();
+        if mail.is_closed() {
+            return Err(reject(mail, envelope, Rejected::Closed));
+        }
+        if mail.bound != 0
+            && !matches!(envelope, Envelope::Signal(_))
+            && mail.enqueued - self.core.handled() >= u64::from(mail.bound)
+        {
+            return Err(reject(mail, envelope, Rejected::Full));
+        }
+        let next = mail.put(envelope);
+        drop(mail);
+        next.run();
+        Ok(())
+    }
+
+    /// Takes what waits: the oldest entry, and all the others into the empty `batch`.
+    /// With nothing there, `waker` is woken by the next.
+    pub(crate) fn take(&self, batch: &mut VecDeque<Envelope<M>>, waker: &Waker) -> Option<Envelope<M>> {
+        let mut mail = self.mail();
+        if !mail.queue.is_empty() {
+            std::mem::swap(&mut mail.queue, batch);
+        }
+        if let Some(first) = mail.first.take() {
+            return Some(first);
+        }
+        if let Some(next) = batch.pop_front() {
+            return Some(next);
+        }
+        let stale = mail.receiver.replace(waker.clone());
+        drop(mail);
+        drop(stale);
+        None
+    }
+
+    /// Appends all that waits to `batch`; true if there was something, else `waker` is woken by the next.
+    pub(crate) fn drain_into(&self, batch: &mut VecDeque<Envelope<M>>, waker: Option<&Waker>) -> bool {
+        let mut mail = self.mail();
+        let before = batch.len();
+        batch.extend(mail.first.take());
+        batch.append(&mut mail.queue);
+        if batch.len() > before {
+            return true;
+        }
+        let stale = waker.and_then(|waker| mail.receiver.replace(waker.clone()));
+        drop(mail);
+        drop(stale);
+        false
+    }
+
+    /// The inbox goes: its unanswered requests are failed with the process.
+    pub(crate) fn leave(&self, batch: VecDeque<Envelope<M>>, open: impl Iterator<Item = SlotId>) {
+        let ids: Vec<SlotId> = batch.iter().filter_map(Envelope::request).chain(open).collect();
+        if !ids.is_empty() {
+            self.mail().unanswered.get_or_insert_default().extend(ids);
+        }
+        drop(batch);
+    }
+}
+
+impl<M: Send + 'static> Cell<M> {
+    fn doom_locked(&self, mut mail: MutexGuard<'_, Mail<M>>, reason: ExitReason) {
+        // The first signal is the reason: a second one changes nothing.
+        if matches!(mail.phase, Phase::Doomed(_) | Phase::Closed) {
+            return;
+        }
+        let next = match mail.unpark() {
+            Next::Nothing => mail.shell.clone().map_or(Next::Nothing, Next::Wake),
+            start => start,
+        };
+        mail.phase = Phase::Doomed(reason);
+        self.core.doomed.store(true, Ordering::Release);
+        drop(mail);
+        next.run();
+    }
+}
+
+/// The refused message is dropped outside the lock: its drop is user code.
+fn reject<M>(mail: MutexGuard<'_, Mail<M>>, envelope: Envelope<M>, why: Rejected) -> Rejected {
+    drop(mail);
+    drop(envelope);
+    why
+}
+
+impl<M: Send + 'static> Process for Cell<M> {
+    fn core(&self) -> &Core {
+        &self.core
+    }
+
+    fn signal(&self, signal: Signal) -> bool {
+        self.push(Envelope::Signal(Box::new(signal))).is_ok()
+    }
+
+    fn exit(&self, from: Pid, reason: ExitReason, by: By) {
+        let mut mail = self.mail();
+        if mail.is_closed() {
+            return;
+        }
+        // exit(Pid, kill) cannot be trapped and shows as killed. A link that carries kill is an ordinary signal.
+        let kill = by == By::Call && reason == ExitReason::Kill;
+        if mail.trap_exit && !kill {
+            let next = mail.put(Envelope::Signal(Box::new(Signal::Exit(Exit { from, reason }))));
+            drop(mail);
+            return next.run();
+        }
+        // A normal exit of another process ends nobody; exit(self(), normal) ends the caller.
+        if reason == ExitReason::Normal && !(by == By::Call && from == self.core.pid()) {
+            return;
+        }
+        self.doom_locked(mail, if kill { ExitReason::Killed } else { reason });
+    }
+
+    fn doom_with(&self, reason: ExitReason) {
+        self.doom_locked(self.mail(), reason);
+    }
+
+    fn begin(&self, shell: Waker) {
+        let stale = self.mail().shell.replace(shell);
+        drop(stale);
+    }
+
+    fn doom(&self) -> Option<ExitReason> {
+        if !self.core.is_doomed() {
+            return None;
+        }
+        match &self.mail().phase {
+            Phase::Doomed(reason) => Some(reason.clone()),
+            _ => None,
+        }
+    }
+
+    fn park(&self, incarnation: Box<dyn Incarnation>) -> Option<Box<dyn Incarnation>> {
+        let mut mail = self.mail();
+        // Never with a signal at hand, and never doomed: it would be lost.
+        if !matches!(mail.phase, Phase::Open) || mail.first.is_some() || !mail.queue.is_empty() {
+            drop(mail);
+            return Some(incarnation);
+        }
+        mail.phase = Phase::Parked(incarnation);
+        let wakers = (mail.receiver.take(), mail.shell.take());
+        let queue = std::mem::take(&mut mail.queue);
+        drop(mail);
+        drop((wakers, queue));
+        None
+    }
+
+    fn close(&self, reason: &ExitReason) {
+        let mut mail = self.mail();
+        let phase = std::mem::replace(&mut mail.phase, Phase::Closed);
+        let queue = std::mem::take(&mut mail.queue);
+        let first = mail.first.take();
+        let wakers = (mail.receiver.take(), mail.shell.take());
+        let unanswered = mail.unanswered.take();
+        drop(mail);
+        let queued = first.iter().chain(&queue).filter_map(Envelope::request);
+        for id in unanswered.into_iter().flat_map(|ids| ids.into_iter()).chain(queued) {
+            slots::fail(id, Failure::Exit(reason.clone()));
+        }
+        drop((phase, first, queue, wakers));
+    }
+
+    fn trap_exit(&self, on: bool) -> bool {
+        std::mem::replace(&mut self.mail().trap_exit, on)
+    }
+
+    fn traps_exit(&self) -> bool {
+        self.mail().trap_exit
+    }
+
+    fn mailbox_len(&self) -> u64 {
+        self.mail().enqueued.saturating_sub(self.core.handled())
+    }
+
+    fn into_any(self: Arc<Self>) -> Arc<dyn Any + Send + Sync> {
+        self
+    }
+}

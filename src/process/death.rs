@@ -1,0 +1,63 @@
+//! The end of a process: everything it had is given back, then everyone who asked is told.
+
+use std::sync::Arc;
+
+use super::cell::{By, Process};
+use super::relations::Monitor;
+use super::signal::{Down, Signal};
+use super::slots;
+use crate::term::{ExitReason, MonitorRef};
+
+/// Ends a process. The order is OTP's: its mailbox closes, its names are free, and only then do links, monitors
+/// and callers hear of it, so that whoever hears can take the name at once (rule 2.2.15).
+pub(crate) fn finish(process: &Arc<dyn Process>, reason: &ExitReason) {
+    let core = process.core();
+    let (links, rare) = {
+        let mut relations = core.relations();
+        if relations.gone {
+            return;
+        }
+        relations.end()
+    };
+    let rare = rare.map(|rare| *rare).unwrap_or_default();
+    for name in &rare.names {
+        core.node().registry().unregister(name, core.pid());
+    }
+    core.node().table().remove(core.id());
+    process.close(reason);
+    for (reference, monitor) in rare.monitors {
+        forget(reference, &monitor);
+    }
+    for peer in links.into_peers() {
+        // Only if the link still stands on the other side: after unlink has returned nothing comes (rule 2.2.10).
+        if peer.core().relations().links.remove(core.pid()) {
+            peer.exit(core.pid(), reason.clone(), By::Link);
+        }
+    }
+    tell_watchers(rare.watchers.into_iter(), reason);
+    for waiter in rare.waiting {
+        slots::fill(waiter, reason.clone());
+    }
+}
+
+pub(crate) fn forget(reference: MonitorRef, monitor: &Monitor) {
+    if let Some(target) = &monitor.target
+        && let Some(rare) = target.core().relations().existing_rare()
+    {
+        rare.watchers.remove(&reference);
+    }
+}
+
+fn tell_watchers(watchers: impl Iterator<Item = (MonitorRef, Arc<dyn Process>)>, reason: &ExitReason) {
+    for (reference, watcher) in watchers {
+        tell(&watcher, reference, reason.clone());
+    }
+}
+
+/// Delivers one DOWN, unless the monitor was removed meanwhile.
+pub(crate) fn tell(watcher: &Arc<dyn Process>, reference: MonitorRef, reason: ExitReason) {
+    let removed = watcher.core().relations().remove_monitor(reference);
+    if let Some(Monitor { object, tag, .. }) = removed {
+        watcher.signal(Signal::Down(Down { reference, object, reason, tag }));
+    }
+}

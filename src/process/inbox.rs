@@ -1,0 +1,159 @@
+//! The owner's end of a mailbox.
+
+use std::collections::VecDeque;
+use std::future::poll_fn;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use super::cell::{Cell, Envelope, Process};
+use super::signal::Signal;
+use super::slots::{self, SlotId};
+use crate::term::MonitorRef;
+
+/// After this many messages without a wait a process lets others run.
+const FAIRNESS: u32 = 256;
+
+/// The receiving end: a batch taken over from the cell, and the requests that still owe an answer.
+pub(crate) struct Inbox<M: Send + 'static> {
+    cell: Arc<Cell<M>>,
+    batch: VecDeque<Envelope<M>>,
+    /// The request in work.
+    current: Option<SlotId>,
+    /// Requests whose answer was put off.
+    #[expect(clippy::box_collection, reason = "one word instead of three in every hibernated process")]
+    deferred: Option<Box<Vec<SlotId>>>,
+    /// At this many deferred requests the answered ones among them are dropped.
+    prune_at: u32,
+    budget: u32,
+}
+
+impl<M: Send + 'static> Inbox<M> {
+    pub(crate) fn new(cell: Arc<Cell<M>>) -> Self {
+        Inbox { cell, batch: VecDeque::new(), current: None, deferred: None, prune_at: 8, budget: FAIRNESS }
+    }
+
+    pub(crate) fn cell(&self) -> &Arc<Cell<M>> {
+        &self.cell
+    }
+
+    /// The next entry, in the order of arrival.
+    ///
+    /// Cancel safe: an entry is either returned or still there.
+    pub(crate) fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Envelope<M>> {
+        // An untrapped exit signal has come: the shell ends this process as soon as it awaits.
+        if self.cell.core().is_doomed() {
+            return Poll::Pending;
+        }
+        if self.budget == 0 {
+            self.budget = FAIRNESS;
+            cx.waker().wake_by_ref();
+            return Poll::Pending;
+        }
+        let next = match self.batch.pop_front() {
+            Some(next) => Some(next),
+            None => self.cell.take(&mut self.batch, cx.waker()),
+        };
+        match next {
+            Some(envelope) => Poll::Ready(self.taken(envelope)),
+            None => {
+                self.budget = FAIRNESS;
+                Poll::Pending
+            }
+        }
+    }
+
+    fn taken(&mut self, envelope: Envelope<M>) -> Envelope<M> {
+        self.budget = self.budget.saturating_sub(1);
+        self.cell.core().count_handled();
+        envelope
+    }
+
+    pub(crate) async fn next(&mut self) -> Envelope<M> {
+        poll_fn(|cx| self.poll_next(cx)).await
+    }
+
+    /// The oldest entry that `wanted` picks; the others stay in their order (selective receive).
+    ///
+    /// Cancel safe, as [`poll_next`](Self::poll_next). Scans each waiting entry once per call.
+    pub(crate) async fn next_where(&mut self, mut wanted: impl FnMut(&Envelope<M>) -> bool) -> Envelope<M> {
+        let mut seen = 0;
+        poll_fn(|cx| {
+            if self.cell.core().is_doomed() {
+                return Poll::Pending;
+            }
+            loop {
+                while seen < self.batch.len() {
+                    if wanted(&self.batch[seen])
+                        && let Some(envelope) = self.batch.remove(seen)
+                    {
+                        return Poll::Ready(self.taken(envelope));
+                    }
+                    seen += 1;
+                }
+                if !self.cell.drain_into(&mut self.batch, Some(cx.waker())) {
+                    return Poll::Pending;
+                }
+            }
+        })
+        .await
+    }
+
+    /// Whether nothing waits.
+    pub(crate) fn is_empty(&mut self) -> bool {
+        self.batch.is_empty() && !self.cell.drain_into(&mut self.batch, None)
+    }
+
+    /// Takes the DOWN of a monitor out of the mailbox, if it is there (`demonitor` with flush).
+    pub(crate) fn flush_down(&mut self, reference: MonitorRef) -> bool {
+        self.flush(|signal| matches!(signal, Signal::Down(down) if down.reference == reference))
+    }
+
+    /// Takes the first signal that `wanted` picks out of the mailbox, if there is one.
+    pub(crate) fn flush(&mut self, wanted: impl Fn(&Signal) -> bool) -> bool {
+        self.cell.drain_into(&mut self.batch, None);
+        let found = self.batch.iter().position(|e| matches!(e, Envelope::Signal(signal) if wanted(signal)));
+        let Some(envelope) = found.and_then(|at| self.batch.remove(at)) else { return false };
+        drop(self.taken(envelope));
+        true
+    }
+
+    /// A request is in work: if the process ends, its caller is told.
+    pub(crate) fn answering(&mut self, request: SlotId) {
+        self.current = Some(request);
+    }
+
+    /// The request in work was answered, or its answer is put off.
+    pub(crate) fn answered(&mut self, answered: Option<SlotId>) {
+        let Some(current) = self.current.take() else { return };
+        if answered == Some(current) {
+            return;
+        }
+        let deferred = self.deferred.get_or_insert_default();
+        if deferred.len() >= self.prune_at as usize {
+            deferred.retain(|id| slots::is_waiting(*id));
+            self.prune_at = (deferred.len() as u32 * 2).max(8);
+        }
+        deferred.push(current);
+    }
+
+    /// Gives memory back before a long wait.
+    pub(crate) fn shrink(&mut self) {
+        if self.batch.is_empty() {
+            self.batch = VecDeque::new();
+        }
+        if let Some(deferred) = &mut self.deferred {
+            deferred.retain(|id| slots::is_waiting(*id));
+            if deferred.is_empty() {
+                self.deferred = None;
+            }
+        }
+    }
+}
+
+impl<M: Send + 'static> Drop for Inbox<M> {
+    fn drop(&mut self) {
+        let open = self.current.take().into_iter();
+        let deferred = self.deferred.take().into_iter().flat_map(|ids| ids.into_iter());
+        self.cell.leave(std::mem::take(&mut self.batch), open.chain(deferred));
+    }
+}

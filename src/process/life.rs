@@ -1,0 +1,140 @@
+//! One life of a process in a shell: polled until it exits, parks, or is ended by a signal.
+
+use std::future::Future;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use super::cell::{Callback, Process};
+use super::current;
+use super::death;
+use super::report;
+use super::watch;
+use crate::term::ExitReason;
+
+/// What runs inside a process: this code version, with this state.
+pub(crate) trait Incarnation: Send {
+    /// The process that it is an incarnation of.
+    fn process(&self) -> Arc<dyn Process>;
+
+    /// Runs until something is to be decided outside. Boxed once per life, never per message.
+    fn run(self: Box<Self>) -> Pin<Box<dyn Future<Output = Outcome> + Send>>;
+}
+
+/// Why an incarnation stopped running.
+pub(crate) enum Outcome {
+    /// It is done, with its reason.
+    Exit(ExitReason),
+    /// As `Exit`; the closure runs once the process is gone, its name free and its links told.
+    ExitThen(ExitReason, Box<dyn FnOnce() + Send>),
+    /// It hibernates: give up the shell, and run it again at the next signal.
+    Park(Box<dyn Incarnation>),
+}
+
+enum Stage {
+    /// Not yet polled in this shell.
+    Ready(Box<dyn Incarnation>),
+    Running(Pin<Box<dyn Future<Output = Outcome> + Send>>),
+    Over,
+}
+
+/// A life: an incarnation and the process that it belongs to. Dropped before its end (the runtime shuts down), the
+/// process ends `killed`.
+pub(crate) struct Life {
+    process: Arc<dyn Process>,
+    /// The same, lent to the thread while it runs.
+    me: Option<Arc<dyn Process>>,
+    stage: Stage,
+}
+
+impl Life {
+    pub(crate) fn new(process: Arc<dyn Process>, incarnation: Box<dyn Incarnation>) -> Self {
+        Life { me: Some(process.clone()), process, stage: Stage::Ready(incarnation) }
+    }
+
+    fn finish_by_itself(&mut self, reason: ExitReason) {
+        if !self.process.core().is_doomed() {
+            report::crash(&*self.process, &reason);
+        }
+        self.finish(reason);
+    }
+
+    fn finish(&mut self, reason: ExitReason) {
+        // The state goes before anybody hears of the end, so that what it held is free by then.
+        self.drop_stage();
+        let reason = self.process.doom().unwrap_or(reason);
+        death::finish(&self.process, &reason);
+    }
+
+    /// Drops user code; a panic in a `Drop` is reported and goes no further.
+    fn drop_stage(&mut self) {
+        let stage = std::mem::replace(&mut self.stage, Stage::Over);
+        let me = &mut self.me;
+        if catch_unwind(AssertUnwindSafe(|| current::within(me, || drop(stage)))).is_err() {
+            tracing::error!(target: "incarnate::process", pid = %self.process.core().pid(), "drop panicked");
+        }
+    }
+
+    fn poll_stage(&mut self, cx: &mut Context<'_>) -> Poll<Option<Outcome>> {
+        if let Stage::Ready(_) = self.stage {
+            self.process.begin(cx.waker().clone());
+        }
+        // Looked at after the waker is known: a signal from now on wakes this shell.
+        if self.process.core().is_doomed() {
+            return Poll::Ready(None);
+        }
+        if let Stage::Ready(_) = self.stage
+            && let Stage::Ready(incarnation) = std::mem::replace(&mut self.stage, Stage::Over)
+        {
+            self.process.core().enter(Callback::Running);
+            self.stage = Stage::Running(incarnation.run());
+        }
+        let Stage::Running(future) = &mut self.stage else { return Poll::Ready(None) };
+        let _seat = watch::enter(self.process.core());
+        let me = &mut self.me;
+        let polled = catch_unwind(AssertUnwindSafe(|| current::within(me, || future.as_mut().poll(cx))));
+        match polled {
+            Ok(Poll::Pending) => Poll::Pending,
+            Ok(Poll::Ready(outcome)) => Poll::Ready(Some(outcome)),
+            Err(payload) => Poll::Ready(Some(Outcome::Exit(ExitReason::panic(&*payload)))),
+        }
+    }
+}
+
+impl Future for Life {
+    type Output = ();
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        loop {
+            match self.poll_stage(cx) {
+                Poll::Pending => return Poll::Pending,
+                // A signal ended it, wherever it awaited.
+                Poll::Ready(None) => self.finish(ExitReason::Killed),
+                Poll::Ready(Some(Outcome::Exit(reason))) => self.finish_by_itself(reason),
+                Poll::Ready(Some(Outcome::ExitThen(reason, then))) => {
+                    self.finish_by_itself(reason);
+                    then();
+                }
+                Poll::Ready(Some(Outcome::Park(incarnation))) => {
+                    // The future is gone before the process can be started elsewhere.
+                    self.stage = Stage::Over;
+                    self.process.core().enter(Callback::Hibernating);
+                    if let Some(awake) = self.process.park(incarnation) {
+                        self.stage = Stage::Ready(awake);
+                        continue;
+                    }
+                }
+            }
+            return Poll::Ready(());
+        }
+    }
+}
+
+impl Drop for Life {
+    fn drop(&mut self) {
+        if !matches!(self.stage, Stage::Over) {
+            self.finish(ExitReason::Killed);
+        }
+    }
+}

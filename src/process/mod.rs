@@ -1,0 +1,59 @@
+//! Processes: one ordered mailbox each, links, monitors, exit signals, names, aliases and timers.
+//!
+//! A process lives in a *shell*, a ractor actor that is never seen outside this folder. What others hold is its
+//! *cell*; what runs in it is its *incarnation*. Semantics are Erlang's, the reference manual's chapter "Processes"
+//! is the specification.
+
+mod address;
+mod alias;
+mod catch;
+mod cell;
+mod current;
+mod deadlines;
+mod death;
+mod error;
+mod inbox;
+mod info;
+mod life;
+mod me;
+mod node;
+mod registry;
+mod relations;
+mod reply;
+mod report;
+mod request;
+mod shell;
+mod signal;
+mod slots;
+mod spawn;
+mod table;
+mod timers;
+mod watch;
+
+pub use address::{ProcessRef, ServerRef, StopError};
+pub use alias::Alias;
+pub use cell::Callback;
+pub use error::{CallError, Error, NoProc, Result, SendError, Timeout};
+pub use info::ProcessInfo;
+pub use me::{Me, MonitorOptions, RegisterError, Target};
+pub use node::Node;
+pub use relations::AliasMode;
+pub use reply::ReplyTo;
+pub use request::{Request, Requests, Response};
+pub use signal::{Down, Exit, Info, Object};
+pub use spawn::{IntoExit, Process};
+
+pub(crate) use address::{Message, answer, watch_end};
+pub(crate) use alias::unalias;
+pub(crate) use catch::catch;
+pub(crate) use cell::{Cell, Core, Envelope, Process as AnyProcess};
+pub(crate) use inbox::Inbox;
+pub(crate) use life::{Incarnation, Life, Outcome};
+pub(crate) use me::{link, locate, monitor, register, unlink};
+pub(crate) use signal::{Signal, System};
+pub(crate) use slots::{SlotId, fill, open};
+pub(crate) use timers::start as start_timer;
+
+pub(crate) fn start_life(node: &Node, life: Life) {
+    shell::start(node, life);
+}

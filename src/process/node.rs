@@ -1,0 +1,221 @@
+//! A node: what its processes share. A value, so that several can live in one program.
+
+use std::fmt;
+use std::hash::{BuildHasher, Hasher, RandomState};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Weak};
+
+use tokio::runtime::Handle;
+use tokio::time::Instant;
+
+use super::cell::{By, Process};
+use super::current;
+use super::deadlines::Deadlines;
+use super::registry::Registry;
+use super::shell::Pool;
+use super::table::Table;
+use super::timers::Timers;
+use super::watch::Watch;
+use crate::term::{ExitReason, NodeId, Pid};
+
+/// A node: processes with their names, timers and shells, on the tokio runtime that it was made in.
+///
+/// Everything hangs off this value and nothing off global statics, so several nodes can live in one program or one
+/// test. Cloning it is cheap and gives the same node. Source: Erlang's `node()`.
+#[derive(Clone)]
+pub struct Node(Arc<Inner>);
+
+/// A node that is not kept alive by this.
+#[derive(Clone)]
+pub(crate) struct WeakNode(Weak<Inner>);
+
+struct Inner {
+    name: Box<str>,
+    id: NodeId,
+    creation: u32,
+    runtime: Handle,
+    next_process: AtomicU64,
+    next_reference: AtomicU64,
+    dead_letters: AtomicU64,
+    table: Table,
+    registry: Registry,
+    timers: Timers,
+    deadlines: Deadlines,
+    shells: Pool,
+    watch: Watch,
+}
+
+impl Node {
+    /// A new node with this name; each has a creation of its own, so that pids of a former life of the name
+    /// reach nobody.
+    ///
+    /// # Panics
+    /// Outside a tokio runtime, or in one without timers.
+    pub fn new(name: &str) -> Self {
+        Node(Arc::new(Inner {
+            name: name.into(),
+            id: NodeId::of(name),
+            // Random, and never 0.
+            creation: (RandomState::new().build_hasher().finish() as u32).max(1),
+            runtime: Handle::current(),
+            next_process: AtomicU64::new(1),
+            next_reference: AtomicU64::new(1),
+            dead_letters: AtomicU64::new(0),
+            table: Table::default(),
+            registry: Registry::default(),
+            timers: Timers::new(Instant::now()),
+            deadlines: Deadlines::new(),
+            shells: Pool::default(),
+            watch: Watch::default(),
+        }))
+    }
+
+    /// The node of the process whose code asks (`erlang:node/0`); `None` outside a process.
+    pub fn current() -> Option<Node> {
+        current::with(|process| process.map(|process| process.core().node().clone()))
+    }
+
+    /// The name.
+    pub fn name(&self) -> &str {
+        &self.0.name
+    }
+
+    /// The name's fingerprint, as in this node's pids.
+    pub fn id(&self) -> NodeId {
+        self.0.id
+    }
+
+    /// How many processes live here, hibernated ones included.
+    pub fn process_count(&self) -> usize {
+        self.0.table.len()
+    }
+
+    /// The pids of all processes, oldest first (`erlang:processes/0`).
+    pub fn processes(&self) -> Vec<Pid> {
+        self.0.table.all().iter().map(|process| process.core().pid()).collect()
+    }
+
+    /// Whether a process lives (`erlang:is_process_alive/1`). False for a pid of another node.
+    pub fn is_alive(&self, pid: Pid) -> bool {
+        self.find(pid).is_some_and(|process| !process.core().is_doomed())
+    }
+
+    /// All registered names, sorted (`erlang:registered/0`).
+    pub fn registered(&self) -> Vec<&'static str> {
+        self.0.registry.names()
+    }
+
+    /// Who has a name (`erlang:whereis/1`).
+    pub fn whereis(&self, name: &str) -> Option<Pid> {
+        self.0.registry.whereis(name).map(|process| process.core().pid())
+    }
+
+    /// Messages that went nowhere: to a process that had ended, a name that nobody had, or a full mailbox.
+    pub fn dead_letters(&self) -> u64 {
+        self.0.dead_letters.load(Ordering::Relaxed)
+    }
+
+    /// Sends an exit signal (`erlang:exit/2`). From code outside any process it comes from the target itself.
+    ///
+    /// With [`ExitReason::Kill`] the target ends [`ExitReason::Killed`], trapping or not. A pid that nobody has is
+    /// no error.
+    pub fn exit(&self, pid: Pid, reason: ExitReason) {
+        if let Some(process) = self.find(pid) {
+            let from = current::with(|me| me.map(|me| me.core().pid()));
+            // Nobody's normal exit ends nobody, so an outsider must not look like the target itself.
+            if from.is_none() && reason == ExitReason::Normal {
+                return;
+            }
+            process.exit(from.unwrap_or(pid), reason, By::Call);
+        }
+    }
+
+    /// Kills every process of the node at once: no `terminate` runs, no child is restarted (`erlang:halt/0`).
+    pub fn halt(&self) {
+        // Newest first, and again for what was started meanwhile.
+        loop {
+            let all = self.0.table.all();
+            let living: Vec<_> = all.iter().rev().filter(|process| !process.core().is_doomed()).collect();
+            if living.is_empty() {
+                return;
+            }
+            for process in living {
+                process.exit(process.core().pid(), ExitReason::Kill, By::Call);
+            }
+        }
+    }
+
+    pub(crate) fn pid_of(&self, id: u64) -> Pid {
+        Pid::new(self.0.id, self.0.creation, id)
+    }
+
+    pub(crate) fn find(&self, pid: Pid) -> Option<Arc<dyn Process>> {
+        (pid == self.pid_of(pid.id())).then(|| self.0.table.get(pid.id())).flatten()
+    }
+
+    pub(crate) fn next_process_id(&self) -> u64 {
+        self.0.next_process.fetch_add(1, Ordering::Relaxed)
+    }
+
+    pub(crate) fn next_reference(&self) -> u64 {
+        self.0.next_reference.fetch_add(1, Ordering::Relaxed)
+    }
+
+    /// Counts and traces a message that goes nowhere.
+    pub(crate) fn dead_letter(&self, to: &dyn fmt::Display, what: &'static str) {
+        self.0.dead_letters.fetch_add(1, Ordering::Relaxed);
+        tracing::debug!(target: "incarnate::dead_letter", node = self.name(), %to, what, "message to nobody");
+    }
+
+    pub(crate) fn table(&self) -> &Table {
+        &self.0.table
+    }
+
+    pub(crate) fn registry(&self) -> &Registry {
+        &self.0.registry
+    }
+
+    pub(crate) fn timers(&self) -> &Timers {
+        &self.0.timers
+    }
+
+    pub(crate) fn deadlines(&self) -> &Deadlines {
+        &self.0.deadlines
+    }
+
+    pub(crate) fn shells(&self) -> &Pool {
+        &self.0.shells
+    }
+
+    pub(crate) fn watch(&self) -> &Watch {
+        &self.0.watch
+    }
+
+    pub(crate) fn runtime(&self) -> &Handle {
+        &self.0.runtime
+    }
+
+    pub(crate) fn downgrade(&self) -> WeakNode {
+        WeakNode(Arc::downgrade(&self.0))
+    }
+}
+
+impl WeakNode {
+    pub(crate) fn upgrade(&self) -> Option<Node> {
+        self.0.upgrade().map(Node)
+    }
+}
+
+impl PartialEq for Node {
+    fn eq(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+    }
+}
+
+impl Eq for Node {}
+
+impl fmt::Debug for Node {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Node({:?}, {} processes)", self.name(), self.process_count())
+    }
+}

@@ -1,0 +1,147 @@
+//! Shells: ractor actors that lives run in. The only file that names ractor.
+//!
+//! A shell runs one life after another. An idle one waits in the node's pool for the next: that about doubles what
+//! spawn, restart and waking from hibernation reach.
+
+use std::future::poll_fn;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Context, Poll, Waker};
+
+use ractor::{Actor, ActorProcessingErr, ActorRef};
+
+use super::life::Life;
+use super::node::{Node, WeakNode};
+
+/// Idle shells that a node keeps, about 6 KB each.
+const POOLED: usize = 1024;
+
+/// The idle shells of a node.
+#[derive(Default)]
+pub(crate) struct Pool {
+    idle: Mutex<Vec<Arc<Slot>>>,
+}
+
+/// Where an idle shell finds its next life.
+#[derive(Default)]
+struct Slot {
+    next: Mutex<Handover>,
+}
+
+#[derive(Default)]
+enum Handover {
+    #[default]
+    Nothing,
+    Waiting(Waker),
+    Life(Life),
+    /// The node is gone.
+    Closed,
+}
+
+impl Slot {
+    fn hand_over(&self, next: Handover) {
+        let former = std::mem::replace(&mut *self.next.lock().unwrap_or_else(PoisonError::into_inner), next);
+        if let Handover::Waiting(waker) = former {
+            waker.wake();
+        }
+    }
+
+    fn poll_life(&self, cx: &Context<'_>) -> Poll<Option<Life>> {
+        let mut next = self.next.lock().unwrap_or_else(PoisonError::into_inner);
+        match std::mem::take(&mut *next) {
+            Handover::Life(life) => Poll::Ready(Some(life)),
+            Handover::Closed => Poll::Ready(None),
+            former => {
+                *next = Handover::Waiting(cx.waker().clone());
+                drop(next);
+                drop(former);
+                Poll::Pending
+            }
+        }
+    }
+}
+
+impl Pool {
+    fn idle(&self) -> std::sync::MutexGuard<'_, Vec<Arc<Slot>>> {
+        self.idle.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Takes a shell in; false: there are enough.
+    fn offer(&self, slot: &Arc<Slot>) -> bool {
+        let mut idle = self.idle();
+        let room = idle.len() < POOLED;
+        if room {
+            idle.push(slot.clone());
+        }
+        room
+    }
+}
+
+impl Drop for Pool {
+    fn drop(&mut self) {
+        self.idle().drain(..).for_each(|slot| slot.hand_over(Handover::Closed));
+    }
+}
+
+/// Starts a life in an idle shell, or in a new one. Never waits; may be called from any thread.
+pub(crate) fn start(node: &Node, life: Life) {
+    let idle = node.shells().idle().pop();
+    match idle {
+        Some(slot) => slot.hand_over(Handover::Life(life)),
+        None => start_new(node, life),
+    }
+}
+
+fn start_new(node: &Node, life: Life) {
+    let _runtime = node.runtime().enter();
+    // ractor's spawn awaits nothing but our `pre_start`, which is ready at once; without tokio's budget one poll is
+    // enough, and spawning is synchronous.
+    let spawn = tokio::task::coop::unconstrained(Actor::spawn(None, Shell, (node.downgrade(), life)));
+    let mut spawn = std::pin::pin!(spawn);
+    let polled = spawn.as_mut().poll(&mut Context::from_waker(Waker::noop()));
+    // A runtime that shuts down refuses: the life was dropped then, and with it the process has ended `killed`.
+    debug_assert!(polled.is_ready(), "spawning a shell awaits nothing");
+}
+
+/// Ends an actor without the message loop that no shell uses.
+#[derive(Debug)]
+struct Done;
+
+impl std::fmt::Display for Done {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("the shell is done")
+    }
+}
+
+impl std::error::Error for Done {}
+
+struct Shell;
+
+impl Actor for Shell {
+    type Msg = ();
+    type State = Option<(WeakNode, Life)>;
+    type Arguments = (WeakNode, Life);
+
+    async fn pre_start(
+        &self,
+        _: ActorRef<()>,
+        first: Self::Arguments,
+    ) -> Result<Self::State, ActorProcessingErr> {
+        Ok(Some(first))
+    }
+
+    /// The whole work of a shell: ractor's four-port message loop is never entered.
+    async fn post_start(&self, _: ActorRef<()>, state: &mut Self::State) -> Result<(), ActorProcessingErr> {
+        if let Some((node, first)) = state.take() {
+            let slot = Arc::new(Slot::default());
+            let mut next = Some(first);
+            while let Some(life) = next.take() {
+                life.await;
+                let pooled = node.upgrade().is_some_and(|node| node.shells().offer(&slot));
+                if pooled {
+                    next = poll_fn(|cx| slot.poll_life(cx)).await;
+                }
+            }
+        }
+        Err(Box::new(Done))
+    }
+}

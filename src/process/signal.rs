@@ -1,0 +1,118 @@
+//! What one process tells another besides messages, and what a process makes of it.
+
+use std::any::Any;
+use std::fmt;
+
+use super::slots::SlotId;
+use crate::term::{ExitReason, MonitorRef, NodeId, Pid, Term, TimerRef};
+
+/// `{'EXIT', From, Reason}`: an exit signal that the receiver traps.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Exit {
+    /// The linked process that ended, or the caller of `exit(pid, reason)`.
+    pub from: Pid,
+    /// Its reason.
+    pub reason: ExitReason,
+}
+
+/// `{'DOWN', Ref, process, Object, Reason}`: what a monitor watched is gone.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Down {
+    /// The monitor, as returned by `monitor`.
+    pub reference: MonitorRef,
+    /// What was monitored.
+    pub object: Object,
+    /// Its exit reason, or [`ExitReason::NoProc`], or [`ExitReason::NoConnection`].
+    pub reason: ExitReason,
+    /// The caller's own tag, if it gave one (`{tag, Term}` of `erlang:monitor/3`).
+    pub tag: Option<Term>,
+}
+
+/// What a monitor was set on: a DOWN names it as the caller did.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Object {
+    /// A process.
+    Pid(Pid),
+    /// `{Name, Node}`: whatever had the name when the monitor was set.
+    Name(&'static str, NodeId),
+}
+
+impl PartialEq<Pid> for Object {
+    fn eq(&self, pid: &Pid) -> bool {
+        matches!(self, Object::Pid(mine) if mine == pid)
+    }
+}
+
+/// Everything that reaches a process without being a call or a cast.
+///
+/// One enum for `handle_info` of a server and for `receive` of a plain process.
+#[non_exhaustive]
+pub enum Info<T> {
+    /// A trapped exit signal.
+    Exit(Exit),
+    /// A monitor fired.
+    Down(Down),
+    /// The timeout that the former callback asked for has passed without a message.
+    Timeout,
+    /// A timer of `start_timer`: its reference and its message.
+    Timer(TimerRef, T),
+    /// A node was connected.
+    NodeUp(NodeId),
+    /// A node was lost.
+    NodeDown(NodeId),
+    /// A message of the process's own kind, by `send` or `send_after`.
+    User(T),
+}
+
+impl<T: fmt::Debug> fmt::Debug for Info<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Info::User(message) | Info::Timer(_, message) => write!(f, "{}({message:?})", self.kind()),
+            Info::Exit(exit) => write!(f, "{exit:?}"),
+            Info::Down(down) => write!(f, "{down:?}"),
+            Info::Timeout | Info::NodeUp(_) | Info::NodeDown(_) => f.write_str(self.kind()),
+        }
+    }
+}
+
+impl<T> Info<T> {
+    /// What kind of message it is, for a report.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Info::Exit(_) => "Exit",
+            Info::Down(_) => "Down",
+            Info::Timeout => "Timeout",
+            Info::Timer(..) => "Timer",
+            Info::NodeUp(_) => "NodeUp",
+            Info::NodeDown(_) => "NodeDown",
+            Info::User(_) => "User",
+        }
+    }
+}
+
+/// A signal in the mailbox. Boxed there, so that messages stay small.
+pub(crate) enum Signal {
+    Exit(Exit),
+    Down(Down),
+    /// The event timeout with this number has passed.
+    EventTimeout(u64),
+    /// A system message, and who waits for its effect.
+    System(System, Option<SlotId>),
+}
+
+/// A closure run inside the process with access to what it keeps.
+pub(crate) type Visit = Box<dyn FnOnce(&mut dyn Any) + Send>;
+
+/// A system message (`sys`).
+pub(crate) enum System {
+    /// Stop with this reason, terminate included (`sys:terminate`).
+    Terminate(ExitReason),
+    /// Serve system messages only; acknowledged through the closure.
+    Suspend(Box<dyn FnOnce() + Send>),
+    /// Go on.
+    Resume(Box<dyn FnOnce() + Send>),
+    /// Look at the state where it lives.
+    Visit(Visit),
+}

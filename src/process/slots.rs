@@ -1,0 +1,469 @@
+//! The reply slots: where a caller waits for its answer.
+//!
+//! Slots are pooled and never freed, so that a call allocates nothing in the steady state: an id is a generation and
+//! an index, free indices are kept per thread, and the box that carries the answer is used again. The pool is the one
+//! process-wide static of the crate: an answer may come from a task that belongs to no node.
+//!
+//! Invariants:
+//! - an id is answered or failed at most once; the generation moves on when its waiter goes, so that a late answer
+//!   finds nothing;
+//! - no user code (a `Drop`, a waker) runs under a slot's lock.
+
+use std::any::Any;
+use std::cell::RefCell;
+use std::hash::{BuildHasher, Hasher, RandomState};
+use std::marker::PhantomData;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
+use std::task::{Context, Poll, Waker};
+
+use serde::{Deserialize, Serialize};
+
+use crate::term::ExitReason;
+
+/// Slots in the first chunk; each further chunk has twice as many.
+const FIRST_CHUNK: u32 = 1024;
+/// Enough chunks for every 32-bit index.
+const CHUNKS: usize = 22;
+/// Free indices that a thread keeps for itself.
+const LOCAL_FREE: usize = 64;
+/// Bits of an armed deadline that count ticks; the rest names the clock.
+const TICK_BITS: u32 = 48;
+
+/// Which slot, and which use of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub(crate) struct SlotId(u64);
+
+impl SlotId {
+    fn new(generation: u32, index: u32) -> Self {
+        SlotId(u64::from(generation) << 32 | u64::from(index))
+    }
+
+    fn index(self) -> u32 {
+        self.0 as u32
+    }
+
+    fn generation(self) -> u32 {
+        (self.0 >> 32) as u32
+    }
+}
+
+/// Why a waiter got no answer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Failure {
+    /// The deadline has passed.
+    Timeout,
+    /// There was nobody to ask.
+    NoProc,
+    /// The process that had the request ended.
+    Exit(ExitReason),
+    /// An answer of another type came: a forged or mixed-up return address.
+    BadReply,
+}
+
+#[derive(Default)]
+enum Phase {
+    #[default]
+    Free,
+    Waiting,
+    Answered,
+    Failed(Failure),
+}
+
+#[derive(Default)]
+struct Slot {
+    state: Mutex<State>,
+    /// The clock and its tick at which the waiter gives up; 0 is never.
+    deadline: AtomicU64,
+}
+
+#[derive(Default)]
+struct State {
+    generation: u32,
+    phase: Phase,
+    /// A `Box<Option<R>>` of the last type that was used here.
+    value: Option<Box<dyn Any + Send>>,
+    waker: Option<Waker>,
+}
+
+struct Pool {
+    chunks: [OnceLock<Box<[Slot]>>; CHUNKS],
+    free: Mutex<Free>,
+}
+
+#[derive(Default)]
+struct Free {
+    indices: Vec<u32>,
+    /// Indices below this one have been handed out at least once.
+    grown: u32,
+}
+
+static POOL: Pool = Pool {
+    chunks: [const { OnceLock::new() }; CHUNKS],
+    free: Mutex::new(Free { indices: Vec::new(), grown: 0 }),
+};
+
+thread_local! {
+    static LOCAL: RefCell<LocalFree> = const { RefCell::new(LocalFree(Vec::new())) };
+}
+
+/// A thread's own free indices; they go back to the pool when the thread ends.
+struct LocalFree(Vec<u32>);
+
+impl Drop for LocalFree {
+    fn drop(&mut self) {
+        lock(&POOL.free).indices.append(&mut self.0);
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    // Nothing panics under these locks: a poisoned one is still whole.
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn place(index: u32) -> (usize, usize) {
+    let shifted = u64::from(index) + u64::from(FIRST_CHUNK);
+    let chunk = shifted.ilog2() - FIRST_CHUNK.ilog2();
+    (chunk as usize, (shifted - (u64::from(FIRST_CHUNK) << chunk)) as usize)
+}
+
+fn slot(index: u32) -> Option<&'static Slot> {
+    let (chunk, offset) = place(index);
+    POOL.chunks.get(chunk)?.get()?.get(offset)
+}
+
+fn chunk_of(index: u32) -> &'static [Slot] {
+    let (chunk, _) = place(index);
+    POOL.chunks[chunk].get_or_init(|| {
+        // Generations start anywhere, so that an id cannot be guessed from outside.
+        let seed = RandomState::new();
+        (0..FIRST_CHUNK << chunk)
+            .map(|i| {
+                let mut hasher = seed.build_hasher();
+                hasher.write_u32(i);
+                let slot = Slot::default();
+                lock(&slot.state).generation = hasher.finish() as u32;
+                slot
+            })
+            .collect()
+    })
+}
+
+fn take_free() -> u32 {
+    let refill = || {
+        let mut free = lock(&POOL.free);
+        let wanted = LOCAL_FREE / 2;
+        let mut got = Vec::with_capacity(LOCAL_FREE);
+        while got.len() < wanted {
+            match free.indices.pop() {
+                Some(index) => got.push(index),
+                None => {
+                    got.push(free.grown);
+                    free.grown += 1;
+                }
+            }
+        }
+        drop(free);
+        got.iter().for_each(|&index| {
+            chunk_of(index);
+        });
+        got
+    };
+    LOCAL
+        .try_with(|local| {
+            let mut local = local.borrow_mut();
+            if local.0.is_empty() {
+                local.0 = refill();
+            }
+            local.0.pop()
+        })
+        .ok()
+        .flatten()
+        // The thread is ending and its list is gone: take one and give the rest back.
+        .unwrap_or_else(|| {
+            let mut got = refill();
+            let index = got.pop().unwrap_or_default();
+            lock(&POOL.free).indices.append(&mut got);
+            index
+        })
+}
+
+fn give_back(index: u32) {
+    let kept = LOCAL.try_with(|local| {
+        let mut local = local.borrow_mut();
+        if local.0.len() >= LOCAL_FREE {
+            let half = local.0.split_off(LOCAL_FREE / 2);
+            lock(&POOL.free).indices.extend(half);
+        }
+        local.0.push(index);
+    });
+    if kept.is_err() {
+        lock(&POOL.free).indices.push(index);
+    }
+}
+
+/// A waiter for one answer of type `R`. Dropping it gives up: a late answer then finds nothing.
+pub(crate) struct Pending<R> {
+    id: SlotId,
+    done: bool,
+    answer: PhantomData<fn() -> R>,
+}
+
+/// Opens a slot.
+pub(crate) fn open<R: Send + 'static>() -> Pending<R> {
+    let index = take_free();
+    let slot = &chunk_of(index)[place(index).1];
+    let mut state = lock(&slot.state);
+    state.phase = Phase::Waiting;
+    let stale = match &state.value {
+        Some(value) if value.is::<Option<R>>() => None,
+        _ => state.value.replace(Box::new(None::<R>)),
+    };
+    let id = SlotId::new(state.generation, index);
+    drop(state);
+    drop(stale);
+    Pending { id, done: false, answer: PhantomData }
+}
+
+impl<R: Send + 'static> Pending<R> {
+    /// The address of this waiter.
+    pub(crate) fn id(&self) -> SlotId {
+        self.id
+    }
+
+    /// Has the sweep of `clock` give up at `tick`.
+    pub(crate) fn arm(&self, clock: u16, tick: u64) {
+        if let Some(slot) = slot(self.id.index()) {
+            // Sequentially consistent: pairs with the sweeper's last look before it rests.
+            slot.deadline.store(u64::from(clock) << TICK_BITS | tick, Ordering::SeqCst);
+        }
+    }
+
+    /// Takes the answer if it is there.
+    pub(crate) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<R, Failure>> {
+        let Some(slot) = slot(self.id.index()) else { return Poll::Ready(Err(Failure::NoProc)) };
+        let mut state = lock(&slot.state);
+        if self.done || state.generation != self.id.generation() {
+            return Poll::Ready(Err(Failure::NoProc));
+        }
+        let result = match std::mem::take(&mut state.phase) {
+            Phase::Answered => {
+                let value =
+                    state.value.as_mut().and_then(|v| v.downcast_mut::<Option<R>>()).and_then(Option::take);
+                value.ok_or(Failure::BadReply)
+            }
+            Phase::Failed(failure) => Err(failure),
+            Phase::Waiting | Phase::Free => {
+                state.phase = Phase::Waiting;
+                let stale = match &state.waker {
+                    Some(waker) if waker.will_wake(cx.waker()) => None,
+                    _ => state.waker.replace(cx.waker().clone()),
+                };
+                drop(state);
+                drop(stale);
+                return Poll::Pending;
+            }
+        };
+        state.generation = state.generation.wrapping_add(1);
+        let waker = state.waker.take();
+        slot.deadline.store(0, Ordering::Relaxed);
+        drop(state);
+        drop(waker);
+        self.done = true;
+        give_back(self.id.index());
+        Poll::Ready(result)
+    }
+}
+
+impl<R> Drop for Pending<R> {
+    fn drop(&mut self) {
+        if self.done {
+            return;
+        }
+        let Some(slot) = slot(self.id.index()) else { return };
+        let mut state = lock(&slot.state);
+        state.generation = state.generation.wrapping_add(1);
+        slot.deadline.store(0, Ordering::Relaxed);
+        let phase = std::mem::take(&mut state.phase);
+        // An answer that nobody took: its drop is user code.
+        let unread = matches!(phase, Phase::Answered).then(|| state.value.take());
+        let waker = state.waker.take();
+        drop(state);
+        drop((phase, unread, waker));
+        give_back(self.id.index());
+    }
+}
+
+/// Answers a waiter. False: nobody waits there any more, and the value was dropped.
+pub(crate) fn fill<R: Send + 'static>(id: SlotId, value: R) -> bool {
+    let Some(slot) = slot(id.index()) else { return false };
+    let mut state = lock(&slot.state);
+    if state.generation != id.generation() || !matches!(state.phase, Phase::Waiting) {
+        drop(state);
+        drop(value);
+        return false;
+    }
+    let rejected = match state.value.as_mut().and_then(|v| v.downcast_mut::<Option<R>>()) {
+        Some(place) => {
+            *place = Some(value);
+            state.phase = Phase::Answered;
+            None
+        }
+        None => {
+            state.phase = Phase::Failed(Failure::BadReply);
+            Some(value)
+        }
+    };
+    let waker = state.waker.take();
+    drop(state);
+    let accepted = rejected.is_none();
+    drop(rejected);
+    if let Some(waker) = waker {
+        waker.wake();
+    }
+    accepted
+}
+
+/// Ends a wait without an answer. False: nobody waits there any more.
+pub(crate) fn fail(id: SlotId, failure: Failure) -> bool {
+    let Some(slot) = slot(id.index()) else { return false };
+    let mut state = lock(&slot.state);
+    if state.generation != id.generation() || !matches!(state.phase, Phase::Waiting) {
+        return false;
+    }
+    state.phase = Phase::Failed(failure);
+    let waker = state.waker.take();
+    drop(state);
+    if let Some(waker) = waker {
+        waker.wake();
+    }
+    true
+}
+
+/// Whether somebody still waits there.
+pub(crate) fn is_waiting(id: SlotId) -> bool {
+    slot(id.index()).is_some_and(|slot| {
+        let state = lock(&slot.state);
+        state.generation == id.generation() && matches!(state.phase, Phase::Waiting)
+    })
+}
+
+/// Fails every waiter of `clock` whose tick has passed; answers how many are still armed.
+///
+/// A read per slot that was ever used: 100,000 armed slots take well below a millisecond.
+pub(crate) fn sweep(clock: u16, now: u64) -> usize {
+    let grown = lock(&POOL.free).grown;
+    let mut armed = 0;
+    for (chunk, slots) in POOL.chunks.iter().enumerate() {
+        let first = (u64::from(FIRST_CHUNK) << chunk) - u64::from(FIRST_CHUNK);
+        let Some(slots) = slots.get() else { break };
+        if first >= u64::from(grown) {
+            break;
+        }
+        for slot in slots {
+            let deadline = slot.deadline.load(Ordering::SeqCst);
+            if deadline == 0 || (deadline >> TICK_BITS) as u16 != clock {
+                continue;
+            }
+            match expired(deadline, now) {
+                true => expire(slot, deadline),
+                false => armed += 1,
+            }
+        }
+    }
+    armed
+}
+
+fn expired(deadline: u64, now: u64) -> bool {
+    deadline & ((1 << TICK_BITS) - 1) <= now
+}
+
+fn expire(slot: &Slot, deadline: u64) {
+    let mut state = lock(&slot.state);
+    // The slot may have gone to another waiter since it was read.
+    if slot.deadline.load(Ordering::Relaxed) != deadline || !matches!(state.phase, Phase::Waiting) {
+        return;
+    }
+    slot.deadline.store(0, Ordering::Relaxed);
+    state.phase = Phase::Failed(Failure::Timeout);
+    let waker = state.waker.take();
+    drop(state);
+    if let Some(waker) = waker {
+        waker.wake();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn poll<R: Send + 'static>(pending: &mut Pending<R>) -> Poll<Result<R, Failure>> {
+        pending.poll(&mut Context::from_waker(Waker::noop()))
+    }
+
+    #[test]
+    fn indices_fall_into_doubling_chunks() {
+        assert_eq!(place(0), (0, 0));
+        assert_eq!(place(1023), (0, 1023));
+        assert_eq!(place(1024), (1, 0));
+        assert_eq!(place(3071), (1, 2047));
+        assert_eq!(place(3072), (2, 0));
+        assert!(place(u32::MAX).0 < CHUNKS + 1);
+    }
+
+    #[test]
+    fn an_answer_is_taken_once_and_a_second_one_finds_nobody() {
+        let mut pending = open::<u32>();
+        assert!(poll(&mut pending).is_pending());
+        assert!(fill(pending.id(), 7u32));
+        assert!(!fill(pending.id(), 8u32));
+        assert_eq!(poll(&mut pending), Poll::Ready(Ok(7)));
+        assert!(!fill(pending.id(), 9u32));
+    }
+
+    #[test]
+    fn a_late_answer_vanishes() {
+        let pending = open::<String>();
+        let id = pending.id();
+        drop(pending);
+        assert!(!fill(id, "late".to_owned()));
+        assert!(!fail(id, Failure::NoProc));
+    }
+
+    #[test]
+    fn an_answer_of_another_type_is_a_bad_reply() {
+        let mut pending = open::<u32>();
+        assert!(!fill(pending.id(), "seven"));
+        assert_eq!(poll(&mut pending), Poll::Ready(Err(Failure::BadReply)));
+    }
+
+    #[test]
+    fn a_forged_id_is_nobody() {
+        assert!(!fill(SlotId(u64::MAX), 1u8));
+        assert!(!fail(SlotId(u64::from(u32::MAX)), Failure::NoProc));
+    }
+
+    #[test]
+    fn the_sweep_of_a_clock_leaves_other_clocks_alone() {
+        let (mut mine, mut other) = (open::<u8>(), open::<u8>());
+        mine.arm(61_001, 10);
+        other.arm(61_002, 10);
+        assert_eq!(sweep(61_001, 9), 1);
+        assert!(poll(&mut mine).is_pending());
+        assert_eq!(sweep(61_001, 10), 0);
+        assert_eq!(poll(&mut mine), Poll::Ready(Err(Failure::Timeout)));
+        assert!(poll(&mut other).is_pending());
+    }
+
+    #[test]
+    fn the_answer_of_one_type_gives_room_to_another() {
+        for round in 0..200u32 {
+            let mut number = open::<u32>();
+            fill(number.id(), round);
+            assert_eq!(poll(&mut number), Poll::Ready(Ok(round)));
+            let mut text = open::<String>();
+            fill(text.id(), round.to_string());
+            assert_eq!(poll(&mut text), Poll::Ready(Ok(round.to_string())));
+        }
+    }
+}

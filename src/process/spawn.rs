@@ -1,0 +1,340 @@
+//! Plain processes: an async closure with a mailbox and selective receive.
+
+use std::future::Future;
+use std::ops::Deref;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::address::{Message, ProcessRef, ServerRef};
+use super::alias::{Alias, unalias};
+use super::cell::{Callback, Cell, Core, Envelope, Process as _};
+use super::error::Error;
+use super::inbox::Inbox;
+use super::life::{Incarnation, Life, Outcome};
+use super::me::{self, Me, MonitorOptions, Target};
+use super::node::Node;
+use super::relations::AliasMode;
+use super::shell;
+use super::signal::{Info, Object, Signal, System};
+use crate::term::{AliasRef, ExitReason, MonitorRef, Never, Pid, TimerRef};
+
+type PlainMessage<M> = Message<Never, Never, M>;
+
+/// A plain process, seen from inside: its mailbox, and all that [`Me`] can do.
+///
+/// Handed to the closure of `spawn`. Dropping it leaves the process without a mailbox but alive until the closure
+/// returns.
+pub struct Process<M: Send + 'static> {
+    me: Me,
+    inbox: Inbox<PlainMessage<M>>,
+}
+
+impl<M: Send + 'static> Deref for Process<M> {
+    type Target = Me;
+
+    fn deref(&self) -> &Me {
+        &self.me
+    }
+}
+
+/// What the closure of a process may return: nothing, a [`Result`](super::Result) of nothing, or its exit reason.
+pub trait IntoExit {
+    /// The exit reason of the process.
+    fn into_exit(self) -> ExitReason;
+}
+
+impl IntoExit for () {
+    fn into_exit(self) -> ExitReason {
+        ExitReason::Normal
+    }
+}
+
+impl IntoExit for ExitReason {
+    fn into_exit(self) -> ExitReason {
+        self
+    }
+}
+
+impl<T: IntoExit> IntoExit for Result<T, Error> {
+    fn into_exit(self) -> ExitReason {
+        self.map_or_else(Error::into_reason, T::into_exit)
+    }
+}
+
+impl<M: Send + 'static> Process<M> {
+    /// A reference to this process, for others.
+    pub fn as_ref(&self) -> ProcessRef<M> {
+        ServerRef::of(self.inbox.cell().clone())
+    }
+
+    /// The next message, waiting for it.
+    ///
+    /// # Cancel safety
+    /// A message is either returned or still in the mailbox.
+    pub async fn receive(&mut self) -> Info<M> {
+        self.receive_where(|_| true).await
+    }
+
+    /// The next message, or `None` after `timeout` (`receive ... after`). With a timeout of zero it never waits.
+    ///
+    /// # Cancel safety
+    /// As [`receive`](Self::receive).
+    pub async fn receive_after(&mut self, timeout: Duration) -> Option<Info<M>> {
+        tokio::time::timeout(timeout, self.receive()).await.ok()
+    }
+
+    /// The oldest message that `wanted` picks, waiting for it; the others stay in their order (selective receive).
+    ///
+    /// # Cancel safety
+    /// As [`receive`](Self::receive).
+    pub async fn receive_where(&mut self, mut wanted: impl FnMut(Info<&M>) -> bool) -> Info<M> {
+        loop {
+            let core_of = self.inbox.cell().clone();
+            core_of.core().enter(Callback::Waiting);
+            let envelope = self.inbox.next_where(|envelope| is_wanted(envelope, &mut wanted)).await;
+            core_of.core().enter(Callback::Running);
+            match envelope {
+                Envelope::Signal(signal) => {
+                    if let Some(info) = self.signal(*signal).await {
+                        return info;
+                    }
+                }
+                Envelope::Request(message, id) => {
+                    self.inbox.answering(id);
+                    self.inbox.answered(None);
+                    return user(message);
+                }
+                Envelope::User(message) => return user(message),
+                Envelope::Timer(timer) => match *timer {
+                    (reference, Message::Info(message)) => return Info::Timer(reference, message),
+                    (_, Message::Call(never) | Message::Cast(never)) => match never {},
+                },
+            }
+        }
+    }
+
+    /// As [`receive_where`](Self::receive_where), or `None` after `timeout`.
+    ///
+    /// # Cancel safety
+    /// As [`receive`](Self::receive).
+    pub async fn receive_where_after(
+        &mut self,
+        timeout: Duration,
+        wanted: impl FnMut(Info<&M>) -> bool,
+    ) -> Option<Info<M>> {
+        tokio::time::timeout(timeout, self.receive_where(wanted)).await.ok()
+    }
+
+    async fn signal(&mut self, signal: Signal) -> Option<Info<M>> {
+        match signal {
+            Signal::Exit(exit) => Some(Info::Exit(exit)),
+            Signal::Down(down) => Some(Info::Down(down)),
+            Signal::EventTimeout(_) => None,
+            Signal::System(system, _) => {
+                self.system(system).await;
+                None
+            }
+        }
+    }
+
+    /// A plain process serves the system messages that need nothing of its state.
+    async fn system(&mut self, system: System) {
+        match system {
+            System::Terminate(reason) => self.me.process().doom_with(reason),
+            System::Resume(acknowledge) => acknowledge(),
+            System::Suspend(acknowledge) => {
+                self.me.process().core().set_suspended(true);
+                acknowledge();
+                let resume = self.inbox.next_where(ends_suspension).await;
+                self.me.process().core().set_suspended(false);
+                if let Envelope::Signal(signal) = resume {
+                    match *signal {
+                        Signal::System(System::Resume(acknowledge), _) => acknowledge(),
+                        Signal::System(System::Terminate(reason), _) => self.me.process().doom_with(reason),
+                        _ => {}
+                    }
+                }
+            }
+            System::Visit(visit) => visit(&mut ()),
+        }
+    }
+
+    /// Removes a monitor and, if its DOWN is in the mailbox, that too (`demonitor(Ref, [flush])`).
+    pub fn demonitor_flush(&mut self, reference: MonitorRef) -> bool {
+        self.me.demonitor(reference) || !self.inbox.flush_down(reference)
+    }
+
+    /// Removes a link and, if its exit message is in the mailbox, that too.
+    pub fn unlink_flush(&mut self, from: Pid) {
+        self.me.unlink(from);
+        self.inbox.flush(|signal| matches!(signal, Signal::Exit(exit) if exit.from == from));
+    }
+
+    /// Sends `message` to this process after a delay (`erlang:send_after/3`).
+    pub fn send_after(&self, delay: Duration, message: M) -> TimerRef {
+        self.as_ref().send_after(delay, message)
+    }
+
+    /// Delivers `Info::Timer(reference, message)` to this process after a delay (`erlang:start_timer/3`).
+    pub fn start_timer(&self, delay: Duration, message: M) -> TimerRef {
+        self.as_ref().start_timer(delay, message)
+    }
+
+    /// An address of this process that can be taken back (`erlang:alias/1`).
+    pub fn alias(&self, mode: AliasMode) -> Alias<M> {
+        Alias::new(&self.as_ref(), mode)
+    }
+
+    /// Takes an alias back; false: it was not there any more (`erlang:unalias/1`).
+    pub fn unalias(&self, alias: AliasRef) -> bool {
+        unalias(&**self.me.process(), alias)
+    }
+
+    /// A monitor with an alias that lives as `mode` says (`erlang:monitor/3`).
+    pub fn monitor_alias(&self, target: impl Target, mode: AliasMode) -> (MonitorRef, Alias<M>) {
+        let (monitor, alias) = self.me.monitor_with(target, MonitorOptions::default().alias(mode));
+        let owner = self.as_ref();
+        let alias = alias.map_or_else(|| Alias::new(&owner, mode), |alias| Alias::of(&owner, alias));
+        (monitor, alias)
+    }
+}
+
+fn user<M>(message: PlainMessage<M>) -> Info<M> {
+    match message {
+        Message::Info(message) => Info::User(message),
+        Message::Call(never) | Message::Cast(never) => match never {},
+    }
+}
+
+fn is_wanted<M>(envelope: &Envelope<PlainMessage<M>>, wanted: &mut impl FnMut(Info<&M>) -> bool) -> bool {
+    match envelope {
+        Envelope::User(Message::Info(message)) | Envelope::Request(Message::Info(message), _) => {
+            wanted(Info::User(message))
+        }
+        Envelope::Timer(timer) => match &**timer {
+            (reference, Message::Info(message)) => wanted(Info::Timer(*reference, message)),
+            (_, Message::Call(never) | Message::Cast(never)) => match *never {},
+        },
+        Envelope::Signal(signal) => match &**signal {
+            Signal::Exit(exit) => wanted(Info::Exit(exit.clone())),
+            Signal::Down(down) => wanted(Info::Down(down.clone())),
+            // Served whatever the process waits for.
+            Signal::System(..) | Signal::EventTimeout(_) => true,
+        },
+        Envelope::User(Message::Call(never) | Message::Cast(never))
+        | Envelope::Request(Message::Call(never) | Message::Cast(never), _) => match *never {},
+    }
+}
+
+fn ends_suspension<M>(envelope: &Envelope<M>) -> bool {
+    let Envelope::Signal(signal) = envelope else { return false };
+    matches!(**signal, Signal::System(System::Resume(_) | System::Terminate(_), _))
+}
+
+/// A process function before it runs.
+struct Plain<M: Send + 'static, F> {
+    process: Process<M>,
+    code: F,
+}
+
+impl<M, F, Fut> Incarnation for Plain<M, F>
+where
+    M: Send + 'static,
+    F: FnOnce(Process<M>) -> Fut + Send + 'static,
+    Fut: Future<Output: IntoExit> + Send + 'static,
+{
+    fn process(&self) -> Arc<dyn super::cell::Process> {
+        self.process.me.process().clone()
+    }
+
+    fn run(self: Box<Self>) -> Pin<Box<dyn Future<Output = Outcome> + Send>> {
+        let Plain { process, code } = *self;
+        Box::pin(async move { Outcome::Exit(code(process).await.into_exit()) })
+    }
+}
+
+/// How a new process is tied to its parent.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Tie {
+    None,
+    Link,
+    Monitor,
+}
+
+fn spawn<M, F, Fut>(
+    node: &Node,
+    parent: Option<&Me>,
+    tie: Tie,
+    code: F,
+) -> (ProcessRef<M>, Option<MonitorRef>)
+where
+    M: Send + 'static,
+    F: FnOnce(Process<M>) -> Fut + Send + 'static,
+    Fut: Future<Output: IntoExit> + Send + 'static,
+{
+    let core = Core::new(node.clone(), parent.map(Me::pid), std::any::type_name::<F>);
+    let cell = Arc::new(Cell::new(core, 0));
+    node.table().insert(cell.clone());
+    let process: Arc<dyn super::cell::Process> = cell.clone();
+    // Tied before it runs: there is no moment in which it can end unseen.
+    let monitor = parent.and_then(|parent| match tie {
+        Tie::None => None,
+        Tie::Link => {
+            me::link(parent.process(), &process);
+            None
+        }
+        Tie::Monitor => {
+            let object = Object::Pid(process.core().pid());
+            Some(me::monitor(parent.process(), Some(process.clone()), object, MonitorOptions::default()).0)
+        }
+    });
+    let inside = Process { me: Me::of(process.clone()), inbox: Inbox::new(cell.clone()) };
+    shell::start(node, Life::new(process, Box::new(Plain { process: inside, code })));
+    (ServerRef::of(cell), monitor)
+}
+
+impl Node {
+    /// Spawns a process that nobody is linked to (`erlang:spawn/1`). Never waits.
+    pub fn spawn<M, F, Fut>(&self, code: F) -> ProcessRef<M>
+    where
+        M: Send + 'static,
+        F: FnOnce(Process<M>) -> Fut + Send + 'static,
+        Fut: Future<Output: IntoExit> + Send + 'static,
+    {
+        spawn(self, Me::current().as_ref(), Tie::None, code).0
+    }
+}
+
+impl Me {
+    /// Spawns a process (`erlang:spawn/1`). Never waits.
+    pub fn spawn<M, F, Fut>(&self, code: F) -> ProcessRef<M>
+    where
+        M: Send + 'static,
+        F: FnOnce(Process<M>) -> Fut + Send + 'static,
+        Fut: Future<Output: IntoExit> + Send + 'static,
+    {
+        spawn(self.node(), Some(self), Tie::None, code).0
+    }
+
+    /// Spawns a process and links to it in one step (`erlang:spawn_link/1`).
+    pub fn spawn_link<M, F, Fut>(&self, code: F) -> ProcessRef<M>
+    where
+        M: Send + 'static,
+        F: FnOnce(Process<M>) -> Fut + Send + 'static,
+        Fut: Future<Output: IntoExit> + Send + 'static,
+    {
+        spawn(self.node(), Some(self), Tie::Link, code).0
+    }
+
+    /// Spawns a process and monitors it in one step (`erlang:spawn_monitor/1`).
+    pub fn spawn_monitor<M, F, Fut>(&self, code: F) -> (ProcessRef<M>, MonitorRef)
+    where
+        M: Send + 'static,
+        F: FnOnce(Process<M>) -> Fut + Send + 'static,
+        Fut: Future<Output: IntoExit> + Send + 'static,
+    {
+        let (process, monitor) = spawn(self.node(), Some(self), Tie::Monitor, code);
+        (process, monitor.unwrap_or(MonitorRef(0)))
+    }
+}

@@ -1,0 +1,17 @@
+//! The data that everything else speaks in: pids, references, exit reasons, terms.
+//!
+//! Data only: nothing here knows of a runtime, a mailbox or a clock, and all of it serialises.
+
+mod exit;
+mod name;
+mod never;
+mod pid;
+mod reference;
+mod value;
+
+pub use exit::{Crash, CrashClass, ExitReason};
+pub use name::Name;
+pub use never::Never;
+pub use pid::{NodeId, Pid};
+pub use reference::{AliasRef, MonitorRef, TimerRef};
+pub use value::{Term, TermError};

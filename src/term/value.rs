@@ -1,0 +1,98 @@
+//! Any serialisable value, as data.
+
+use std::fmt;
+use std::sync::Arc;
+
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+
+/// Any value that serialises, kept as named MessagePack: what an exit reason, a monitor tag or a label carries when
+/// its type is the user's own.
+///
+/// Cheap to clone, comparable by content, and the same on every node. It stands for Erlang's "any term".
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct Term(Arc<Vec<u8>>);
+
+impl Term {
+    /// Encodes a value.
+    ///
+    /// # Errors
+    /// The value's `Serialize` refused.
+    pub fn encode<T: Serialize + ?Sized>(value: &T) -> Result<Self, TermError> {
+        rmp_serde::to_vec_named(value)
+            .map(|bytes| Term(Arc::new(bytes)))
+            .map_err(|e| TermError(e.to_string()))
+    }
+
+    /// Reads the value back as a `T`.
+    ///
+    /// # Errors
+    /// The bytes are not a `T`, or something follows it.
+    pub fn decode<T: DeserializeOwned>(&self) -> Result<T, TermError> {
+        let mut rest = rmp_serde::Deserializer::new(self.0.as_slice());
+        let value = T::deserialize(&mut rest).map_err(|e| TermError(e.to_string()))?;
+        match rest.get_ref().len() {
+            0 => Ok(value),
+            n => Err(TermError(format!("{n} bytes follow the value"))),
+        }
+    }
+}
+
+impl From<&str> for Term {
+    fn from(text: &str) -> Self {
+        // A string always encodes; the empty term could only follow a defect of the encoder.
+        Term::encode(text).unwrap_or_else(|_| Term(Arc::new(vec![0xc0])))
+    }
+}
+
+/// Printed as text where it is text, as MessagePack otherwise.
+impl fmt::Debug for Term {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Ok(text) = self.decode::<String>() {
+            return fmt::Debug::fmt(&text, f);
+        }
+        if let Ok(number) = self.decode::<i64>() {
+            return fmt::Debug::fmt(&number, f);
+        }
+        write!(f, "term(")?;
+        for byte in self.0.iter().take(32) {
+            write!(f, "{byte:02x}")?;
+        }
+        if self.0.len() > 32 {
+            write!(f, "... {} bytes", self.0.len())?;
+        }
+        write!(f, ")")
+    }
+}
+
+/// A value that could not be encoded, or bytes that are not the asked value.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TermError(String);
+
+impl fmt::Display for TermError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "not such a term: {}", self.0)
+    }
+}
+
+impl std::error::Error for TermError {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn round_trips_and_refuses_what_it_is_not() {
+        let term = Term::encode(&("retry", 3u32)).unwrap();
+        assert_eq!(term.decode::<(String, u32)>().unwrap(), ("retry".into(), 3));
+        assert!(term.decode::<u64>().is_err());
+        assert_eq!(term, Term::encode(&("retry", 3u32)).unwrap());
+    }
+
+    #[test]
+    fn trailing_bytes_are_refused() {
+        let mut bytes = rmp_serde::to_vec(&1u8).unwrap();
+        bytes.push(2);
+        assert!(Term(Arc::new(bytes)).decode::<u8>().unwrap_err().to_string().contains("1 bytes follow"));
+    }
+}
