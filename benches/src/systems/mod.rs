@@ -2,6 +2,7 @@
 
 mod actix;
 mod erlang;
+mod incarnate;
 mod kameo;
 mod ractor;
 mod support;
@@ -125,6 +126,8 @@ pub fn run(system: &dyn System, workload: Workload, n: u64) -> Option<Sample> {
 /// The name of a system.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Name {
+    /// This project.
+    Incarnate,
     /// A task, an unbounded mpsc channel, a oneshot per call: what one writes without a framework.
     Tokio,
     /// ractor with its default features.
@@ -139,11 +142,13 @@ pub enum Name {
 
 impl Name {
     /// Every system, in the order of the table.
-    pub const ALL: [Name; 5] = [Name::Tokio, Name::Ractor, Name::Kameo, Name::Actix, Name::Erlang];
+    pub const ALL: [Name; 6] =
+        [Name::Incarnate, Name::Tokio, Name::Ractor, Name::Kameo, Name::Actix, Name::Erlang];
 
     /// The name on the command line, in the table and in the JSON.
     pub fn as_str(self) -> &'static str {
         match self {
+            Name::Incarnate => "incarnate",
             Name::Tokio => "tokio",
             Name::Ractor => "ractor",
             Name::Kameo => "kameo",
@@ -155,6 +160,7 @@ impl Name {
     /// The system itself; a measurement of it should take about `time`.
     pub fn system(self, time: Duration) -> Box<dyn System> {
         match self {
+            Name::Incarnate => Box::new(incarnate::Incarnate),
             Name::Tokio => Box::new(tokio::Tokio),
             Name::Ractor => Box::new(ractor::Ractor),
             Name::Kameo => Box::new(kameo::Kameo),
