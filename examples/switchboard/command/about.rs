@@ -18,11 +18,11 @@ pub fn command(arguments: Arguments<'_>) -> Result<Command<'_>, CommandError> {
     };
     let reply = match lower(subcommand).as_slice() {
         b"count" => exactly(0, rest, "command|count").map(|_| Reply::count(TABLE.len()))?,
-        b"list" if rest.len() == 0 => Reply::Array(TABLE.iter().map(|spec| Reply::text(spec.name)).collect()),
+        b"list" if rest.is_empty() => Reply::Array(TABLE.iter().map(|spec| Reply::text(spec.name)).collect()),
         b"list" => return Err(CommandError::Syntax),
-        b"info" if rest.len() == 0 => Reply::Array(TABLE.iter().map(info).collect()),
+        b"info" if rest.is_empty() => Reply::Array(TABLE.iter().map(info).collect()),
         b"info" => Reply::Array(rest.iter().map(|name| table::find(name).map_or(Reply::Nil, info)).collect()),
-        b"docs" if rest.len() == 0 => Reply::Array(TABLE.iter().flat_map(docs).collect()),
+        b"docs" if rest.is_empty() => Reply::Array(TABLE.iter().flat_map(docs).collect()),
         b"docs" => Reply::Array(rest.iter().filter_map(table::find).flat_map(docs).collect()),
         b"help" => {
             return help(

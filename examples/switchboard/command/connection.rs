@@ -144,7 +144,7 @@ pub fn client(arguments: Arguments<'_>) -> Parsed<'_> {
 pub fn config(arguments: Arguments<'_>) -> Parsed<'_> {
     let rest = arguments.skip(1);
     match lower(required(arguments, 0)?).as_slice() {
-        b"get" if rest.len() == 0 => Err(CommandError::Arity("config|get")),
+        b"get" if rest.is_empty() => Err(CommandError::Arity("config|get")),
         b"get" => Ok(Command::Answer(parameters(rest))),
         // There are no statistics but the processes' own, which live and end with them.
         b"resetstat" => exactly(0, rest, "config|resetstat").map(|_| Command::Answer(Reply::Ok)),
