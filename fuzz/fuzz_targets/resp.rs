@@ -110,7 +110,7 @@ fn agree(mut input: &[u8], requests: &Requests) {
     for request in requests {
         // Empty requests are passed over.
         while let Some(line) = line(input)
-            && (line.starts_with(b"*0") || line.starts_with(b"*-") || line.trim_ascii().is_empty())
+            && (line.starts_with(b"*0") || line.starts_with(b"*-") || is_blank(line))
         {
             input = &input[line.len()..];
         }
@@ -123,6 +123,11 @@ fn agree(mut input: &[u8], requests: &Requests) {
             input = &input[line(input).map_or(input.len(), <[u8]>::len)..];
         }
     }
+}
+
+/// Blank as C sees it, the vertical tab included.
+fn is_blank(line: &[u8]) -> bool {
+    line.iter().all(|byte| byte.is_ascii_whitespace() || *byte == 0x0b)
 }
 
 /// The first line with its end.
