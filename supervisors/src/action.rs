@@ -6,8 +6,8 @@ use alloc::vec::Vec;
 use core::fmt;
 use core::time::Duration;
 
-/// The machine's name for a child, unique within the supervisor and never used again; the driver keeps the child's start
-/// function, or its arguments, under it.
+/// The machine's name for a child, unique within the supervisor and never used again; the driver keeps the
+/// child's start function, or its arguments, under it.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Key(pub(crate) u64);
 
@@ -45,7 +45,8 @@ pub enum Action<P, T, R> {
         /// The child.
         key: Key,
     },
-    /// Monitor this child. Its end comes back with [`handle_down`](crate::Supervisor::handle_down), at once if it is dead.
+    /// Monitor this child. Its end comes back with [`handle_down`](crate::Supervisor::handle_down), at once
+    /// if it is dead.
     Monitor {
         /// The child.
         pid: P,
@@ -69,8 +70,8 @@ pub enum Action<P, T, R> {
         /// The timer.
         timer: Timer,
     },
-    /// Send [`handle_retry`](crate::Supervisor::handle_retry) to yourself, behind all that waits in the mailbox: OTP's
-    /// supervisor casts to itself so that other requests are served between two attempts.
+    /// Send [`handle_retry`](crate::Supervisor::handle_retry) to yourself, behind all that waits in the
+    /// mailbox: OTP's supervisor casts to itself so that other requests are served between two attempts.
     Retry {
         /// The child whose start failed.
         key: Key,
@@ -82,7 +83,8 @@ pub enum Action<P, T, R> {
         /// The answer.
         answer: Answer<P, R>,
     },
-    /// Drop this caller unanswered: the supervisor ends before its turn came. In OTP it sees the supervisor's end.
+    /// Drop this caller unanswered: the supervisor ends before its turn came. In OTP it sees the supervisor's
+    /// end.
     Abandon {
         /// The caller.
         token: T,
@@ -110,8 +112,8 @@ pub enum StopReason<R> {
     Shutdown,
     /// The reason given to [`handle_shutdown`](crate::Supervisor::handle_shutdown).
     Ordered(R),
-    /// A child of the initial list did not start, and those started before it were shut down: `start_link` answers
-    /// `{error, {shutdown, {failed_to_start_child, Id, Reason}}}` and [`Action::Ready`] never came.
+    /// A child of the initial list did not start, and those started before it were shut down: `start_link`
+    /// answers `{error, {shutdown, {failed_to_start_child, Id, Reason}}}` and [`Action::Ready`] never came.
     FailedToStartChild {
         /// The child.
         id: ChildId,
@@ -130,7 +132,8 @@ pub enum Report<P, R> {
         /// Its process.
         pid: P,
     },
-    /// `start_error`: a start or restart by the supervisor itself failed. A start on request fails to its caller only.
+    /// `start_error`: a start or restart by the supervisor itself failed. A start on request fails to its
+    /// caller only.
     StartError {
         /// The child's specification.
         spec: Arc<ChildSpec>,
@@ -157,8 +160,8 @@ pub enum Report<P, R> {
         /// What it ended with.
         reason: R,
     },
-    /// `shutdown_error` of dynamic children that ended with their supervisor: one report for all of them. OTP has one for
-    /// each different reason, with the number of children.
+    /// `shutdown_error` of dynamic children that ended with their supervisor: one report for all of them. OTP
+    /// has one for each different reason, with the number of children.
     ShutdownErrors {
         /// The specification that they share.
         spec: Arc<ChildSpec>,
@@ -172,8 +175,8 @@ pub enum Report<P, R> {
         /// The process that ended.
         former: Option<P>,
     },
-    /// The exit of a process that is not a child. OTP ignores it, and so does this; a child that was terminated shows here
-    /// if its exit comes after its DOWN.
+    /// The exit of a process that is not a child. OTP ignores it, and so does this; a child that was
+    /// terminated shows here if its exit comes after its DOWN.
     UnknownExit {
         /// The process.
         pid: P,

@@ -81,8 +81,8 @@ impl<P: Clone + Ord, T, R: Reason> Supervisor<P, T, R> {
     fn terminate_child(&self, child: &Child<P>) -> Result<Option<Key>, TerminateChildError> {
         match child {
             Child::Id(_) if self.flags.is_simple() => Err(TerminateChildError::SimpleOneForOne),
-            // OTP: a live process that is no child is not_found and not touched; a dead one cannot be told from a child
-            // that has just gone, so it is ok.
+            // OTP: a live process that is no child is not_found and not touched; a dead one cannot be told
+            // from a child that has just gone, so it is ok.
             Child::Pid { alive: false, .. } if self.flags.is_simple() => Ok(self.find(child)),
             Child::Id(_) | Child::Pid { .. } => {
                 self.find(child).map(Some).ok_or(TerminateChildError::NotFound)
@@ -124,7 +124,8 @@ impl<P: Clone + Ord, T, R: Reason> Supervisor<P, T, R> {
         self.find_slot(child).map(|(_, slot)| info(slot)).ok_or(NotFound)
     }
 
-    /// OTP, SUP-014: every child of a simple_one_for_one supervisor has the one template, a dead stranger too.
+    /// OTP, SUP-014: every child of a simple_one_for_one supervisor has the one template, a dead stranger
+    /// too.
     fn childspec(&self, child: &Child<P>) -> Result<Arc<ChildSpec>, NotFound> {
         let found = self.find_slot(child).map(|(_, slot)| slot.spec.clone());
         let of_template = self.template.as_ref().filter(|(_, spec)| match child {
@@ -154,8 +155,8 @@ impl<P: Clone + Ord, T, R: Reason> Supervisor<P, T, R> {
         Counts { specs: all, active, supervisors, workers: all - supervisors }
     }
 
-    /// OTP, SUP-024: by process only in a simple_one_for_one supervisor, and there also by the process that a child had before
-    /// its restart failed (SUP-077); by id only in the others.
+    /// OTP, SUP-024: by process only in a simple_one_for_one supervisor, and there also by the process that a
+    /// child had before its restart failed (SUP-077); by id only in the others.
     fn find(&self, child: &Child<P>) -> Option<Key> {
         match child {
             Child::Id(id) => self.children.by_id(id),

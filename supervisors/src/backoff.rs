@@ -4,10 +4,10 @@ use core::time::Duration;
 
 /// A wait that doubles with each restart in the intensity window, up to a cap.
 ///
-/// OTP restarts at once, and a child that fails at once uses up the intensity within microseconds. With a back-off the
-/// supervisor marks the restart, shows the child as restarting, serves requests, and restarts when the wait is over. The n-th
-/// restart that the window still holds waits `first` × 2ⁿ⁻¹: a pure function of the window, without jitter, so that a
-/// run can be replayed.
+/// OTP restarts at once, and a child that fails at once uses up the intensity within microseconds. With a
+/// back-off the supervisor marks the restart, shows the child as restarting, serves requests, and restarts
+/// when the wait is over. The n-th restart that the window still holds waits `first` × 2ⁿ⁻¹: a pure function
+/// of the window, without jitter, so that a run can be replayed.
 ///
 /// ```
 /// use incarnate_supervisors::Backoff;

@@ -25,7 +25,8 @@ impl<P: Clone + Ord, T, R: Reason> Supervisor<P, T, R> {
     }
 
     fn changed(&mut self, flags: Flags, specs: Vec<ChildSpec>) -> Result<Vec<Key>, InitError> {
-        // OTP, rule 2.12.1: faulty answers leave the old flags and specifications in force, so check all before any changes.
+        // OTP, rule 2.12.1: faulty answers leave the old flags and specifications in force, so check all
+        // before any changes.
         check_init(&flags, &specs)?;
         // OTP, rule 2.12.8: OTP does not refuse this, and breaks.
         if flags.is_simple() != self.flags.is_simple() {

@@ -31,8 +31,8 @@ pub(crate) struct Slot<P> {
 }
 
 impl<P: Clone> Slot<P> {
-    /// The restart type in force. A dynamic child that was temporary when it started cannot be started again, whatever a
-    /// code change made of the template since: its arguments are gone.
+    /// The restart type in force. A dynamic child that was temporary when it started cannot be started again,
+    /// whatever a code change made of the template since: its arguments are gone.
     pub(crate) fn restart(&self) -> Restart {
         if self.dynamic && !self.kept { Restart::Temporary } else { self.spec.restart() }
     }
@@ -56,8 +56,8 @@ impl<P: Clone> Slot<P> {
 
 /// A table of children with an index for each way in which a child is looked up: every operation is O(log n).
 ///
-/// Invariants: each slot has one place and each place one slot; `ids` names exactly the static children; `pids` names exactly
-/// the running ones and `formers` those that wait for a restart and have run before.
+/// Invariants: each slot has one place and each place one slot; `ids` names exactly the static children;
+/// `pids` names exactly the running ones and `formers` those that wait for a restart and have run before.
 #[derive(Clone, Debug)]
 pub(crate) struct Children<P> {
     slots: BTreeMap<Key, Slot<P>>,
@@ -185,7 +185,8 @@ impl<P: Clone + Ord> Children<P> {
     pub(crate) fn respecify(&mut self, key: Key, spec: Arc<ChildSpec>) {
         if let Some(slot) = self.slots.get_mut(&key) {
             slot.spec = spec;
-            // The template's new start function is not the child's arguments: those are kept or gone as before.
+            // The template's new start function is not the child's arguments: those are kept or gone as
+            // before.
             slot.kept |= !slot.dynamic;
         }
     }

@@ -7,7 +7,8 @@ pub enum ExitClass {
     Normal,
     /// `shutdown`
     Shutdown,
-    /// `{shutdown, _}`. Counts as `shutdown`, but is no good answer of a permanent child to an order to shut down.
+    /// `{shutdown, _}`. Counts as `shutdown`, but is no good answer of a permanent child to an order to shut
+    /// down.
     ShutdownWith,
     /// `killed`
     Killed,
@@ -15,7 +16,8 @@ pub enum ExitClass {
     Abnormal,
 }
 
-/// An exit reason, or the reason why a start failed. The machine reads its class and hands the rest on untouched.
+/// An exit reason, or the reason why a start failed. The machine reads its class and hands the rest on
+/// untouched.
 pub trait Reason: Clone {
     /// The class of this reason.
     fn class(&self) -> ExitClass;

@@ -43,8 +43,8 @@ pub enum AutoShutdown {
 
 /// The flags of a supervisor; OTP's `sup_flags()`.
 ///
-/// The defaults are OTP's: one_for_one, at most 1 restart in 5 s, no automatic shutdown. Back-off and a bound on dynamic
-/// children, which OTP's supervisor does not have, are off.
+/// The defaults are OTP's: one_for_one, at most 1 restart in 5 s, no automatic shutdown. Back-off and a bound
+/// on dynamic children, which OTP's supervisor does not have, are off.
 ///
 /// ```
 /// use incarnate_supervisors::{Flags, Strategy};
@@ -82,8 +82,8 @@ impl Flags {
         }
     }
 
-    /// At most `intensity` restarts within `period`, which is a whole number of seconds and at least one; 0 restarts means
-    /// that the first one ends the supervisor.
+    /// At most `intensity` restarts within `period`, which is a whole number of seconds and at least one; 0
+    /// restarts means that the first one ends the supervisor.
     #[must_use]
     pub fn with_intensity(self, intensity: u32, period: Duration) -> Self {
         Self { intensity, period, ..self }

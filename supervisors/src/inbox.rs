@@ -14,7 +14,8 @@ pub(crate) enum Letter<P, T, R> {
         key: Key,
         timer: Timer,
     },
-    /// With a specification from callers of an ordinary supervisor, without one from those of a simple_one_for_one one.
+    /// With a specification from callers of an ordinary supervisor, without one from those of a
+    /// simple_one_for_one one.
     StartChild {
         token: T,
         key: Key,
@@ -32,7 +33,8 @@ pub(crate) enum Letter<P, T, R> {
     Shutdown(R),
 }
 
-/// Letters in order of arrival. Exits can be taken out of turn, as OTP's `unlink_flush` does by selective receive.
+/// Letters in order of arrival. Exits can be taken out of turn, as OTP's `unlink_flush` does by selective
+/// receive.
 #[derive(Clone, Debug)]
 pub(crate) struct Inbox<P, T, R> {
     letters: VecDeque<Letter<P, T, R>>,

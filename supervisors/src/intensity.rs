@@ -5,9 +5,10 @@ use core::time::Duration;
 
 /// The marks of the restarts within the last period; OTP's `add_restart`.
 ///
-/// Time is an argument: the time since an origin that the caller chose once, from a clock that never goes back. **OTP counts in
-/// whole seconds of monotonic time, and so does this**: a restart at 0.9 s and one at 6.1 s are 6 s apart, while one at 0.1 s
-/// and one at 5.9 s are 5 s apart and both within a period of 5 s, because the border is inclusive.
+/// Time is an argument: the time since an origin that the caller chose once, from a clock that never goes
+/// back. **OTP counts in whole seconds of monotonic time, and so does this**: a restart at 0.9 s and one at
+/// 6.1 s are 6 s apart, while one at 0.1 s and one at 5.9 s are 5 s apart and both within a period of 5 s,
+/// because the border is inclusive.
 ///
 /// ```
 /// use incarnate_supervisors::Intensity;
@@ -21,7 +22,8 @@ use core::time::Duration;
 pub struct Intensity {
     limit: u32,
     period: u64,
-    /// Whole seconds, oldest first. A ring of limit + 1: the mark that exceeds the limit is the supervisor's last.
+    /// Whole seconds, oldest first. A ring of limit + 1: the mark that exceeds the limit is the supervisor's
+    /// last.
     marks: VecDeque<u64>,
 }
 
@@ -40,8 +42,8 @@ impl Intensity {
         while self.marks.front().is_some_and(|mark| *mark < threshold) {
             self.marks.pop_front();
         }
-        // After the limit is exceeded the supervisor ends, so a further mark could only be a repeated question: the
-        // answer stands and the ring stays bounded.
+        // After the limit is exceeded the supervisor ends, so a further mark could only be a repeated
+        // question: the answer stands and the ring stays bounded.
         if self.within() {
             self.marks.push_back(now);
         }

@@ -12,7 +12,8 @@ use core::time::Duration;
 pub enum FlagsError {
     /// OTP's `{invalid_period, _}`: the period is not a whole number of seconds, at least one.
     InvalidPeriod(Duration),
-    /// A simple_one_for_one supervisor cannot shut down automatically. OTP 25 accepted it, newer releases refuse.
+    /// A simple_one_for_one supervisor cannot shut down automatically. OTP 25 accepted it, newer releases
+    /// refuse.
     SimpleAutoShutdown(AutoShutdown),
     /// Only a simple_one_for_one supervisor has a bound on its children.
     MaxChildrenNotSimple(usize),
@@ -65,7 +66,8 @@ impl fmt::Display for SpecError {
 
 impl Error for SpecError {}
 
-/// Why a supervisor did not start, or did not take new flags and specifications. What was in force before stays in force.
+/// Why a supervisor did not start, or did not take new flags and specifications. What was in force before
+/// stays in force.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum InitError {
@@ -73,10 +75,11 @@ pub enum InitError {
     Flags(FlagsError),
     /// OTP's `{start_spec, _}`.
     Spec(SpecError),
-    /// OTP's `{bad_start_spec, _}`: a simple_one_for_one supervisor takes exactly one specification, not this many.
+    /// OTP's `{bad_start_spec, _}`: a simple_one_for_one supervisor takes exactly one specification, not this
+    /// many.
     BadStartSpec(usize),
-    /// A code change cannot go to or from simple_one_for_one. OTP lets it pass and breaks: to it, the next request crashes
-    /// the supervisor; from it, the running children are forgotten.
+    /// A code change cannot go to or from simple_one_for_one. OTP lets it pass and breaks: to it, the next
+    /// request crashes the supervisor; from it, the running children are forgotten.
     SimpleChange,
 }
 
@@ -123,7 +126,8 @@ pub(crate) fn check_childspec(spec: &ChildSpec, auto_shutdown: AutoShutdown) -> 
     if spec.id().as_str().is_empty() {
         return Err(SpecError::MissingId);
     }
-    // OTP, rule 2.10.1: significant only with an automatic shutdown, and only for transient and temporary children.
+    // OTP, rule 2.10.1: significant only with an automatic shutdown, and only for transient and temporary
+    // children.
     if spec.is_significant() && auto_shutdown == AutoShutdown::Never {
         return Err(SpecError::SignificantWithNever(spec.id().clone()));
     }

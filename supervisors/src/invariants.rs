@@ -11,7 +11,8 @@ impl<P: Clone + Ord, T, R: Reason> Supervisor<P, T, R> {
     /// 2. A busy machine waits for exactly one thing: one start, or the end of at least one child that runs.
     /// 3. An idle or stopped machine has read its inbox.
     /// 4. Each back-off timer belongs to one child that waits for it, or its end is in the inbox.
-    /// 5. No start data is kept for a temporary child that runs, and all start data for a static child that may start.
+    /// 5. No start data is kept for a temporary child that runs, and all start data for a static child that
+    ///    may start.
     /// 6. Dynamic children live in a simple_one_for_one supervisor, all others elsewhere.
     ///
     /// # Errors

@@ -1,13 +1,15 @@
 //! The decisions of OTP's supervisor as a pure machine: no runtime, no clock, no randomness, no dependencies.
 //!
-//! [`Supervisor`] decides what OTP's `supervisor` module decides: which children start and end, in which order, what an exit
-//! leads to, when to give up, what a request gets for an answer. It starts and kills nothing itself. Events go in through
-//! `handle_*(event, now)`, actions come out of [`poll`](Supervisor::poll), and a **driver** carries them out. What is absent:
-//! start functions, processes, mailboxes, links, a clock.
+//! [`Supervisor`] decides what OTP's `supervisor` module decides: which children start and end, in which
+//! order, what an exit leads to, when to give up, what a request gets for an answer. It starts and kills
+//! nothing itself. Events go in through `handle_*(event, now)`, actions come out of
+//! [`poll`](Supervisor::poll), and a **driver** carries them out. What is absent: start functions, processes,
+//! mailboxes, links, a clock.
 //!
 //! # Driving it
 //!
-//! The driver is a process that traps exits. It keeps the start functions, and the callers, whom the machine knows as tokens.
+//! The driver is a process that traps exits. It keeps the start functions, and the callers, whom the machine
+//! knows as tokens.
 //!
 //! | the driver sees | it calls |
 //! |---|---|
@@ -23,17 +25,20 @@
 //! After each call it polls until `None` and carries out each [`Action`] in order. Rules for the driver:
 //!
 //! 1. `now` is the time since an origin chosen once, from a clock that never goes back.
-//! 2. [`Action::Start`] is one start at a time: the machine waits for [`handle_started`](Supervisor::handle_started). Everything
-//!    else may come in meanwhile; the machine puts it aside and attends to it in order, as OTP's mailbox does.
-//! 3. A child is linked before its start is over, so that its exit is never missed; an exit may come in before
-//!    [`handle_started`](Supervisor::handle_started) names the process.
-//! 4. [`Action::Monitor`] of a dead process brings its DOWN (`noproc`, an [`ExitClass::Abnormal`] reason) at once. If its exit came
-//!    first, the machine prefers the reason in that.
+//! 2. [`Action::Start`] is one start at a time: the machine waits for
+//!    [`handle_started`](Supervisor::handle_started). Everything else may come in meanwhile; the machine puts
+//!    it aside and attends to it in order, as OTP's mailbox does.
+//! 3. A child is linked before its start is over, so that its exit is never missed; an exit may come in
+//!    before [`handle_started`](Supervisor::handle_started) names the process.
+//! 4. [`Action::Monitor`] of a dead process brings its DOWN (`noproc`, an [`ExitClass::Abnormal`] reason) at
+//!    once. If its exit came first, the machine prefers the reason in that.
 //! 5. [`Action::Retry`] goes through the driver's own mailbox, behind what waits there.
-//! 6. Start data lives under a [`Key`] from the moment the key is known until [`Action::Forget`]; [`Action::Stop`] ends all.
-//!    [`Answer::CodeChange`] names the keys of the new start functions; a known child keeps its key.
-//! 7. What a start function answers besides a process (OTP's `{ok, Pid, Info}`) never enters the machine: the reply to
-//!    start_child or restart_child is the next [`Action::Reply`] after that start, and the driver adds the rest to it.
+//! 6. Start data lives under a [`Key`] from the moment the key is known until [`Action::Forget`];
+//!    [`Action::Stop`] ends all. [`Answer::CodeChange`] names the keys of the new start functions; a known
+//!    child keeps its key.
+//! 7. What a start function answers besides a process (OTP's `{ok, Pid, Info}`) never enters the machine: the
+//!    reply to start_child or restart_child is the next [`Action::Reply`] after that start, and the driver
+//!    adds the rest to it.
 //!
 //! ```
 //! use incarnate_supervisors::{Action, ChildSpec, ExitClass, Flags, Signal, StopReason, Strategy, Supervisor};
@@ -68,10 +73,10 @@
 //!
 //! # Where it differs from OTP
 //!
-//! A code change to or from simple_one_for_one is refused, and a code change that makes permanent children of temporary dynamic
-//! ones leaves those that run temporary, for their arguments are gone. OTP breaks in both. Back-off and a bound on dynamic
-//! children are additions that are off by default. The specification is OTP's documentation, source and test suite; where
-//! releases differ, the newest counts.
+//! A code change to or from simple_one_for_one is refused, and a code change that makes permanent children of
+//! temporary dynamic ones leaves those that run temporary, for their arguments are gone. OTP breaks in both.
+//! Back-off and a bound on dynamic children are additions that are off by default. The specification is OTP's
+//! documentation, source and test suite; where releases differ, the newest counts.
 #![no_std]
 
 extern crate alloc;

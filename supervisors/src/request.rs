@@ -15,8 +15,8 @@ pub enum Child<P> {
     Pid {
         /// The process.
         pid: P,
-        /// Whether that process is alive, as the driver knows it. OTP answers `ok` when it is asked to terminate a dead
-        /// stranger and `not_found` when the stranger lives.
+        /// Whether that process is alive, as the driver knows it. OTP answers `ok` when it is asked to
+        /// terminate a dead stranger and `not_found` when the stranger lives.
         alive: bool,
     },
 }
@@ -59,8 +59,8 @@ pub enum Answer<P, R> {
     CountChildren(Counts),
     /// To get_childspec.
     GetChildspec(Result<Arc<ChildSpec>, NotFound>),
-    /// To a code change: the key of each new specification, in the order given. A child that was known keeps its key, and the
-    /// driver puts the new start function under it.
+    /// To a code change: the key of each new specification, in the order given. A child that was known keeps
+    /// its key, and the driver puts the new start function under it.
     CodeChange(Result<Vec<Key>, InitError>),
 }
 

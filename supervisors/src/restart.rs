@@ -33,8 +33,8 @@ impl<P: Clone + Ord, T, R: Reason> Supervisor<P, T, R> {
     fn gone(&mut self, key: Key) {
         let is_significant = self.children.get(key).is_some_and(|slot| slot.spec.is_significant());
         self.retire(key);
-        // OTP, rules 2.10.2 and 2.10.4: only an end of its own that does not restart it counts; any at once, all when the
-        // last has gone. One that waits for its restart has not gone.
+        // OTP, rules 2.10.2 and 2.10.4: only an end of its own that does not restart it counts; any at once,
+        // all when the last has gone. One that waits for its restart has not gone.
         let is_over = match self.flags.auto_shutdown() {
             AutoShutdown::Never => false,
             AutoShutdown::AnySignificant => true,
@@ -52,7 +52,8 @@ impl<P: Clone + Ord, T, R: Reason> Supervisor<P, T, R> {
     fn restart(&mut self, key: Key, now: Duration) {
         let Some(slot) = self.children.get(key) else { return };
         let (spec, former) = (slot.spec.clone(), slot.former());
-        // OTP, rules 2.9.1 and 2.9.3: each attempt is a mark; one too many and the supervisor ends with shutdown.
+        // OTP, rules 2.9.1 and 2.9.3: each attempt is a mark; one too many and the supervisor ends with
+        // shutdown.
         if !self.intensity.mark(now) {
             self.report(Report::Shutdown { spec, former });
             self.retire(key);
@@ -74,7 +75,8 @@ impl<P: Clone + Ord, T, R: Reason> Supervisor<P, T, R> {
             Strategy::OneForOne | Strategy::SimpleOneForOne => alloc::vec![key],
             // OTP, rule 2.9.5: all of them, those that were terminated on request included.
             Strategy::OneForAll => self.children.keys().collect(),
-            // OTP, rule 2.9.6: the child and those that start after it. For a retry it is the one that failed.
+            // OTP, rule 2.9.6: the child and those that start after it. For a retry it is the one that
+            // failed.
             Strategy::RestForOne => self.children.keys_from(key),
         };
         // The others end in reverse start order; temporary ones are not among those that start again.

@@ -60,7 +60,8 @@ impl<P: Clone + Ord, T, R: Reason> Supervisor<P, T, R> {
         }
     }
 
-    /// Tells these children to end and waits for those that run. They share a specification if they are several.
+    /// Tells these children to end and waits for those that run. They share a specification if they are
+    /// several.
     fn end(&mut self, keys: impl IntoIterator<Item = Key>) {
         let mut left = BTreeMap::new();
         let mut shared: Option<Arc<ChildSpec>> = None;
@@ -155,8 +156,8 @@ impl<P: Clone + Ord, T, R: Reason> Supervisor<P, T, R> {
                 let is_init = matches!(work.purpose, Purpose::Init);
                 match outcome {
                     Ok(Some(pid)) => self.up(key, pid),
-                    // OTP, rule 2.6: ignore keeps the child with pid undefined and drops a temporary or dynamic one; a
-                    // dynamic one that ignores its restart is dropped since OTP 26.
+                    // OTP, rule 2.6: ignore keeps the child with pid undefined and drops a temporary or
+                    // dynamic one; a dynamic one that ignores its restart is dropped in releases newer than OTP 25.
                     Ok(None) => self.retire(key),
                     Err(reason) if is_init => return self.init_failed(key, reason),
                     Err(reason) => return self.restart_failed(key, reason, work.starts),
@@ -209,7 +210,8 @@ impl<P: Clone + Ord, T, R: Reason> Supervisor<P, T, R> {
             Ok(None) if !dynamic && spec.restart() != Restart::Temporary => {
                 self.children.add(key, spec, dynamic)
             }
-            // OTP: if the start function fails, the specification is discarded and the supervisor is not affected.
+            // OTP: if the start function fails, the specification is discarded and the supervisor is not
+            // affected.
             Ok(None) | Err(_) => self.act(Action::Forget { key }),
         }
         outcome.map_err(StartChildError::Failed)
@@ -223,11 +225,13 @@ impl<P: Clone + Ord, T, R: Reason> Supervisor<P, T, R> {
         self.stop(StopReason::FailedToStartChild { id: spec.id().clone(), reason });
     }
 
-    /// OTP, rule 2.9.7: the child that failed is restarting, and the supervisor reads its mailbox before it tries again.
+    /// OTP, rule 2.9.7: the child that failed is restarting, and the supervisor reads its mailbox before it
+    /// tries again.
     fn restart_failed(&mut self, key: Key, reason: R, not_started: VecDeque<Key>) {
         let Some(slot) = self.children.get(key) else { return };
         let (spec, former) = (slot.spec.clone(), slot.former());
-        // The child whose end was the cause, if it comes after the one that failed: it is not the one that is retried.
+        // The child whose end was the cause, if it comes after the one that failed: it is not the one that is
+        // retried.
         for later in not_started {
             self.set(later, Status::Stopped);
         }
@@ -236,8 +240,8 @@ impl<P: Clone + Ord, T, R: Reason> Supervisor<P, T, R> {
         self.act(Action::Retry { key });
     }
 
-    /// A child has ended and is not to run again on its own account: OTP's `del_child`. A temporary or dynamic child goes,
-    /// the specification of any other stays.
+    /// A child has ended and is not to run again on its own account: OTP's `del_child`. A temporary or
+    /// dynamic child goes, the specification of any other stays.
     pub(crate) fn retire(&mut self, key: Key) {
         let Some(slot) = self.children.get(key) else { return };
         let goes = slot.dynamic || slot.spec.restart() == Restart::Temporary;
@@ -260,8 +264,8 @@ impl<P: Clone + Ord, T, R: Reason> Supervisor<P, T, R> {
     }
 }
 
-/// OTP, rule 2.11.5: shutdown is always a good end, normal and `{shutdown, _}` only of a child that is not permanent; of a
-/// brutal_kill child killed is the good end, and shutdown too if it is not permanent.
+/// OTP, rule 2.11.5: shutdown is always a good end, normal and `{shutdown, _}` only of a child that is not
+/// permanent; of a brutal_kill child killed is the good end, and shutdown too if it is not permanent.
 fn is_good_end(spec: &ChildSpec, class: ExitClass) -> bool {
     let wanted = match spec.shutdown() {
         Shutdown::BrutalKill => ExitClass::Killed,

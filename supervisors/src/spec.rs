@@ -97,7 +97,8 @@ impl fmt::Display for ChildType {
 
 /// A child specification without its start function; OTP's `child_spec()`.
 ///
-/// The start function stays with the driver, under the [`Key`](crate::Key) that the machine gives to the child.
+/// The start function stays with the driver, under the [`Key`](crate::Key) that the machine gives to the
+/// child.
 ///
 /// ```
 /// use incarnate_supervisors::{ChildSpec, Restart, Shutdown};

@@ -12,12 +12,13 @@ use core::time::Duration;
 
 /// The decisions of one supervisor, from its start to its stop.
 ///
-/// `P` is a process id, `T` a caller that waits for an answer, `R` an exit reason or the reason of a failed start. The machine
-/// compares process ids and reads the [class](Reason::class) of reasons; callers it only hands back. The
-/// [crate documentation](crate) shows how to drive it.
+/// `P` is a process id, `T` a caller that waits for an answer, `R` an exit reason or the reason of a failed
+/// start. The machine compares process ids and reads the [class](Reason::class) of reasons; callers it only
+/// hands back. The [crate documentation](crate) shows how to drive it.
 ///
-/// Every `handle_*` takes what happened and the time, as the time since an origin chosen once, and never blocks or
-/// fails; an event that fits nothing is ignored. Call [`poll`](Self::poll) afterwards until it answers `None`.
+/// Every `handle_*` takes what happened and the time, as the time since an origin chosen once, and never
+/// blocks or fails; an event that fits nothing is ignored. Call [`poll`](Self::poll) afterwards until it
+/// answers `None`.
 #[derive(Clone, Debug)]
 pub struct Supervisor<P, T, R = ExitClass> {
     pub(crate) flags: Flags,
@@ -39,8 +40,9 @@ pub struct Supervisor<P, T, R = ExitClass> {
 impl<P: Clone + Ord, T, R: Reason> Supervisor<P, T, R> {
     /// Starts a supervisor: its first actions start the children, strictly in order.
     ///
-    /// The keys belong to the specifications, in order; the driver puts the start functions under them. The key of a
-    /// simple_one_for_one supervisor's only specification is never started: it stands for the template.
+    /// The keys belong to the specifications, in order; the driver puts the start functions under them. The
+    /// key of a simple_one_for_one supervisor's only specification is never started: it stands for the
+    /// template.
     ///
     /// # Errors
     ///
@@ -87,12 +89,14 @@ impl<P: Clone + Ord, T, R: Reason> Supervisor<P, T, R> {
         &self.flags
     }
 
-    /// Whether the machine is in the middle of starting or ending children: OTP's supervisor would not read its mailbox now.
+    /// Whether the machine is in the middle of starting or ending children: OTP's supervisor would not read
+    /// its mailbox now.
     pub fn is_busy(&self) -> bool {
         self.work.is_some()
     }
 
-    /// A start that [`Action::Start`] asked for is over: it runs as this process, or answered ignore, or failed.
+    /// A start that [`Action::Start`] asked for is over: it runs as this process, or answered ignore, or
+    /// failed.
     pub fn handle_started(&mut self, key: Key, outcome: Result<Option<P>, R>, now: Duration) {
         let awaited =
             |work: &&mut Work<P, T, R>| matches!(work.wait, Wait::Started(awaited) if awaited == key);
@@ -108,7 +112,8 @@ impl<P: Clone + Ord, T, R: Reason> Supervisor<P, T, R> {
         if self.stopped {
             return;
         }
-        // OTP waits for the DOWN and then prefers the reason in the EXIT, which knows more when the child was dead already.
+        // OTP waits for the DOWN and then prefers the reason in the EXIT, which knows more when the child was
+        // dead already.
         if let Some((_, seen)) = self.ending().and_then(|ending| ending.left.get_mut(&pid)) {
             seen.get_or_insert(reason);
             return;
@@ -138,22 +143,22 @@ impl<P: Clone + Ord, T, R: Reason> Supervisor<P, T, R> {
         self.letter(Letter::Retry(key), now);
     }
 
-    /// The parent has ended or ordered the end, with this reason; OTP's EXIT from the parent. All children get `shutdown`
-    /// whatever the reason is.
+    /// The parent has ended or ordered the end, with this reason; OTP's EXIT from the parent. All children
+    /// get `shutdown` whatever the reason is.
     pub fn handle_shutdown(&mut self, reason: R, now: Duration) {
         self.letter(Letter::Shutdown(reason), now);
     }
 
-    /// `supervisor:start_child/2` with a specification. The driver puts the start function under the key at once;
-    /// [`Action::Forget`] takes it back if the child is refused.
+    /// `supervisor:start_child/2` with a specification. The driver puts the start function under the key at
+    /// once; [`Action::Forget`] takes it back if the child is refused.
     pub fn handle_start_child(&mut self, token: T, spec: ChildSpec, now: Duration) -> Key {
         let key = self.new_key();
         self.letter(Letter::StartChild { token, key, spec: Some(spec) }, now);
         key
     }
 
-    /// `supervisor:start_child/2` with arguments, of a simple_one_for_one supervisor. The driver puts the arguments
-    /// under the key at once.
+    /// `supervisor:start_child/2` with arguments, of a simple_one_for_one supervisor. The driver puts the
+    /// arguments under the key at once.
     pub fn handle_start_dynamic(&mut self, token: T, now: Duration) -> Key {
         let key = self.new_key();
         self.letter(Letter::StartChild { token, key, spec: None }, now);
@@ -165,8 +170,9 @@ impl<P: Clone + Ord, T, R: Reason> Supervisor<P, T, R> {
         self.letter(Letter::Request { token, request }, now);
     }
 
-    /// A code change: what a new version's init answers. See [`Answer::CodeChange`](crate::Answer::CodeChange). When init
-    /// answers ignore, nothing changes and the machine need not be told.
+    /// A code change: what a new version's init answers. See
+    /// [`Answer::CodeChange`](crate::Answer::CodeChange). When init answers ignore, nothing changes and the
+    /// machine need not be told.
     pub fn handle_code_change(&mut self, token: T, flags: Flags, specs: Vec<ChildSpec>, now: Duration) {
         self.letter(Letter::CodeChange { token, flags, specs }, now);
     }

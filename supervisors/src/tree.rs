@@ -119,9 +119,11 @@ impl<P> Tree<P> {
         }
     }
 
-    /// Puts the tree of a child that is a supervisor, as its own machine tells it, in the place of that child.
+    /// Puts the tree of a child that is a supervisor, as its own machine tells it, in the place of that
+    /// child.
     ///
-    /// The place keeps what this supervisor knows: id, restart type and process. `false` says that there is no such child.
+    /// The place keeps what this supervisor knows: id, restart type and process. `false` says that there is
+    /// no such child.
     pub fn graft(&mut self, id: &ChildId, subtree: Self) -> bool {
         let Some(child) = self.children.iter_mut().find(|child| child.id == *id) else { return false };
         child.strategy = subtree.strategy;

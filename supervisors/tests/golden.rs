@@ -1,4 +1,5 @@
-//! Each scenario of `golden/scenarios.txt`, played to the machine and compared line by line with what OTP's supervisor did.
+//! Each scenario of `golden/scenarios.txt`, played to the machine and compared line by line with what OTP's
+//! supervisor did.
 
 mod world;
 

@@ -4,7 +4,8 @@ mod world;
 
 use incarnate_supervisors::{
     Action, Answer, AutoShutdown, Backoff, Child, ChildSpec, ExitClass, Flags, InitError, Intensity, Key,
-    Request, Restart, Shutdown, Signal, SpecError, StopReason, Strategy, Supervisor, Tree, check_childspecs,
+    Report, Request, Restart, Shutdown, Signal, SpecError, StopReason, Strategy, Supervisor, Tree,
+    check_childspecs,
 };
 use std::time::{Duration, Instant};
 use world::World;
@@ -37,6 +38,9 @@ fn check_window(limit: u32, period: u64, at: &[u64], allowed: usize) {
     let mut window = Intensity::new(limit, Duration::from_secs(period));
     let marked = at.iter().take_while(|at| window.mark(Duration::from_millis(**at))).count();
     assert_eq!(marked, allowed, "{limit} in {period} s at {at:?}");
+    for _ in 0..9 {
+        let _ = window.mark(Duration::from_millis(at[at.len() - 1]));
+    }
     assert!(window.restarts() <= limit as usize + 1, "the ring is bounded");
 }
 
@@ -59,6 +63,25 @@ fn sup_015_missing_id() {
     assert_eq!(check_childspecs(&[ChildSpec::worker("")], AutoShutdown::Never), Err(SpecError::MissingId));
     let started = Machine::new(Flags::default(), vec![ChildSpec::worker("")]);
     assert_eq!(started.err(), Some(InitError::Spec(SpecError::MissingId)));
+}
+
+#[test]
+fn sup_014_childspec_of_strangers() {
+    let mut machine = simple(temporary("t"));
+    let mut childspec = |child| {
+        machine.handle_request(0, Request::GetChildspec(child), NOW);
+        match actions(&mut machine).pop() {
+            Some(Action::Reply { answer: Answer::GetChildspec(answer), .. }) => answer.is_ok(),
+            other => panic!("{other:?}"),
+        }
+    };
+    assert!(!childspec(Child::Pid { pid: 9, alive: true }), "a foreign process is not found");
+    assert!(
+        childspec(Child::Pid { pid: 9, alive: false }),
+        "a dead one cannot be told from a child that has gone"
+    );
+    assert!(childspec(Child::Id("t".into())));
+    assert!(!childspec(Child::Id("x".into())));
 }
 
 #[test]
@@ -123,7 +146,8 @@ fn a_changed_child_keeps_its_key() {
     assert_eq!(changed[1..], [Action::Forget { key: keys[0] }]);
 }
 
-/// A child that started as temporary has no arguments left to start again with, whatever the template says by now.
+/// A child that started as temporary has no arguments left to start again with, whatever the template says by
+/// now.
 #[test]
 fn a_change_does_not_revive_arguments() {
     let mut machine = simple(temporary("t"));
@@ -163,7 +187,8 @@ fn events_that_fit_nothing_change_nothing() {
     assert_eq!(format!("{machine:?}"), before);
 }
 
-/// A child that died before the supervisor came to it: its DOWN says noproc, its EXIT knows better and may come first or last.
+/// A child that died before the supervisor came to it: its DOWN says noproc, its EXIT knows better and may
+/// come first or last.
 #[test]
 fn the_exit_knows_the_reason() {
     let spec = ChildSpec::worker("a").with_shutdown(Shutdown::Infinity);
@@ -180,6 +205,49 @@ fn the_exit_knows_the_reason() {
     assert_eq!(machine.poll(), Some(Action::Stop { reason: StopReason::Ordered(ExitClass::Shutdown) }));
 }
 
+/// Of what a process is said to have ended with, the first word counts.
+#[test]
+fn a_second_exit_says_nothing() {
+    let specs = vec![ChildSpec::worker("a"), ChildSpec::worker("b")];
+    let (mut machine, keys) = Machine::new(Flags::default(), specs).expect("in order");
+    machine.handle_started(keys[0], Ok(Some(1)), NOW);
+    machine.handle_exited(1, ExitClass::Killed, NOW);
+    machine.handle_exited(1, ExitClass::Abnormal, NOW);
+    machine.handle_started(keys[1], Ok(Some(2)), NOW);
+    let reports: Vec<ExitClass> = std::iter::from_fn(|| machine.poll())
+        .filter_map(|action| match action {
+            Action::Report(Report::ChildTerminated { reason, .. } | Report::UnknownExit { reason, .. }) => {
+                Some(reason)
+            }
+            _ => None,
+        })
+        .collect();
+    assert_eq!(reports, [ExitClass::Killed]);
+}
+
+/// Rule 2.11.5, for each restart type and reason: whether the end is an error, told with time and with
+/// brutal_kill.
+#[test]
+fn good_ends() {
+    use ExitClass::{Abnormal, Killed, Normal, Shutdown as Told, ShutdownWith};
+    let errors = |restart, shutdown| {
+        [Normal, Told, ShutdownWith, Killed, Abnormal].map(|reason| {
+            let spec = ChildSpec::worker("a").with_restart(restart).with_shutdown(shutdown);
+            let (mut machine, keys) = Machine::new(Flags::default(), vec![spec]).expect("in order");
+            machine.handle_started(keys[0], Ok(Some(1)), NOW);
+            machine.handle_shutdown(Told, NOW);
+            machine.handle_down(1, reason, NOW);
+            std::iter::from_fn(|| machine.poll())
+                .any(|action| matches!(action, Action::Report(Report::ShutdownError { .. })))
+        })
+    };
+    assert_eq!(errors(Restart::Permanent, Shutdown::Infinity), [true, false, true, true, true]);
+    assert_eq!(errors(Restart::Transient, Shutdown::Infinity), [false, false, false, true, true]);
+    assert_eq!(errors(Restart::Temporary, Shutdown::Infinity), [false, false, false, true, true]);
+    assert_eq!(errors(Restart::Permanent, Shutdown::BrutalKill), [true, true, true, false, true]);
+    assert_eq!(errors(Restart::Transient, Shutdown::BrutalKill), [false, false, false, false, true]);
+}
+
 #[test]
 fn a_machine_that_stopped_turns_callers_away() {
     let (mut machine, _) = Machine::new(Flags::default(), vec![]).expect("in order");
@@ -192,7 +260,8 @@ fn a_machine_that_stopped_turns_callers_away() {
     assert_eq!(actions(&mut machine), turned_away);
 }
 
-/// SUP-086: the effort for each of many children grows slowly; OTP's own limit is a factor of 1,000 for 100 times as many.
+/// SUP-086: the effort for each of many children grows slowly; OTP's own limit is a factor of 1,000 for 100
+/// times as many.
 #[test]
 fn sup_086_many_children() {
     let effort = |children: u32| {
@@ -271,6 +340,29 @@ fn backoff_yields_to_the_end() {
     world.exit("a", "crash");
     world.shutdown("shutdown");
     assert_eq!(world.log.last().expect("the end"), "supervisor ended shutdown");
+}
+
+/// A retry that comes late finds the child in a later back-off and leaves it there.
+#[test]
+fn backoff_is_not_cut_short() {
+    let backoff = Backoff::new(Duration::from_millis(100), Duration::from_secs(1));
+    let flags = Flags::default().with_intensity(9, Duration::from_secs(60)).with_backoff(backoff);
+    let (mut machine, keys) = Machine::new(flags, vec![ChildSpec::worker("a")]).expect("in order");
+    machine.handle_started(keys[0], Ok(Some(1)), NOW);
+    actions(&mut machine);
+    machine.handle_exited(1, ExitClass::Abnormal, NOW);
+    let armed = actions(&mut machine);
+    let [Action::Arm { timer, .. }] = armed[..] else { panic!("{armed:?}") };
+    machine.handle_timeout(timer, NOW);
+    machine.handle_started(keys[0], Err(ExitClass::Abnormal), NOW);
+    assert_eq!(actions(&mut machine), [Action::Start { key: keys[0] }, Action::Retry { key: keys[0] }]);
+    machine.handle_request(0, Request::TerminateChild(Child::Id("a".into())), NOW);
+    machine.handle_request(0, Request::RestartChild(Child::Id("a".into())), NOW);
+    machine.handle_started(keys[0], Ok(Some(2)), NOW);
+    machine.handle_exited(2, ExitClass::Abnormal, NOW);
+    assert!(matches!(actions(&mut machine).last(), Some(Action::Arm { .. })));
+    machine.handle_retry(keys[0], NOW);
+    assert_eq!(actions(&mut machine), []);
 }
 
 #[test]

@@ -1,7 +1,8 @@
-//! The rows of OTP's supervisor_SUITE that a pure machine can decide, by the ids of the conformance catalogue.
+//! The rows of OTP's supervisor_SUITE that a pure machine can decide, by the ids of the conformance
+//! catalogue.
 //!
-//! A case is a setup, commands, and what happens after the last command, all in the language of `golden/README.md`. Progress
-//! reports are left out. Intensity is 1 in 5 s unless the setup says otherwise.
+//! A case is a setup, commands, and what happens after the last command, all in the language of
+//! `golden/README.md`. Progress reports are left out. Intensity is 1 in 5 s unless the setup says otherwise.
 
 mod world;
 
@@ -232,7 +233,7 @@ fn sup_031_significant() {
 #[test]
 fn sup_032_flags() {
     check("flags one_for_one 1 0 never", "", "supervisor refused invalid_period");
-    // Refused since OTP 26.
+    // Refused in releases newer than OTP 25.
     check("flags simple_one_for_one 1 5 any_significant; child t temporary", "", "supervisor refused flags");
     check("flags one_for_one 1 5 never max_children 1", "", "supervisor refused flags");
 }

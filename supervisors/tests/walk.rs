@@ -1,4 +1,5 @@
-//! Random walks: whatever happens in whatever order, the invariants hold after each step and nobody waits for ever.
+//! Random walks: whatever happens in whatever order, the invariants hold after each step and nobody waits for
+//! ever.
 
 mod world;
 

@@ -19,8 +19,8 @@ main([]) ->
     ok = logger:add_handler(recorder, ?MODULE, #{}),
     {ok, Text} = file:read_file(filename:join(Dir, "scenarios.txt")),
     Scenarios = scenarios(string:split(binary_to_list(Text), "\n", all)),
-    [record(Dir, Name, Lines) || {Name, recorded, Lines} <- Scenarios],
-    io:format("~b scenarios, recorded on OTP ~s~n", [length(Scenarios), erlang:system_info(otp_release)]).
+    Recorded = [record(Dir, Name, Lines) || {Name, recorded, Lines} <- Scenarios],
+    io:format("~b scenarios recorded on OTP ~s~n", [length(Recorded), erlang:system_info(otp_release)]).
 
 %%% Scenarios
 

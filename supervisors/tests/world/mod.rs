@@ -1,7 +1,7 @@
 //! A simulated world: a driver whose processes are numbers, and whose every step is written down.
 //!
-//! It keeps a mailbox as a driver would, carries out each action at once, and logs what an observer from outside would see, in
-//! the words of `golden/README.md`.
+//! It keeps a mailbox as a driver would, carries out each action at once, and logs what an observer from
+//! outside would see, in the words of `golden/README.md`.
 
 #![allow(dead_code, reason = "each test binary uses its own part")]
 
@@ -119,7 +119,8 @@ impl World {
         })
     }
 
-    /// The outcomes of a child's starts, one after the other: ok, fail, ignore or gate; ok when there are no more.
+    /// The outcomes of a child's starts, one after the other: ok, fail, ignore or gate; ok when there are no
+    /// more.
     pub fn script_starts<'a>(&mut self, name: &str, outcomes: impl IntoIterator<Item = &'a str>) {
         self.starts.insert(name.into(), outcomes.into_iter().map(Into::into).collect());
     }
@@ -275,7 +276,9 @@ impl World {
             },
             Action::Exit { pid, signal } => self.signal(&pid, signal),
             Action::Arm { timer, after } => drop(self.timers.insert(timer, self.now + after)),
-            Action::Cancel { timer } => drop(self.timers.remove(&timer)),
+            Action::Cancel { timer } => {
+                self.timers.remove(&timer).expect("a timer that runs is cancelled");
+            }
             Action::Retry { key } => self.mailbox.push_back(Mail::Retry(key)),
             Action::Reply { token, answer } => self.reply(token, &answer),
             Action::Abandon { token } => {
@@ -320,7 +323,8 @@ impl World {
             }
             _ => panic!("no such outcome: {outcome}"),
         };
-        // A supervisor that starts a child attends to nothing else, so the outcome comes before all other mail.
+        // A supervisor that starts a child attends to nothing else, so the outcome comes before all other
+        // mail.
         self.mailbox.push_front(Mail::Started(key, result));
     }
 

@@ -184,7 +184,8 @@ fn named(name: &str) -> Child<Pid> {
     Child::Id(name.into())
 }
 
-/// All children of a simple_one_for_one supervisor end at once, in no order: neighbours are put into one, as in the recorder.
+/// All children of a simple_one_for_one supervisor end at once, in no order: neighbours are put into one, as
+/// in the recorder.
 fn canonical(log: Vec<String>) -> Vec<String> {
     fn kind(line: &str) -> u8 {
         match line.split_whitespace().next() {

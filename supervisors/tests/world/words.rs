@@ -112,7 +112,8 @@ fn spec_error(error: &SpecError) -> String {
     }
 }
 
-/// A report in OTP's words; several lines for what OTP reports several times. Unknown exits OTP does not report.
+/// A report in OTP's words; several lines for what OTP reports several times. Unknown exits OTP does not
+/// report.
 pub fn report(report: &Report<Pid, Why>, simple: bool) -> Option<Vec<String>> {
     let offender = |spec: &ChildSpec, former: Option<&Pid>| match simple {
         true => started(former),
