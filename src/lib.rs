@@ -4,6 +4,7 @@
 
 pub mod gen_server;
 pub mod process;
+pub mod supervisor;
 pub mod sys;
 pub mod term;
 
@@ -12,4 +13,5 @@ pub use process::{
     CallError, Down, Error, Exit, Info, Me, Node, Process, ProcessRef, ReplyTo, Result, ServerRef, StopError,
     Timeout,
 };
+pub use supervisor::{ChildSpec, DynamicSupervisor, PartitionSupervisor, Supervisor, SupervisorRef, Tree};
 pub use term::{ExitReason, MonitorRef, Name, Never, Pid, Term, TimerRef};
