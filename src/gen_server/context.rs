@@ -7,8 +7,7 @@ use std::time::Duration;
 
 use super::{GenServer, ServerRefOf};
 use crate::process::{
-    Alias, AliasMode, Envelope, Error, Inbox, Info, Me, Message, MonitorOptions, Signal, Target, start_timer,
-    unalias,
+    Alias, AliasMode, Error, Inbox, Info, Me, Message, MonitorOptions, Signal, Target, start_timer, unalias,
 };
 use crate::term::{AliasRef, MonitorRef, Pid, TimerRef};
 
@@ -119,20 +118,6 @@ impl<S: GenServer> Context<S> {
     {
         let running = self.node().runtime().spawn_blocking(work);
         async move { running.await.map_err(Error::from) }
-    }
-
-    /// Waits for the DOWN of a monitor, leaving everything else in its order.
-    pub(crate) async fn await_down(&mut self, reference: MonitorRef) -> crate::process::Down {
-        let is_it = |signal: &Signal| matches!(signal, Signal::Down(down) if down.reference == reference);
-        loop {
-            let next =
-                self.inbox.next_where(|e| matches!(e, Envelope::Signal(signal) if is_it(signal))).await;
-            if let Envelope::Signal(signal) = next
-                && let Signal::Down(down) = *signal
-            {
-                return down;
-            }
-        }
     }
 
     pub(super) fn take_continue(&mut self) -> Option<S::Continue> {

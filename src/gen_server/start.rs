@@ -288,6 +288,13 @@ fn detach<S: GenServer>(starter: Option<&Arc<dyn AnyProcess>>, cx: &Context<S>) 
     }
 }
 
+/// So that a start function may use `?` on anything.
+impl From<Error> for StartError {
+    fn from(error: Error) -> Self {
+        StartError::Failed(error.into_reason())
+    }
+}
+
 impl From<StartError> for ExitReason {
     fn from(error: StartError) -> Self {
         match error {

@@ -135,6 +135,10 @@ impl<P: Clone + Ord> Children<P> {
         self.pids.get(pid).copied()
     }
 
+    pub(crate) fn pids(&self) -> impl Iterator<Item = &P> {
+        self.pids.keys()
+    }
+
     /// The child that runs as this process, or ran as it and waits for a restart.
     pub(crate) fn by_pid_or_former(&self, pid: &P) -> Option<Key> {
         self.by_pid(pid).or_else(|| self.formers.get(pid).copied())

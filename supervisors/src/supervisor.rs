@@ -89,6 +89,11 @@ impl<P: Clone + Ord, T, R: Reason> Supervisor<P, T, R> {
         &self.flags
     }
 
+    /// The processes of all children that run, as far as the machine has been told.
+    pub fn running(&self) -> impl Iterator<Item = &P> {
+        self.children.pids()
+    }
+
     /// Whether the machine is in the middle of starting or ending children: OTP's supervisor would not read
     /// its mailbox now.
     pub fn is_busy(&self) -> bool {

@@ -126,9 +126,26 @@ impl<P> Tree<P> {
     /// no such child.
     pub fn graft(&mut self, id: &ChildId, subtree: Self) -> bool {
         let Some(child) = self.children.iter_mut().find(|child| child.id == *id) else { return false };
-        child.strategy = subtree.strategy;
-        child.children = subtree.children;
+        child.replace(subtree);
         true
+    }
+
+    /// As [`graft`](Self::graft), in the place of the child that runs as this process; the only way for a dynamic child, which
+    /// has no id of its own.
+    pub fn graft_at(&mut self, pid: &P, subtree: Self) -> bool
+    where
+        P: PartialEq,
+    {
+        let Some(child) = self.children.iter_mut().find(|child| child.pid.as_ref() == Some(pid)) else {
+            return false;
+        };
+        child.replace(subtree);
+        true
+    }
+
+    fn replace(&mut self, subtree: Self) {
+        self.strategy = subtree.strategy;
+        self.children = subtree.children;
     }
 }
 
