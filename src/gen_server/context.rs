@@ -99,9 +99,14 @@ impl<S: GenServer> Context<S> {
         unalias(&**self.me.process(), alias)
     }
 
-    /// A monitor with what [`MonitorOptions`] ask for (`erlang:monitor/3`).
-    pub fn monitor_with(&self, target: impl Target, options: MonitorOptions) -> MonitorRef {
-        self.me.monitor_with(target, options).0
+    /// A monitor with what `options` ask for, and the alias if they ask for one (`erlang:monitor/3`).
+    pub fn monitor_with(
+        &self,
+        target: impl Target,
+        options: MonitorOptions,
+    ) -> (MonitorRef, Option<Alias<S::Info, S::Call, S::Cast>>) {
+        let (monitor, alias) = self.me.monitor_with(target, options);
+        (monitor, alias.map(|alias| Alias::of(&self.server(), alias)))
     }
 
     /// Runs work that would hold the thread on a thread made for it, and waits for it.

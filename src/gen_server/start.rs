@@ -11,8 +11,8 @@ use super::server::Server;
 use super::{Context, GenServer, Init, ServerRefOf};
 use crate::process::{
     AnyProcess, CallError, Cell, Core, Error, Inbox, Incarnation, Life, Me, MonitorOptions, Node, Object,
-    Outcome, RegisterError, ServerRef, SlotId, Timeout, answer, catch, fill, link, monitor, open, register,
-    start_life, unlink, watch_end,
+    Outcome, RegisterError, ServerRef, SlotId, Timeout, answer, catch, fill, link_child, monitor, open,
+    register, start_life, unlink, watch_end,
 };
 use crate::term::{ExitReason, MonitorRef, Name, Pid, Term};
 
@@ -171,7 +171,7 @@ impl<S: GenServer> Start<S> {
         }
         node.table().insert(process.clone());
         if let (Some(parent), Tie::Link) = (&parent, tie) {
-            link(parent.process(), &process);
+            link_child(parent.process(), &process);
         }
         let acknowledged = open::<Acknowledgement>();
         let id = acknowledged.id();

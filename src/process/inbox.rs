@@ -44,9 +44,7 @@ impl<M: Send + 'static> Inbox<M> {
         if self.cell.core().is_doomed() {
             return Poll::Pending;
         }
-        if self.budget == 0 {
-            self.budget = FAIRNESS;
-            cx.waker().wake_by_ref();
+        if self.spent(cx) {
             return Poll::Pending;
         }
         let next = match self.batch.pop_front() {
@@ -60,6 +58,21 @@ impl<M: Send + 'static> Inbox<M> {
                 Poll::Pending
             }
         }
+    }
+
+    /// Whether it is time to let others run. The owner is polled again after them.
+    fn spent(&mut self, cx: &Context<'_>) -> bool {
+        let spent = self.budget == 0;
+        if spent {
+            self.budget = FAIRNESS;
+            cx.waker().wake_by_ref();
+        }
+        spent
+    }
+
+    /// Has the next look not wait for others: it is the last one before a wait ends without a message.
+    pub(crate) fn refresh_budget(&mut self) {
+        self.budget = self.budget.max(1);
     }
 
     fn taken(&mut self, envelope: Envelope<M>) -> Envelope<M> {
@@ -81,6 +94,9 @@ impl<M: Send + 'static> Inbox<M> {
             if self.cell.core().is_doomed() {
                 return Poll::Pending;
             }
+            if self.spent(cx) {
+                return Poll::Pending;
+            }
             loop {
                 while seen < self.batch.len() {
                     if wanted(&self.batch[seen])
@@ -91,6 +107,7 @@ impl<M: Send + 'static> Inbox<M> {
                     seen += 1;
                 }
                 if !self.cell.drain_into(&mut self.batch, Some(cx.waker())) {
+                    self.budget = FAIRNESS;
                     return Poll::Pending;
                 }
             }

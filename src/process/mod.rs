@@ -49,7 +49,7 @@ pub(crate) use catch::catch;
 pub(crate) use cell::{Cell, Core, Envelope, Process as AnyProcess};
 pub(crate) use inbox::Inbox;
 pub(crate) use life::{Incarnation, Life, Outcome};
-pub(crate) use me::{link, locate, monitor, register, unlink};
+pub(crate) use me::{link_child, locate, monitor, register, unlink};
 pub(crate) use signal::{Signal, System};
 pub(crate) use slots::{Pending, SlotId, fill, open};
 pub(crate) use timers::start as start_timer;

@@ -122,11 +122,9 @@ impl Node {
     pub fn exit(&self, pid: Pid, reason: ExitReason) {
         if let Some(process) = self.find(pid) {
             let from = current::with(|me| me.map(|me| me.core().pid()));
-            // Nobody's normal exit ends nobody, so an outsider must not look like the target itself.
-            if from.is_none() && reason == ExitReason::Normal {
-                return;
-            }
-            process.exit(from.unwrap_or(pid), reason, By::Call);
+            // Nobody's normal exit ends nobody, so that of an outsider must not look like one of the target to itself.
+            let by = if from.is_none() && reason == ExitReason::Normal { By::Link } else { By::Call };
+            process.exit(from.unwrap_or(pid), reason, by);
         }
     }
 
