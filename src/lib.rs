@@ -14,6 +14,6 @@ pub use process::{
     CallError, Down, Error, Exit, Info, Me, Node, Process, ProcessRef, ReplyTo, Result, ServerRef, StopError,
     Timeout,
 };
-pub use task::{Task, TaskError, TaskSupervisor, let_it_crash};
 pub use supervisor::{ChildSpec, DynamicSupervisor, PartitionSupervisor, Supervisor, SupervisorRef, Tree};
+pub use task::{Task, TaskError, TaskSupervisor, let_it_crash};
 pub use term::{ExitReason, MonitorRef, Name, Never, Pid, Term, TimerRef};

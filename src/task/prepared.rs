@@ -6,7 +6,8 @@ use std::sync::Arc;
 
 use super::work::Work;
 use crate::process::{
-    AnyProcess, Cell, Core, Incarnation, Life, Node, Outcome, Pending, SlotId, fill, link, open, start_life,
+    AnyProcess, Cell, Core, Incarnation, Life, Linked, Node, Outcome, Pending, SlotId, fill, link, open,
+    start_life,
 };
 use crate::term::{ExitReason, Never, Pid};
 
@@ -57,7 +58,7 @@ impl Prepared {
         let node = process.core().node().clone();
         node.table().insert(process.clone());
         // Tied before it runs: there is no moment in which it can end unseen.
-        let tied = ties.into_iter().all(|tie| link(&process, tie));
+        let tied = ties.into_iter().all(|tie| link(&process, tie) == Linked::Done);
         if tied {
             start_life(&node, life);
         }
