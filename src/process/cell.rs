@@ -248,7 +248,7 @@ struct Mail<M> {
     enqueued: u64,
     /// The oldest entry; a process that never has two needs no queue.
     first: Option<Envelope<M>>,
-    queue: VecDeque<Envelope<M>>,
+    queue: Vec<Envelope<M>>,
     /// Whoever waits for the mailbox to have something.
     receiver: Option<Waker>,
     /// The shell.
@@ -286,7 +286,7 @@ impl<M> Mail<M> {
         if self.first.is_none() && self.queue.is_empty() {
             self.first = Some(envelope);
         } else {
-            self.queue.push_back(envelope);
+            self.queue.push(envelope);
         }
         match self.receiver.take() {
             Some(waker) => Next::Wake(waker),
@@ -295,12 +295,13 @@ impl<M> Mail<M> {
     }
 
     fn unpark(&mut self) -> Next {
+        // Looked at first: nearly always there is nothing to move.
+        if !matches!(self.phase, Phase::Parked(_)) {
+            return Next::Nothing;
+        }
         match std::mem::replace(&mut self.phase, Phase::Open) {
             Phase::Parked(incarnation) => Next::Start(incarnation),
-            other => {
-                self.phase = other;
-                Next::Nothing
-            }
+            _ => Next::Nothing,
         }
     }
 
@@ -324,7 +325,7 @@ impl<M: Send + 'static> Cell<M> {
                 bound,
                 enqueued: 0,
                 first: None,
-                queue: VecDeque::new(),
+                queue: Vec::new(),
                 receiver: None,
                 shell: None,
                 unanswered: None,
@@ -366,7 +367,9 @@ impl<M: Send + 'static> Cell<M> {
             return None;
         }
         if !mail.queue.is_empty() {
-            std::mem::swap(&mut mail.queue, batch);
+            // Two buffers that change hands: neither is copied or freed.
+            let empty = Vec::from(std::mem::take(batch));
+            *batch = VecDeque::from(std::mem::replace(&mut mail.queue, empty));
         }
         if let Some(first) = mail.first.take() {
             return Some(first);
@@ -388,7 +391,7 @@ impl<M: Send + 'static> Cell<M> {
         }
         let before = batch.len();
         batch.extend(mail.first.take());
-        batch.append(&mut mail.queue);
+        batch.extend(mail.queue.drain(..));
         if batch.len() > before {
             return true;
         }

@@ -41,7 +41,7 @@ pub(crate) fn forget(reference: MonitorRef, monitor: &Monitor) {
     if let Some(target) = &monitor.target
         && let Some(rare) = target.core().relations().existing_rare()
     {
-        rare.watchers.remove(&reference);
+        rare.watchers.remove(reference);
     }
 }
 

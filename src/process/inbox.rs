@@ -5,7 +5,7 @@ use std::future::poll_fn;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
-use super::cell::{Cell, Envelope, Process};
+use super::cell::{Callback, Cell, Envelope, Process};
 use super::signal::Signal;
 use super::slots::{self, SlotId};
 use crate::term::MonitorRef;
@@ -55,6 +55,7 @@ impl<M: Send + 'static> Inbox<M> {
             Some(envelope) => Poll::Ready(self.taken(envelope)),
             None => {
                 self.budget = FAIRNESS;
+                self.cell.core().enter(Callback::Waiting);
                 Poll::Pending
             }
         }
