@@ -6,6 +6,7 @@ pub mod gen_server;
 pub mod process;
 pub mod supervisor;
 pub mod sys;
+pub mod task;
 pub mod term;
 
 pub use gen_server::{CallReply, Context, GenServer, Init, Next, StartError, Then, noreply, stop};
@@ -14,4 +15,5 @@ pub use process::{
     Timeout,
 };
 pub use supervisor::{ChildSpec, DynamicSupervisor, PartitionSupervisor, Supervisor, SupervisorRef, Tree};
+pub use task::{Task, TaskError, TaskSupervisor, let_it_crash};
 pub use term::{ExitReason, MonitorRef, Name, Never, Pid, Term, TimerRef};

@@ -3,11 +3,13 @@
 use std::collections::VecDeque;
 use std::future::Future;
 use std::ops::Deref;
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::{GenServer, ServerRefOf};
 use crate::process::{
-    Alias, AliasMode, Error, Inbox, Info, Me, Message, MonitorOptions, Signal, Target, start_timer, unalias,
+    Alias, AliasMode, AnyProcess, Core, Error, Inbox, Info, Me, Message, MonitorOptions, ParkedInbox, Signal,
+    Target, start_timer, unalias,
 };
 use crate::term::{AliasRef, MonitorRef, Pid, TimerRef};
 
@@ -22,6 +24,19 @@ pub struct Context<S: GenServer> {
     continues: VecDeque<S::Continue>,
     event: Option<Box<EventTimeout<S::Info>>>,
     timeouts: u64,
+}
+
+/// The context of a server that hibernates.
+pub(super) struct ParkedContext<S: GenServer> {
+    inbox: ParkedInbox<ServerMessage<S>>,
+    /// The event timeout that runs, and the number of the last one.
+    event: Option<Box<(EventTimeout<S::Info>, u64)>>,
+}
+
+impl<S: GenServer> ParkedContext<S> {
+    pub(super) fn process(&self) -> Arc<dyn AnyProcess> {
+        self.inbox.cell()
+    }
 }
 
 /// A timed message that any request cancels.
@@ -99,9 +114,14 @@ impl<S: GenServer> Context<S> {
         unalias(&**self.me.process(), alias)
     }
 
-    /// A monitor with what [`MonitorOptions`] ask for (`erlang:monitor/3`).
-    pub fn monitor_with(&self, target: impl Target, options: MonitorOptions) -> MonitorRef {
-        self.me.monitor_with(target, options).0
+    /// A monitor with what `options` ask for, and the alias if they ask for one (`erlang:monitor/3`).
+    pub fn monitor_with(
+        &self,
+        target: impl Target,
+        options: MonitorOptions,
+    ) -> (MonitorRef, Option<Alias<S::Info, S::Call, S::Cast>>) {
+        let (monitor, alias) = self.me.monitor_with(target, options);
+        (monitor, alias.map(|alias| Alias::of(&self.server(), alias)))
     }
 
     /// Runs work that would hold the thread on a thread made for it, and waits for it.
@@ -148,7 +168,7 @@ impl<S: GenServer> Context<S> {
     }
 
     pub(super) fn start_event_timer(&self, delay: Duration, number: u64) -> TimerRef {
-        let target = std::sync::Arc::downgrade(self.me.process());
+        let target = Arc::downgrade(self.me.process());
         start_timer(self.node(), delay, |_| {
             Box::new(move || {
                 if let Some(process) = target.upgrade() {
@@ -158,9 +178,25 @@ impl<S: GenServer> Context<S> {
         })
     }
 
-    pub(super) fn shrink(&mut self) {
-        self.continues = VecDeque::new();
-        self.inbox.shrink();
+    /// The cell's part that every process has, without a virtual call.
+    pub(super) fn core(&self) -> &Core {
+        self.inbox.cell().core()
+    }
+
+    /// Gives up what can be built again.
+    pub(super) fn park(self) -> ParkedContext<S> {
+        let Context { inbox, event, timeouts, .. } = self;
+        ParkedContext { inbox: inbox.park(), event: event.map(|event| Box::new((*event, timeouts))) }
+    }
+
+    pub(super) fn unpark(parked: ParkedContext<S>) -> Self {
+        let inbox = Inbox::unpark(parked.inbox);
+        let mut cx = Context::new(Me::of(inbox.cell().clone()), inbox);
+        if let Some((event, timeouts)) = parked.event.map(|boxed| *boxed) {
+            cx.event = Some(Box::new(event));
+            cx.timeouts = timeouts;
+        }
+        cx
     }
 
     pub(super) fn undefined(&self, callback: &str) -> Error {

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::future::Future;
 use std::marker::PhantomData;
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,8 +11,8 @@ use super::server::Server;
 use super::{Context, GenServer, Init, ServerRefOf};
 use crate::process::{
     AnyProcess, CallError, Cell, Core, Error, Inbox, Incarnation, Life, Me, MonitorOptions, Node, Object,
-    Outcome, RegisterError, ServerRef, SlotId, Timeout, answer, catch, fill, link, monitor, open, register,
-    start_life, unlink, watch_end,
+    Outcome, RegisterError, ServerRef, SlotId, Timeout, answer, catch, fill, link_child, monitor, open,
+    register, start_life, unlink, watch_end,
 };
 use crate::term::{ExitReason, MonitorRef, Name, Pid, Term};
 
@@ -171,7 +171,7 @@ impl<S: GenServer> Start<S> {
         }
         node.table().insert(process.clone());
         if let (Some(parent), Tie::Link) = (&parent, tie) {
-            link(parent.process(), &process);
+            link_child(parent.process(), &process);
         }
         let acknowledged = open::<Acknowledgement>();
         let id = acknowledged.id();
@@ -236,7 +236,7 @@ impl<S: GenServer> Incarnation for Starting<S> {
     }
 
     fn run(self: Box<Self>) -> Pin<Box<dyn Future<Output = Outcome> + Send>> {
-        Box::pin(async move { self.init().await })
+        Box::pin((*self).init())
     }
 }
 
@@ -244,7 +244,7 @@ impl<S: GenServer> Starting<S> {
     async fn init(self) -> Outcome {
         let Starting { args, mut cx, starter, tie, id, hibernate_after } = self;
         cx.process().core().enter(crate::process::Callback::Init);
-        let init = catch(S::init(args, &mut cx)).await;
+        let init = catch(pin!(S::init(args, &mut cx))).await;
         let init = match init {
             Ok(init) => init.unwrap_or_else(|error| Init::Stop(error.into_reason())),
             Err(panic) => Init::Stop(ExitReason::panic(&*panic)),
@@ -278,7 +278,8 @@ impl<S: GenServer> Starting<S> {
             monitor(&starter, Some(cx.process().clone()), object, MonitorOptions::default()).0
         });
         fill(id, Acknowledgement::Ready(monitor));
-        Box::new(Server::new(state, cx, step, hibernate_after)).serve().await
+        // The future of init, with all that it held, goes before the server runs.
+        Outcome::Become(Box::new(Server::new(state, cx, step, hibernate_after)))
     }
 }
 

@@ -1,6 +1,7 @@
 //! The supervisor process: carries out what the machine decides.
 
 use std::collections::BTreeMap;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -191,7 +192,7 @@ impl<K: Kind> Server<K> {
     /// OTP's do_start_child: whatever the start function does, an answer comes of it.
     async fn start(&mut self, key: Key, cx: &mut Context<Self>) {
         let (kind, wanted) = (&mut self.kind, self.wanted);
-        let started = catch(async { kind.start(key, wanted).await }).await;
+        let started = catch(pin!(kind.start(key, wanted))).await;
         let outcome = match started {
             Ok(Ok(up)) => {
                 // A start function that has forgotten to link.

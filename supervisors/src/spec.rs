@@ -76,6 +76,12 @@ pub enum Shutdown {
     Infinity,
 }
 
+impl From<Duration> for Shutdown {
+    fn from(time: Duration) -> Self {
+        Self::Timeout(time)
+    }
+}
+
 /// What a child is; OTP's `worker()`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum ChildType {
