@@ -3,12 +3,13 @@
 use std::collections::VecDeque;
 use std::future::Future;
 use std::ops::Deref;
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::{GenServer, ServerRefOf};
 use crate::process::{
-    Alias, AliasMode, Envelope, Error, Inbox, Info, Me, Message, MonitorOptions, Signal, Target, start_timer,
-    unalias,
+    Alias, AliasMode, AnyProcess, Core, Error, Inbox, Info, Me, Message, MonitorOptions, ParkedInbox, Signal,
+    Target, start_timer, unalias,
 };
 use crate::term::{AliasRef, MonitorRef, Pid, TimerRef};
 
@@ -23,6 +24,19 @@ pub struct Context<S: GenServer> {
     continues: VecDeque<S::Continue>,
     event: Option<Box<EventTimeout<S::Info>>>,
     timeouts: u64,
+}
+
+/// The context of a server that hibernates.
+pub(super) struct ParkedContext<S: GenServer> {
+    inbox: ParkedInbox<ServerMessage<S>>,
+    /// The event timeout that runs, and the number of the last one.
+    event: Option<Box<(EventTimeout<S::Info>, u64)>>,
+}
+
+impl<S: GenServer> ParkedContext<S> {
+    pub(super) fn process(&self) -> Arc<dyn AnyProcess> {
+        self.inbox.cell()
+    }
 }
 
 /// A timed message that any request cancels.
@@ -126,20 +140,6 @@ impl<S: GenServer> Context<S> {
         async move { running.await.map_err(Error::from) }
     }
 
-    /// Waits for the DOWN of a monitor, leaving everything else in its order.
-    pub(crate) async fn await_down(&mut self, reference: MonitorRef) -> crate::process::Down {
-        let is_it = |signal: &Signal| matches!(signal, Signal::Down(down) if down.reference == reference);
-        loop {
-            let next =
-                self.inbox.next_where(|e| matches!(e, Envelope::Signal(signal) if is_it(signal))).await;
-            if let Envelope::Signal(signal) = next
-                && let Signal::Down(down) = *signal
-            {
-                return down;
-            }
-        }
-    }
-
     pub(super) fn take_continue(&mut self) -> Option<S::Continue> {
         self.continues.pop_front()
     }
@@ -168,7 +168,7 @@ impl<S: GenServer> Context<S> {
     }
 
     pub(super) fn start_event_timer(&self, delay: Duration, number: u64) -> TimerRef {
-        let target = std::sync::Arc::downgrade(self.me.process());
+        let target = Arc::downgrade(self.me.process());
         start_timer(self.node(), delay, |_| {
             Box::new(move || {
                 if let Some(process) = target.upgrade() {
@@ -178,9 +178,25 @@ impl<S: GenServer> Context<S> {
         })
     }
 
-    pub(super) fn shrink(&mut self) {
-        self.continues = VecDeque::new();
-        self.inbox.shrink();
+    /// The cell's part that every process has, without a virtual call.
+    pub(super) fn core(&self) -> &Core {
+        self.inbox.cell().core()
+    }
+
+    /// Gives up what can be built again.
+    pub(super) fn park(self) -> ParkedContext<S> {
+        let Context { inbox, event, timeouts, .. } = self;
+        ParkedContext { inbox: inbox.park(), event: event.map(|event| Box::new((*event, timeouts))) }
+    }
+
+    pub(super) fn unpark(parked: ParkedContext<S>) -> Self {
+        let inbox = Inbox::unpark(parked.inbox);
+        let mut cx = Context::new(Me::of(inbox.cell().clone()), inbox);
+        if let Some((event, timeouts)) = parked.event.map(|boxed| *boxed) {
+            cx.event = Some(Box::new(event));
+            cx.timeouts = timeouts;
+        }
+        cx
     }
 
     pub(super) fn undefined(&self, callback: &str) -> Error {

@@ -1,26 +1,42 @@
 //! The generic half: the loop that takes messages and calls the specific half.
 
 use std::future::Future;
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::context::{Context, ServerMessage};
+use super::context::{Context, ParkedContext, ServerMessage};
 use super::flow::{Next, Step};
 use super::{CallReply, GenServer, StatusView};
 use crate::process::{
-    AnyProcess, Callback, Envelope, Error, Incarnation, Info, Message, Outcome, Result, Signal, System, catch,
+    AnyProcess, Callback, Envelope, Error, Incarnation, Info, Message, Outcome, Signal, System, catch,
 };
 use crate::term::{ExitReason, TimerRef};
 
-/// A server that runs or hibernates: its state and what it waits for.
+/// A server that runs: its state and what it waits for.
 pub(crate) struct Server<S: GenServer> {
     state: S,
     cx: Context<S>,
     step: Step,
     /// The integer timeout that runs.
     timeout: Option<(u64, TimerRef)>,
+    hibernate_after: Option<Duration>,
+}
+
+/// A server that hibernates: its state, its mailbox, and what else only few have.
+struct Parked<S: GenServer> {
+    state: S,
+    parked: ParkedContext<S>,
     hibernate_after: Option<Box<Duration>>,
+}
+
+/// What is to be done next.
+enum Event<S: GenServer> {
+    Call(S::Call),
+    Cast(S::Cast),
+    Info(Info<S::Info>),
+    System(System),
+    Leave(Leave),
 }
 
 /// Why the loop was left.
@@ -35,81 +51,139 @@ impl<S: GenServer> Incarnation for Server<S> {
     }
 
     fn run(self: Box<Self>) -> Pin<Box<dyn Future<Output = Outcome> + Send>> {
-        Box::pin(self.serve())
+        (*self).serve()
+    }
+}
+
+impl<S: GenServer> Incarnation for Parked<S> {
+    fn process(&self) -> Arc<dyn AnyProcess> {
+        self.parked.process()
+    }
+
+    fn run(self: Box<Self>) -> Pin<Box<dyn Future<Output = Outcome> + Send>> {
+        let Parked { state, parked, hibernate_after } = *self;
+        let cx = Context::unpark(parked);
+        // It hibernates until a message of its own comes: a system message lets it go back.
+        Server::new(state, cx, Step::Hibernate, hibernate_after.map(|after| *after)).serve()
     }
 }
 
 impl<S: GenServer> Server<S> {
     pub(super) fn new(state: S, cx: Context<S>, step: Step, hibernate_after: Option<Duration>) -> Self {
-        Server { state, cx, step, timeout: None, hibernate_after: hibernate_after.map(Box::new) }
+        Server { state, cx, step, timeout: None, hibernate_after }
     }
 
-    pub(super) async fn serve(mut self: Box<Self>) -> Outcome {
-        // One net for the whole life: a panic leaves the state here, so that terminate can still run.
-        match catch(self.serve_until()).await {
-            Ok(Leave::Park) => {
-                self.cx.shrink();
-                Outcome::Park(self)
-            }
-            Ok(Leave::Stop(reason)) => self.terminate(reason).await,
-            Err(panic) => self.terminate(ExitReason::panic(&*panic)).await,
-        }
+    fn serve(mut self) -> Pin<Box<dyn Future<Output = Outcome> + Send>> {
+        Box::pin(async move {
+            // One net for the whole life: a panic leaves the state here, so that terminate can still run.
+            let leave = catch(pin!(self.serve_until())).await;
+            let reason = match leave {
+                Ok(Leave::Park) => {
+                    let Server { state, cx, hibernate_after, .. } = self;
+                    let (parked, hibernate_after) = (cx.park(), hibernate_after.map(Box::new));
+                    return Outcome::Park(Box::new(Parked { state, parked, hibernate_after }));
+                }
+                Ok(Leave::Stop(reason)) => reason,
+                Err(panic) => ExitReason::panic(&*panic),
+            };
+            Outcome::Exit(self.terminate(reason).await)
+        })
     }
 
+    /// Takes one thing after another: a continue, a due timeout, or the next message.
+    ///
+    /// One function, so that the awaits of the different callbacks share their room in the future.
     async fn serve_until(&mut self) -> Leave {
         loop {
-            if let Some(leave) = self.turn().await {
-                return leave;
+            // Continues come before any message (rule 2.7.1).
+            let next = if let Some(continuation) = self.cx.take_continue() {
+                self.enter(Callback::HandleContinue);
+                self.state.handle_continue(continuation, &mut self.cx).await
+            } else {
+                match self.next_event().await {
+                    Event::Call(call) => {
+                        self.enter(Callback::HandleCall);
+                        let reply = self.state.handle_call(call, &mut self.cx).await;
+                        reply.map(|CallReply { answered, next }| {
+                            self.cx.inbox.answered(answered);
+                            next
+                        })
+                    }
+                    Event::Cast(cast) => {
+                        self.enter(Callback::HandleCast);
+                        self.state.handle_cast(cast, &mut self.cx).await
+                    }
+                    Event::Info(info) => {
+                        self.enter(Callback::HandleInfo);
+                        let next = self.state.handle_info(info, &mut self.cx).await;
+                        self.cx.inbox.answered(None);
+                        next
+                    }
+                    Event::System(system) => match Box::pin(self.system(system)).await {
+                        Some(leave) => return leave,
+                        None => continue,
+                    },
+                    Event::Leave(leave) => return leave,
+                }
+            };
+            match next {
+                Ok(Next { step: Step::Stop(reason) }) => return Leave::Stop(reason),
+                Ok(next) => self.step = next.step,
+                Err(error) => return Leave::Stop(error.into_reason()),
             }
         }
     }
 
-    /// One turn: a continue, a due timeout, or the next message. Continues come before any message (rule 2.7.1).
-    async fn turn(&mut self) -> Option<Leave> {
-        if let Some(continuation) = self.cx.take_continue() {
-            self.enter(Callback::HandleContinue);
-            let next = self.state.handle_continue(continuation, &mut self.cx).await;
-            return self.then(next);
+    /// The next thing to do, waiting for it as the last callback asked to.
+    async fn next_event(&mut self) -> Event<S> {
+        loop {
+            if let Some(message) = self.cx.take_immediate_event() {
+                return Event::Info(Info::User(message));
+            }
+            let envelope = match self.prepare_wait() {
+                Some(event) => return event,
+                None => match self.hibernate_after {
+                    None => self.cx.inbox.next().await,
+                    // Boxed: it is large, and few servers ask for it.
+                    Some(idle) => match Box::pin(tokio::time::timeout(idle, self.cx.inbox.next())).await {
+                        Ok(envelope) => envelope,
+                        Err(_) if self.cx.inbox.is_empty() => return Event::Leave(Leave::Park),
+                        // Something came in the last moment.
+                        Err(_) => continue,
+                    },
+                },
+            };
+            if let Some(event) = self.sort(envelope) {
+                return event;
+            }
         }
-        if let Some(message) = self.cx.take_immediate_event() {
-            return self.info(Info::User(message)).await;
-        }
-        self.enter(Callback::Waiting);
-        let envelope = match self.wait().await {
-            Ok(envelope) => envelope,
-            Err(leave) => return Some(leave),
-        };
-        self.take(envelope).await
     }
 
-    /// Waits for the next entry, as the last callback asked to.
-    async fn wait(&mut self) -> Result<Envelope<ServerMessage<S>>, Leave> {
+    /// Before a wait: what the last callback asked for.
+    fn prepare_wait(&mut self) -> Option<Event<S>> {
         match self.step {
-            Step::Hibernate if self.cx.inbox.is_empty() => return Err(Leave::Park),
+            Step::Wait | Step::Stop(_) => {}
+            Step::Hibernate if self.cx.inbox.is_empty() => return Some(Event::Leave(Leave::Park)),
+            Step::Hibernate => {}
             Step::Timeout(after) if self.timeout.is_none() => {
                 // Zero means: if nothing waits (rule 2.8.2).
                 if after.is_zero() && self.cx.inbox.is_empty() {
-                    return Ok(Envelope::Signal(Box::new(Signal::EventTimeout(self.start_timeout(None)))));
+                    self.message_came();
+                    return Some(Event::Info(Info::Timeout));
                 }
-                self.start_timeout(Some(after));
+                self.start_timeout(after);
             }
-            _ => {}
+            Step::Timeout(_) => {}
         }
-        let Some(idle) = self.hibernate_after.as_deref().copied() else {
-            return Ok(self.cx.inbox.next().await);
-        };
-        match tokio::time::timeout(idle, self.cx.inbox.next()).await {
-            Ok(envelope) => Ok(envelope),
-            Err(_) => Err(Leave::Park),
-        }
+        self.enter(Callback::Waiting);
+        None
     }
 
-    fn start_timeout(&mut self, after: Option<Duration>) -> u64 {
-        let number = self.cx.next_timeout();
-        let timer =
-            after.filter(|after| !after.is_zero()).map(|after| self.cx.start_event_timer(after, number));
-        self.timeout = Some((number, timer.unwrap_or(TimerRef { expires: 0, number: 0 })));
-        number
+    fn start_timeout(&mut self, after: Duration) {
+        if !after.is_zero() {
+            let number = self.cx.next_timeout();
+            self.timeout = Some((number, self.cx.start_event_timer(after, number)));
+        }
     }
 
     /// Ends the integer timeout that runs, if one does.
@@ -126,88 +200,53 @@ impl<S: GenServer> Server<S> {
         self.step = Step::Wait;
     }
 
-    async fn take(&mut self, envelope: Envelope<ServerMessage<S>>) -> Option<Leave> {
-        match envelope {
-            Envelope::Request(Message::Call(call), request) => {
-                self.message_came();
+    /// What an entry of the mailbox is to this server; `None` is nothing (any more).
+    fn sort(&mut self, envelope: Envelope<ServerMessage<S>>) -> Option<Event<S>> {
+        let message = match envelope {
+            Envelope::User(message) => message,
+            Envelope::Request(message, request) => {
                 self.cx.inbox.answering(request);
-                self.call(call).await
-            }
-            Envelope::User(Message::Cast(cast)) => {
-                self.message_came();
-                self.enter(Callback::HandleCast);
-                let next = self.state.handle_cast(cast, &mut self.cx).await;
-                self.then(next)
-            }
-            Envelope::User(Message::Info(info)) => {
-                self.message_came();
-                self.info(Info::User(info)).await
-            }
-            Envelope::Request(Message::Info(info), request) => {
-                self.message_came();
-                self.cx.inbox.answering(request);
-                let leave = self.info(Info::User(info)).await;
-                self.cx.inbox.answered(None);
-                leave
+                message
             }
             Envelope::Timer(timer) => {
-                let (reference, message) = *timer;
                 self.message_came();
-                match message {
-                    Message::Info(info) => self.info(Info::Timer(reference, info)).await,
+                let (reference, message) = *timer;
+                return match message {
+                    Message::Info(info) => Some(Event::Info(Info::Timer(reference, info))),
                     // Timers carry `Info` alone.
                     Message::Call(_) | Message::Cast(_) => None,
-                }
+                };
             }
-            Envelope::Signal(signal) => self.signal(*signal).await,
-            // A call always comes as a request, and nothing else does.
-            Envelope::User(Message::Call(call)) => self.call(call).await,
-            Envelope::Request(Message::Cast(_), _) => None,
-        }
+            Envelope::Signal(signal) => return self.sort_signal(*signal),
+        };
+        self.message_came();
+        Some(match message {
+            Message::Call(call) => Event::Call(call),
+            Message::Cast(cast) => Event::Cast(cast),
+            Message::Info(info) => Event::Info(Info::User(info)),
+        })
     }
 
-    async fn call(&mut self, call: S::Call) -> Option<Leave> {
-        self.enter(Callback::HandleCall);
-        let reply = self.state.handle_call(call, &mut self.cx).await;
-        let next = reply.map(|CallReply { answered, next }| {
-            self.cx.inbox.answered(answered);
-            next
-        });
-        self.then(next)
-    }
-
-    async fn info(&mut self, info: Info<S::Info>) -> Option<Leave> {
-        self.enter(Callback::HandleInfo);
-        let next = self.state.handle_info(info, &mut self.cx).await;
-        self.then(next)
-    }
-
-    async fn signal(&mut self, signal: Signal) -> Option<Leave> {
-        match signal {
+    fn sort_signal(&mut self, signal: Signal) -> Option<Event<S>> {
+        let info = match signal {
             // The parent's exit ends a server that traps exits, any reason, normal too (rule 2.1 T7).
-            Signal::Exit(exit) if Some(exit.from) == self.cx.parent() => Some(Leave::Stop(exit.reason)),
-            Signal::Exit(exit) => {
-                self.message_came();
-                self.info(Info::Exit(exit)).await
+            Signal::Exit(exit) if Some(exit.from) == self.cx.parent() => {
+                return Some(Event::Leave(Leave::Stop(exit.reason)));
             }
-            Signal::Down(down) => {
-                self.message_came();
-                self.info(Info::Down(down)).await
-            }
+            Signal::System(system, _) => return Some(Event::System(system)),
+            Signal::Exit(exit) => Info::Exit(exit),
+            Signal::Down(down) => Info::Down(down),
             Signal::EventTimeout(number) => {
                 if self.timeout.as_ref().is_some_and(|(running, _)| *running == number) {
-                    self.timeout = None;
-                    self.cx.cancel_event();
-                    self.step = Step::Wait;
-                    return self.info(Info::Timeout).await;
+                    Info::Timeout
+                } else {
+                    // One that was cancelled when it had already fired is nothing.
+                    Info::User(self.cx.take_event(number)?)
                 }
-                // One that was cancelled when it had already fired is nothing.
-                let message = self.cx.take_event(number)?;
-                self.message_came();
-                self.info(Info::User(message)).await
             }
-            Signal::System(system, _) => self.system(system).await,
-        }
+        };
+        self.message_came();
+        Some(Event::Info(info))
     }
 
     /// A system message: it does not count as a message of the server's, and what was waited for is waited for again;
@@ -230,8 +269,7 @@ impl<S: GenServer> Server<S> {
 
     /// Serves system messages and the parent's exit only, until it is resumed; everything else waits in its order.
     async fn suspended(&mut self, acknowledge: Box<dyn FnOnce() + Send>) -> Option<Leave> {
-        let process = self.cx.process().clone();
-        process.core().set_suspended(true);
+        self.cx.core().set_suspended(true);
         acknowledge();
         let parent = self.cx.parent();
         let leave = loop {
@@ -250,37 +288,25 @@ impl<S: GenServer> Server<S> {
                 Signal::System(System::Visit(visit), _) => visit(&mut self.state),
                 Signal::System(System::Suspend(acknowledge), _) => acknowledge(),
                 Signal::System(System::Resume(acknowledge), _) => {
-                    process.core().set_suspended(false);
+                    self.cx.core().set_suspended(false);
                     acknowledge();
                     break None;
                 }
                 Signal::Down(_) | Signal::EventTimeout(_) => {}
             }
         };
-        process.core().set_suspended(false);
+        self.cx.core().set_suspended(false);
         leave
     }
 
-    /// What the callback answered.
-    fn then(&mut self, next: Result<Next>) -> Option<Leave> {
-        match next {
-            Ok(Next { step: Step::Stop(reason) }) => Some(Leave::Stop(reason)),
-            Ok(next) => {
-                self.step = next.step;
-                None
-            }
-            Err(error) => Some(Leave::Stop(error.into_reason())),
-        }
-    }
-
     fn enter(&self, callback: Callback) {
-        self.cx.process().core().enter(callback);
+        self.cx.core().enter(callback);
     }
 
-    async fn terminate(mut self: Box<Self>, reason: ExitReason) -> Outcome {
-        let during = self.cx.process().core().callback();
+    async fn terminate(&mut self, reason: ExitReason) -> ExitReason {
+        let during = self.cx.core().callback();
         self.enter(Callback::Terminate);
-        let terminated = catch(self.state.terminate(&reason, &mut self.cx)).await;
+        let terminated = catch(pin!(self.state.terminate(&reason, &mut self.cx))).await;
         // A terminate that fails gives its own reason (rule 2.1 T13).
         let reason = match terminated {
             Ok(Ok(())) => reason,
@@ -290,7 +316,7 @@ impl<S: GenServer> Server<S> {
         if !reason.is_orderly() {
             self.report(&reason, during);
         }
-        Outcome::Exit(reason)
+        reason
     }
 
     /// OTP's terminate report. What the formatter hides stays hidden, and one that panics hides everything.

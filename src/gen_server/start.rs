@@ -3,7 +3,7 @@
 use std::fmt;
 use std::future::Future;
 use std::marker::PhantomData;
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -236,7 +236,7 @@ impl<S: GenServer> Incarnation for Starting<S> {
     }
 
     fn run(self: Box<Self>) -> Pin<Box<dyn Future<Output = Outcome> + Send>> {
-        Box::pin(async move { self.init().await })
+        Box::pin((*self).init())
     }
 }
 
@@ -244,7 +244,7 @@ impl<S: GenServer> Starting<S> {
     async fn init(self) -> Outcome {
         let Starting { args, mut cx, starter, tie, id, hibernate_after } = self;
         cx.process().core().enter(crate::process::Callback::Init);
-        let init = catch(S::init(args, &mut cx)).await;
+        let init = catch(pin!(S::init(args, &mut cx))).await;
         let init = match init {
             Ok(init) => init.unwrap_or_else(|error| Init::Stop(error.into_reason())),
             Err(panic) => Init::Stop(ExitReason::panic(&*panic)),
@@ -278,13 +278,21 @@ impl<S: GenServer> Starting<S> {
             monitor(&starter, Some(cx.process().clone()), object, MonitorOptions::default()).0
         });
         fill(id, Acknowledgement::Ready(monitor));
-        Box::new(Server::new(state, cx, step, hibernate_after)).serve().await
+        // The future of init, with all that it held, goes before the server runs.
+        Outcome::Become(Box::new(Server::new(state, cx, step, hibernate_after)))
     }
 }
 
 fn detach<S: GenServer>(starter: Option<&Arc<dyn AnyProcess>>, cx: &Context<S>) {
     if let Some(starter) = starter {
         unlink(cx.process(), starter);
+    }
+}
+
+/// So that a start function may use `?` on anything.
+impl From<Error> for StartError {
+    fn from(error: Error) -> Self {
+        StartError::Failed(error.into_reason())
     }
 }
 

@@ -20,7 +20,7 @@ pub(crate) struct Inbox<M: Send + 'static> {
     /// The request in work.
     current: Option<SlotId>,
     /// Requests whose answer was put off.
-    #[expect(clippy::box_collection, reason = "one word instead of three in every hibernated process")]
+    #[expect(clippy::box_collection, reason = "one word instead of three; rarely used")]
     deferred: Option<Box<Vec<SlotId>>>,
     /// At this many deferred requests the answered ones among them are dropped.
     prune_at: u32,
@@ -153,16 +153,39 @@ impl<M: Send + 'static> Inbox<M> {
         deferred.push(current);
     }
 
-    /// Gives memory back before a long wait.
-    pub(crate) fn shrink(&mut self) {
-        if self.batch.is_empty() {
-            self.batch = VecDeque::new();
-        }
-        if let Some(deferred) = &mut self.deferred {
+    /// Gives memory back before a long wait. The batch is empty then.
+    pub(crate) fn park(mut self) -> ParkedInbox<M> {
+        let deferred = self.deferred.take().and_then(|mut deferred| {
             deferred.retain(|id| slots::is_waiting(*id));
-            if deferred.is_empty() {
-                self.deferred = None;
-            }
+            (!deferred.is_empty()).then_some(deferred)
+        });
+        ParkedInbox { cell: self.cell.clone(), deferred }
+    }
+
+    pub(crate) fn unpark(mut parked: ParkedInbox<M>) -> Self {
+        let mut inbox = Inbox::new(parked.cell.clone());
+        inbox.deferred = parked.deferred.take();
+        inbox
+    }
+}
+
+/// The inbox of a process that hibernates.
+pub(crate) struct ParkedInbox<M: Send + 'static> {
+    cell: Arc<Cell<M>>,
+    #[expect(clippy::box_collection, reason = "one word instead of three in every hibernated process")]
+    deferred: Option<Box<Vec<SlotId>>>,
+}
+
+impl<M: Send + 'static> ParkedInbox<M> {
+    pub(crate) fn cell(&self) -> Arc<Cell<M>> {
+        self.cell.clone()
+    }
+}
+
+impl<M: Send + 'static> Drop for ParkedInbox<M> {
+    fn drop(&mut self) {
+        if let Some(deferred) = self.deferred.take() {
+            self.cell.leave(VecDeque::new(), deferred.into_iter());
         }
     }
 }

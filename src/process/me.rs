@@ -180,6 +180,10 @@ impl Me {
         Ok(())
     }
 
+    pub(crate) fn is_linked(&self, pid: Pid) -> bool {
+        self.process.core().relations().links.contains(pid)
+    }
+
     /// Removes a link (`erlang:unlink/1`). Once it has returned, no exit signal of that link comes; one that is already
     /// in the mailbox of a process that traps exits stays there.
     pub fn unlink(&self, from: impl Target) {

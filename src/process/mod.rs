@@ -49,11 +49,11 @@ pub(crate) use address::{Message, answer, watch_end};
 pub(crate) use alias::unalias;
 pub(crate) use catch::catch;
 pub(crate) use cell::{Cell, Core, Envelope, Process as AnyProcess};
-pub(crate) use inbox::Inbox;
+pub(crate) use inbox::{Inbox, ParkedInbox};
 pub(crate) use life::{Incarnation, Life, Outcome};
-pub(crate) use me::{link_child, locate, monitor, register, unlink};
+pub(crate) use me::{Linked, link, link_child, locate, monitor, register, unlink};
 pub(crate) use signal::{Signal, System};
-pub(crate) use slots::{SlotId, fill, open};
+pub(crate) use slots::{Pending, SlotId, fill, open};
 pub(crate) use timers::start as start_timer;
 
 pub(crate) fn start_life(node: &Node, life: Life) {
