@@ -5,10 +5,12 @@ use std::future::Future;
 use std::ops::Deref;
 use std::time::Duration;
 
+use super::source::{Source, SourceRef, Sourced};
+use super::start::Starter;
 use super::{GenServer, ServerRefOf};
 use crate::process::{
-    Alias, AliasMode, Envelope, Error, Inbox, Info, Me, Message, MonitorOptions, Signal, Target, start_timer,
-    unalias,
+    Alias, AliasMode, Down, Envelope, Error, Inbox, Info, Me, Message, MonitorOptions, Signal, Target,
+    start_timer, unalias,
 };
 use crate::term::{AliasRef, MonitorRef, Pid, TimerRef};
 
@@ -19,8 +21,10 @@ pub(crate) type ServerMessage<S> =
 pub struct Context<S: GenServer> {
     me: Me,
     pub(crate) inbox: Inbox<ServerMessage<S>>,
+    /// Who waits for the start, until it is acknowledged.
+    starting: Option<Box<Starter>>,
     /// Asked for by the callback that runs; taken before any message.
-    continues: VecDeque<S::Continue>,
+    continues: Option<Box<VecDeque<S::Continue>>>,
     event: Option<Box<EventTimeout<S::Info>>>,
     timeouts: u64,
 }
@@ -42,8 +46,41 @@ impl<S: GenServer> Deref for Context<S> {
 }
 
 impl<S: GenServer> Context<S> {
-    pub(crate) fn new(me: Me, inbox: Inbox<ServerMessage<S>>) -> Self {
-        Context { me, inbox, continues: VecDeque::new(), event: None, timeouts: 0 }
+    pub(super) fn new(me: Me, mut inbox: Inbox<ServerMessage<S>>, starter: Starter) -> Self {
+        // If it ends before it has acknowledged, the starter is told as any caller is.
+        inbox.answering(starter.id);
+        Context { me, inbox, starting: Some(Box::new(starter)), continues: None, event: None, timeouts: 0 }
+    }
+
+    /// Has the start return now, before `init` is done (`proc_lib:init_ack/1` of a process that then enters the loop).
+    ///
+    /// From here on the start cannot fail: when `init` then stops, is ignored, returns an error or crashes, the process
+    /// ends with that reason, as any other, and [`terminate`](GenServer::terminate) is not called. A second time, and
+    /// in any other callback, it does nothing.
+    pub fn init_ack(&mut self) {
+        if let Some(starter) = self.starting.take() {
+            self.inbox.answered(Some(starter.id));
+            starter.acknowledge(self.me.process());
+        }
+    }
+
+    /// The start has failed; `None`: it had been acknowledged, and nobody waits any more.
+    pub(super) fn refuse(&mut self) -> Option<Starter> {
+        let starter = self.starting.take()?;
+        self.inbox.answered(Some(starter.id));
+        Some(*starter)
+    }
+
+    /// Has a stream of items come to this server as messages, each when it is asked for: see [`SourceRef`].
+    ///
+    /// `message` makes a message of what comes. The source is read in a process of its own that is linked to this
+    /// one and ends with it, and that reads nothing before it is asked to.
+    pub fn source<T: Source>(
+        &self,
+        source: T,
+        message: impl FnMut(Sourced<T::Item>) -> S::Info + Send + 'static,
+    ) -> SourceRef {
+        SourceRef::start(&self.me, self.inbox.cell().clone(), source, message)
     }
 
     /// A reference to this server, for others.
@@ -54,7 +91,7 @@ impl<S: GenServer> Context<S> {
     /// Has [`handle_continue`](GenServer::handle_continue) run with `continuation` as soon as this callback is done,
     /// before any message (`{continue, Term}`). What is asked for more than once runs in that order.
     pub fn continue_with(&mut self, continuation: S::Continue) {
-        self.continues.push_back(continuation);
+        self.continues.get_or_insert_default().push_back(continuation);
     }
 
     /// Sends `message` to this server after a delay (`erlang:send_after/3`).
@@ -121,8 +158,11 @@ impl<S: GenServer> Context<S> {
         async move { running.await.map_err(Error::from) }
     }
 
-    /// Waits for the DOWN of a monitor, leaving everything else in its order.
-    pub(crate) async fn await_down(&mut self, reference: MonitorRef) -> crate::process::Down {
+    /// Waits for the DOWN of a monitor, leaving everything else in its order (a selective `receive` in a callback).
+    ///
+    /// # Cancel safety
+    /// The DOWN is either returned or still in the mailbox.
+    pub async fn await_down(&mut self, reference: MonitorRef) -> Down {
         let is_it = |signal: &Signal| matches!(signal, Signal::Down(down) if down.reference == reference);
         loop {
             let next =
@@ -136,7 +176,7 @@ impl<S: GenServer> Context<S> {
     }
 
     pub(super) fn take_continue(&mut self) -> Option<S::Continue> {
-        self.continues.pop_front()
+        self.continues.as_mut()?.pop_front()
     }
 
     /// The event timeout that is due at once.
@@ -174,7 +214,7 @@ impl<S: GenServer> Context<S> {
     }
 
     pub(super) fn shrink(&mut self) {
-        self.continues = VecDeque::new();
+        self.continues = None;
         self.inbox.shrink();
     }
 

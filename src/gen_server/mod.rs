@@ -44,6 +44,7 @@
 mod context;
 mod flow;
 mod server;
+mod source;
 mod start;
 mod status;
 
@@ -51,6 +52,7 @@ use std::future::Future;
 
 pub use context::Context;
 pub use flow::{CallReply, Init, Next, Then, noreply, stop};
+pub use source::{Chunks, Source, SourceRef, Sourced, chunks};
 pub use start::{Start, StartError};
 pub use status::{Status, StatusView};
 

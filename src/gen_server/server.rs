@@ -1,5 +1,6 @@
 //! The generic half: the loop that takes messages and calls the specific half.
 
+use std::any::Any;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -7,11 +8,11 @@ use std::time::Duration;
 
 use super::context::{Context, ServerMessage};
 use super::flow::{Next, Step};
-use super::{CallReply, GenServer, StatusView};
+use super::{CallReply, GenServer, Status, StatusView};
 use crate::process::{
     AnyProcess, Callback, Envelope, Error, Incarnation, Info, Message, Outcome, Result, Signal, System, catch,
 };
-use crate::term::{ExitReason, TimerRef};
+use crate::term::{ExitReason, Pid, TimerRef};
 
 /// A server that runs or hibernates: its state and what it waits for.
 pub(crate) struct Server<S: GenServer> {
@@ -20,12 +21,31 @@ pub(crate) struct Server<S: GenServer> {
     step: Step,
     /// The integer timeout that runs.
     timeout: Option<(u64, TimerRef)>,
-    hibernate_after: Option<Box<Duration>>,
+    /// The parent is the process that it was linked to when it was started.
+    linked: bool,
+    suspended: bool,
+    extras: Option<Box<Extras>>,
+}
+
+/// What few servers are started with.
+#[derive(Default)]
+pub(super) struct Extras {
+    pub(super) hibernate_after: Option<Duration>,
+    /// A name of somebody else's registry: given up by its drop.
+    pub(super) registration: Option<Box<dyn Any + Send>>,
 }
 
 /// Why the loop was left.
 enum Leave {
     Stop(ExitReason),
+    Park,
+}
+
+/// What a wait ended with.
+enum Awaited<M> {
+    Entry(Envelope<M>),
+    /// A timeout of zero, and nothing waits.
+    Idle,
     Park,
 }
 
@@ -40,23 +60,39 @@ impl<S: GenServer> Incarnation for Server<S> {
 }
 
 impl<S: GenServer> Server<S> {
-    pub(super) fn new(state: S, cx: Context<S>, step: Step, hibernate_after: Option<Duration>) -> Self {
-        Server { state, cx, step, timeout: None, hibernate_after: hibernate_after.map(Box::new) }
+    pub(super) fn new(
+        state: S,
+        cx: Context<S>,
+        step: Step,
+        linked: bool,
+        extras: Option<Box<Extras>>,
+    ) -> Self {
+        Server { state, cx, step, timeout: None, linked, suspended: false, extras }
     }
 
     pub(super) async fn serve(mut self: Box<Self>) -> Outcome {
         // One net for the whole life: a panic leaves the state here, so that terminate can still run.
-        match catch(self.serve_until()).await {
+        let reason = match catch(self.serve_until()).await {
             Ok(Leave::Park) => {
                 self.cx.shrink();
-                Outcome::Park(self)
+                return Outcome::Park(self);
             }
-            Ok(Leave::Stop(reason)) => self.terminate(reason).await,
-            Err(panic) => self.terminate(ExitReason::panic(&*panic)).await,
+            Ok(Leave::Stop(reason)) => reason,
+            Err(panic) => ExitReason::panic(&*panic),
+        };
+        // The signal was first: terminate never runs for one that is not trapped (rule 2.1 T5, T6, T9).
+        if self.cx.process().core().is_doomed() {
+            std::future::pending::<()>().await;
         }
+        self.terminate(reason).await
     }
 
     async fn serve_until(&mut self) -> Leave {
+        if self.suspended
+            && let Some(leave) = self.suspended().await
+        {
+            return leave;
+        }
         loop {
             if let Some(leave) = self.turn().await {
                 return leave;
@@ -67,49 +103,65 @@ impl<S: GenServer> Server<S> {
     /// One turn: a continue, a due timeout, or the next message. Continues come before any message (rule 2.7.1).
     async fn turn(&mut self) -> Option<Leave> {
         if let Some(continuation) = self.cx.take_continue() {
+            self.cx.inbox.turn().await;
             self.enter(Callback::HandleContinue);
             let next = self.state.handle_continue(continuation, &mut self.cx).await;
             return self.then(next);
         }
         if let Some(message) = self.cx.take_immediate_event() {
+            self.cx.inbox.turn().await;
+            self.message_came();
             return self.info(Info::User(message)).await;
         }
         self.enter(Callback::Waiting);
-        let envelope = match self.wait().await {
-            Ok(envelope) => envelope,
-            Err(leave) => return Some(leave),
-        };
-        self.take(envelope).await
+        match self.wait().await {
+            Awaited::Entry(envelope) => self.take(envelope).await,
+            Awaited::Idle => {
+                self.message_came();
+                self.info(Info::Timeout).await
+            }
+            Awaited::Park => Some(Leave::Park),
+        }
     }
 
     /// Waits for the next entry, as the last callback asked to.
-    async fn wait(&mut self) -> Result<Envelope<ServerMessage<S>>, Leave> {
+    async fn wait(&mut self) -> Awaited<ServerMessage<S>> {
         match self.step {
-            Step::Hibernate if self.cx.inbox.is_empty() => return Err(Leave::Park),
-            Step::Timeout(after) if self.timeout.is_none() => {
-                // Zero means: if nothing waits (rule 2.8.2).
-                if after.is_zero() && self.cx.inbox.is_empty() {
-                    return Ok(Envelope::Signal(Box::new(Signal::EventTimeout(self.start_timeout(None)))));
+            Step::Hibernate if self.cx.inbox.is_empty() => return Awaited::Park,
+            // Zero means: if nothing waits (rule 2.8.2).
+            Step::Timeout(Duration::ZERO) => {
+                self.cx.inbox.turn().await;
+                if self.cx.inbox.is_empty() {
+                    return Awaited::Idle;
                 }
-                self.start_timeout(Some(after));
             }
+            Step::Timeout(after) if self.timeout.is_none() => self.start_timeout(after),
+            // As in OTP: only a server that waits without a limit hibernates by itself.
+            Step::Wait if self.extras.is_some() && self.cx.inbox.is_empty() => return self.wait_idly().await,
             _ => {}
         }
-        let Some(idle) = self.hibernate_after.as_deref().copied() else {
-            return Ok(self.cx.inbox.next().await);
+        Awaited::Entry(self.cx.inbox.next().await)
+    }
+
+    /// Waits, and hibernates when nothing has come for as long as the start said.
+    async fn wait_idly(&mut self) -> Awaited<ServerMessage<S>> {
+        let Some(idle) = self.extras.as_ref().and_then(|extras| extras.hibernate_after) else {
+            return Awaited::Entry(self.cx.inbox.next().await);
         };
-        match tokio::time::timeout(idle, self.cx.inbox.next()).await {
-            Ok(envelope) => Ok(envelope),
-            Err(_) => Err(Leave::Park),
+        // Boxed, so that servers without it need no room for it.
+        match Box::pin(tokio::time::timeout(idle, self.cx.inbox.next())).await {
+            Ok(envelope) => Awaited::Entry(envelope),
+            Err(_) => {
+                // A system message leaves it hibernated from now on.
+                self.step = Step::Hibernate;
+                Awaited::Park
+            }
         }
     }
 
-    fn start_timeout(&mut self, after: Option<Duration>) -> u64 {
+    fn start_timeout(&mut self, after: Duration) {
         let number = self.cx.next_timeout();
-        let timer =
-            after.filter(|after| !after.is_zero()).map(|after| self.cx.start_event_timer(after, number));
-        self.timeout = Some((number, timer.unwrap_or(TimerRef { expires: 0, number: 0 })));
-        number
+        self.timeout = Some((number, self.cx.start_event_timer(after, number)));
     }
 
     /// Ends the integer timeout that runs, if one does.
@@ -185,7 +237,7 @@ impl<S: GenServer> Server<S> {
     async fn signal(&mut self, signal: Signal) -> Option<Leave> {
         match signal {
             // The parent's exit ends a server that traps exits, any reason, normal too (rule 2.1 T7).
-            Signal::Exit(exit) if Some(exit.from) == self.cx.parent() => Some(Leave::Stop(exit.reason)),
+            Signal::Exit(exit) if Some(exit.from) == self.parent() => Some(Leave::Stop(exit.reason)),
             Signal::Exit(exit) => {
                 self.message_came();
                 self.info(Info::Exit(exit)).await
@@ -196,9 +248,7 @@ impl<S: GenServer> Server<S> {
             }
             Signal::EventTimeout(number) => {
                 if self.timeout.as_ref().is_some_and(|(running, _)| *running == number) {
-                    self.timeout = None;
-                    self.cx.cancel_event();
-                    self.step = Step::Wait;
+                    self.message_came();
                     return self.info(Info::Timeout).await;
                 }
                 // One that was cancelled when it had already fired is nothing.
@@ -214,27 +264,41 @@ impl<S: GenServer> Server<S> {
     /// an integer timeout starts anew in full (rule 2.8.1).
     async fn system(&mut self, system: System) -> Option<Leave> {
         self.stop_timeout();
+        let leave = self.serve_system(system);
+        if leave.is_none() && self.suspended { self.suspended().await } else { leave }
+    }
+
+    fn serve_system(&mut self, system: System) -> Option<Leave> {
         match system {
-            System::Terminate(reason) => Some(Leave::Stop(reason)),
-            System::Resume(acknowledge) => {
+            System::Terminate(reason) => return Some(Leave::Stop(reason)),
+            System::Suspend(acknowledge) => {
+                self.suspend(true);
                 acknowledge();
-                None
             }
-            System::Visit(visit) => {
-                visit(&mut self.state);
-                None
+            System::Resume(acknowledge) => {
+                self.suspend(false);
+                acknowledge();
             }
-            System::Suspend(acknowledge) => self.suspended(acknowledge).await,
+            System::Visit(visit) => visit(&mut self.state),
+            System::Status(tell) => tell(self.format(None, None).state),
         }
+        None
+    }
+
+    fn suspend(&mut self, on: bool) {
+        self.suspended = on;
+        self.cx.process().core().set_suspended(on);
     }
 
     /// Serves system messages and the parent's exit only, until it is resumed; everything else waits in its order.
-    async fn suspended(&mut self, acknowledge: Box<dyn FnOnce() + Send>) -> Option<Leave> {
-        let process = self.cx.process().clone();
-        process.core().set_suspended(true);
-        acknowledge();
-        let parent = self.cx.parent();
-        let leave = loop {
+    /// What hibernated when it was suspended goes on to, as long as nothing waits.
+    async fn suspended(&mut self) -> Option<Leave> {
+        let parent = self.parent();
+        while self.suspended {
+            self.enter(Callback::Waiting);
+            if self.step == Step::Hibernate && self.cx.inbox.is_empty() {
+                return Some(Leave::Park);
+            }
             let next = self.cx.inbox.next_where(|envelope| match envelope {
                 Envelope::Signal(signal) => match &**signal {
                     Signal::System(..) => true,
@@ -245,20 +309,16 @@ impl<S: GenServer> Server<S> {
             });
             let Envelope::Signal(signal) = next.await else { continue };
             match *signal {
-                Signal::Exit(exit) => break Some(Leave::Stop(exit.reason)),
-                Signal::System(System::Terminate(reason), _) => break Some(Leave::Stop(reason)),
-                Signal::System(System::Visit(visit), _) => visit(&mut self.state),
-                Signal::System(System::Suspend(acknowledge), _) => acknowledge(),
-                Signal::System(System::Resume(acknowledge), _) => {
-                    process.core().set_suspended(false);
-                    acknowledge();
-                    break None;
+                Signal::Exit(exit) => return Some(Leave::Stop(exit.reason)),
+                Signal::System(system, _) => {
+                    if let Some(leave) = self.serve_system(system) {
+                        return Some(leave);
+                    }
                 }
                 Signal::Down(_) | Signal::EventTimeout(_) => {}
             }
-        };
-        process.core().set_suspended(false);
-        leave
+        }
+        None
     }
 
     /// What the callback answered.
@@ -277,8 +337,15 @@ impl<S: GenServer> Server<S> {
         self.cx.process().core().enter(callback);
     }
 
+    /// Whose exit ends it: the process that it was linked to when it was started. One that merely asked for the start
+    /// is nobody in particular.
+    fn parent(&self) -> Option<Pid> {
+        if self.linked { self.cx.parent() } else { None }
+    }
+
     async fn terminate(mut self: Box<Self>, reason: ExitReason) -> Outcome {
         let during = self.cx.process().core().callback();
+        self.suspend(false);
         self.enter(Callback::Terminate);
         let terminated = catch(self.state.terminate(&reason, &mut self.cx)).await;
         // A terminate that fails gives its own reason (rule 2.1 T13).
@@ -287,24 +354,30 @@ impl<S: GenServer> Server<S> {
             Ok(Err(error)) => Error::into_reason(error),
             Err(panic) => ExitReason::panic(&*panic),
         };
-        if !reason.is_orderly() {
+        if !reason.is_orderly() && !self.cx.process().core().is_doomed() {
             self.report(&reason, during);
         }
         Outcome::Exit(reason)
     }
 
-    /// OTP's terminate report. What the formatter hides stays hidden, and one that panics hides everything.
+    /// What the formatter shows. What it hides stays hidden, and one that panics hides everything (rule 2.18.2).
+    fn format(&self, reason: Option<&ExitReason>, message: Option<Callback>) -> Status {
+        let view = StatusView { state: &self.state, reason, message };
+        let fallback = view.unshown();
+        std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| S::format_status(view))).unwrap_or(fallback)
+    }
+
+    /// OTP's terminate report.
     fn report(&self, reason: &ExitReason, during: Callback) {
-        let view = StatusView { state: &self.state, reason: Some(reason) };
-        let formatted = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| S::format_status(view)));
-        let status = formatted.unwrap_or_else(|_| {
-            super::Status::new("format_status crashed, the state is not shown").reason(reason.to_string())
-        });
+        let status = self.format(Some(reason), (during != Callback::Waiting).then_some(during));
+        let (name, label) = self.cx.process().core().titles();
         tracing::error!(
             target: "incarnate::gen_server",
             pid = %self.cx.pid(),
+            registered_name = name,
+            ?label,
             server = std::any::type_name::<S>(),
-            ?during,
+            message = %status.message,
             state = %status.state,
             reason = %status.reason,
             "gen_server terminating"

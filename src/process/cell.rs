@@ -11,6 +11,7 @@
 
 use std::any::Any;
 use std::collections::VecDeque;
+use std::fmt;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::Waker;
@@ -21,7 +22,7 @@ use super::relations::Relations;
 use super::shell;
 use super::signal::{Exit, Signal};
 use super::slots::{self, Failure, SlotId};
-use crate::term::{ExitReason, Pid, TimerRef};
+use crate::term::{ExitReason, Pid, Term, TimerRef};
 
 /// One entry of a mailbox.
 pub(crate) enum Envelope<M> {
@@ -131,6 +132,22 @@ impl Callback {
     }
 }
 
+impl fmt::Display for Callback {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Callback::Waiting => "waiting",
+            Callback::Running => "running",
+            Callback::Init => "init",
+            Callback::HandleCall => "handle_call",
+            Callback::HandleCast => "handle_cast",
+            Callback::HandleInfo => "handle_info",
+            Callback::HandleContinue => "handle_continue",
+            Callback::Terminate => "terminate",
+            Callback::Hibernating => "hibernating",
+        })
+    }
+}
+
 /// The part of a cell that does not depend on its messages.
 pub(crate) struct Core {
     id: u64,
@@ -140,6 +157,8 @@ pub(crate) struct Core {
     kind: fn() -> &'static str,
     doomed: AtomicBool,
     suspended: AtomicBool,
+    /// Its parent waits for it to be started, and is told of a failure by the answer alone.
+    starting: AtomicBool,
     callback: AtomicU8,
     handled: AtomicU64,
     relations: Mutex<Relations>,
@@ -154,6 +173,7 @@ impl Core {
             kind,
             doomed: AtomicBool::new(false),
             suspended: AtomicBool::new(false),
+            starting: AtomicBool::new(false),
             callback: AtomicU8::new(Callback::Waiting as u8),
             handled: AtomicU64::new(0),
             relations: Mutex::default(),
@@ -184,6 +204,13 @@ impl Core {
         self.relations.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Its registered name and its label.
+    pub(crate) fn titles(&self) -> (Option<&'static str>, Option<Term>) {
+        let relations = self.relations();
+        let rare = relations.rare();
+        (rare.and_then(|rare| rare.names.first().copied()), rare.and_then(|rare| rare.label.clone()))
+    }
+
     pub(crate) fn is_doomed(&self) -> bool {
         self.doomed.load(Ordering::Acquire)
     }
@@ -202,6 +229,15 @@ impl Core {
 
     pub(crate) fn set_suspended(&self, on: bool) {
         self.suspended.store(on, Ordering::Relaxed);
+    }
+
+    pub(crate) fn set_starting(&self, on: bool) {
+        self.starting.store(on, Ordering::Relaxed);
+    }
+
+    /// Who waits for it to be started.
+    pub(crate) fn starter(&self) -> Option<Pid> {
+        if self.starting.load(Ordering::Relaxed) { self.parent() } else { None }
     }
 
     pub(crate) fn handled(&self) -> u64 {
@@ -332,6 +368,18 @@ impl<M: Send + 'static> Cell<M> {
             && mail.enqueued - self.core.handled() >= u64::from(mail.bound)
         {
             return Err(reject(mail, envelope, Rejected::Full));
+        }
+        let next = mail.put(envelope);
+        drop(mail);
+        next.run();
+        Ok(())
+    }
+
+    /// As [`push`](Self::push), whatever the bound: for what holds itself back by other means.
+    pub(crate) fn push_unbounded(&self, envelope: Envelope<M>) -> Result<(), Rejected> {
+        let mut mail = self.mail();
+        if mail.is_closed() {
+            return Err(reject(mail, envelope, Rejected::Closed));
         }
         let next = mail.put(envelope);
         drop(mail);

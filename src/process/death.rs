@@ -28,9 +28,12 @@ pub(crate) fn finish(process: &Arc<dyn Process>, reason: &ExitReason) {
     for (reference, monitor) in rare.monitors {
         forget(reference, &monitor);
     }
+    let starter = core.starter();
     for peer in links.into_peers() {
+        // Who traps exits and waits for the start hears of its failure once, by the answer (OTP 26).
+        let answered = Some(peer.core().pid()) == starter && peer.traps_exit();
         // Only if the link still stands on the other side: after unlink has returned nothing comes (rule 2.2.10).
-        if peer.core().relations().links.remove(core.pid()) {
+        if peer.core().relations().links.remove(core.pid()) && !answered {
             peer.exit(core.pid(), reason.clone(), By::Link);
         }
     }

@@ -138,25 +138,35 @@ impl<M: Send + 'static> Process<M> {
         }
     }
 
-    /// A plain process serves the system messages that need nothing of its state.
+    /// A plain process serves the system messages that need nothing of its state; suspended, it serves only these.
     async fn system(&mut self, system: System) {
+        self.serve_system(system);
+        while self.me.process().core().is_suspended() {
+            let next = self.inbox.next_where(
+                |envelope| matches!(envelope, Envelope::Signal(signal) if matches!(**signal, Signal::System(..))),
+            );
+            if let Envelope::Signal(signal) = next.await
+                && let Signal::System(system, _) = *signal
+            {
+                self.serve_system(system);
+            }
+        }
+    }
+
+    fn serve_system(&self, system: System) {
+        let process = self.me.process();
         match system {
-            System::Terminate(reason) => self.me.process().doom_with(reason),
-            System::Resume(acknowledge) => acknowledge(),
-            System::Suspend(acknowledge) => {
-                self.me.process().core().set_suspended(true);
+            System::Terminate(reason) => process.doom_with(reason),
+            System::Resume(acknowledge) => {
+                process.core().set_suspended(false);
                 acknowledge();
-                let resume = self.inbox.next_where(ends_suspension).await;
-                self.me.process().core().set_suspended(false);
-                if let Envelope::Signal(signal) = resume {
-                    match *signal {
-                        Signal::System(System::Resume(acknowledge), _) => acknowledge(),
-                        Signal::System(System::Terminate(reason), _) => self.me.process().doom_with(reason),
-                        _ => {}
-                    }
-                }
+            }
+            System::Suspend(acknowledge) => {
+                process.core().set_suspended(true);
+                acknowledge();
             }
             System::Visit(visit) => visit(&mut ()),
+            System::Status(tell) => tell(process.core().kind().to_owned()),
         }
     }
 
@@ -225,11 +235,6 @@ fn is_wanted<M>(envelope: &Envelope<PlainMessage<M>>, wanted: &mut impl FnMut(In
         Envelope::User(Message::Call(never) | Message::Cast(never))
         | Envelope::Request(Message::Call(never) | Message::Cast(never), _) => match *never {},
     }
-}
-
-fn ends_suspension<M>(envelope: &Envelope<M>) -> bool {
-    let Envelope::Signal(signal) = envelope else { return false };
-    matches!(**signal, Signal::System(System::Resume(_) | System::Terminate(_), _))
 }
 
 /// A process function before it runs.

@@ -6,7 +6,9 @@
 
 use std::fmt;
 
-use crate::process::{CallError, Node, Signal, SlotId, System, Target, Timeout, answer, fill, locate, open};
+use crate::process::{
+    CallError, Me, Node, ProcessInfo, Signal, SlotId, System, Target, Timeout, answer, fill, locate, open,
+};
 use crate::term::ExitReason;
 
 /// Why a system message was not answered as asked.
@@ -94,6 +96,43 @@ pub async fn replace_state<S: 'static>(
     timeout: impl Into<Timeout>,
 ) -> Result<(), SysError> {
     visit(node, target, move |state: &mut S| *state = replace(state), timeout.into()).await
+}
+
+/// Looks at how a process shows itself (`sys:get_status/2`): a server by its `format_status`. Works while it is
+/// suspended.
+///
+/// # Errors
+/// See [`SysError`].
+pub async fn get_status(
+    node: &Node,
+    target: impl Target,
+    timeout: impl Into<Timeout>,
+) -> Result<Status, SysError> {
+    let done = open::<Option<Status>>();
+    let id = done.id();
+    let tell = Box::new(move |state: String| {
+        let info = Me::current().and_then(|me| me.node().process_info(me.pid()));
+        fill(id, info.map(|process| Status { state, process }));
+    });
+    deliver(node, target, System::Status(tell), id)?;
+    answer(node, done, timeout.into()).await?.ok_or(SysError::NoProc)
+}
+
+/// How a process shows itself.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Status {
+    /// The state, as its formatter shows it; of a plain process the name of its code.
+    pub state: String,
+    /// The process when it answered: its name and parent, whether it is suspended, how many messages wait.
+    pub process: ProcessInfo,
+}
+
+impl Status {
+    /// Whether it serves its messages; if not, it is suspended.
+    pub fn is_running(&self) -> bool {
+        !self.process.suspended
+    }
 }
 
 async fn request(
