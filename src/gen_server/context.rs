@@ -24,6 +24,7 @@ pub struct Context<S: GenServer> {
     /// Who waits for the start, until it is acknowledged.
     starting: Option<Box<Starter>>,
     /// Asked for by the callback that runs; taken before any message.
+    #[expect(clippy::box_collection, reason = "one word instead of four in every server; rarely used")]
     continues: Option<Box<VecDeque<S::Continue>>>,
     event: Option<Box<EventTimeout<S::Info>>>,
     timeouts: u64,

@@ -81,9 +81,7 @@ impl<S: GenServer> Server<S> {
             Err(panic) => ExitReason::panic(&*panic),
         };
         // The signal was first: terminate never runs for one that is not trapped (rule 2.1 T5, T6, T9).
-        if self.cx.process().core().is_doomed() {
-            std::future::pending::<()>().await;
-        }
+        self.cx.inbox.heed().await;
         self.terminate(reason).await
     }
 

@@ -303,6 +303,7 @@ impl<S: GenServer> Starting<S> {
             Ok(init) => init.unwrap_or_else(|error| Init::Stop(error.into_reason())),
             Err(panic) => Init::Stop(ExitReason::panic(&*panic)),
         };
+        cx.inbox.heed().await;
         let (state, step) = match init {
             Init::Ready(state) => (state, Step::Wait),
             Init::Timeout(state, after) => (state, Step::Timeout(after)),

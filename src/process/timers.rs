@@ -50,7 +50,7 @@ impl Timers {
     pub(crate) fn cancel(&self, timer: TimerRef) -> Option<Duration> {
         let fire = self.queue().waiting.remove(&timer);
         // What it would have sent is dropped outside the lock: its drop is user code.
-        fire.map(|fire| drop(fire)).map(|()| self.left(timer))
+        fire.map(drop).map(|()| self.left(timer))
     }
 
     /// How long a timer still has; `None` when it has fired or was cancelled.
