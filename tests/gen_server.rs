@@ -1,5 +1,7 @@
 //! gen_server as OTP's own suites see it: each test carries the id of its row or rule.
 
+#![expect(clippy::type_complexity, reason = "tables of cases")]
+
 #[path = "gen_server/calls.rs"]
 mod calls;
 #[path = "gen_server/continues.rs"]
