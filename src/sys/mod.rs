@@ -21,6 +21,8 @@ pub enum SysError {
     Exit(ExitReason),
     /// It has not answered in time; it still may do what was asked.
     Timeout,
+    /// A process asked itself, which could never be answered: nothing was asked.
+    CallingSelf,
     /// Its state is of another type than asked for: nothing was changed.
     WrongState {
         /// The type that was asked for.
@@ -36,6 +38,7 @@ impl fmt::Display for SysError {
             SysError::NoProc => f.write_str("noproc: no such process"),
             SysError::Exit(reason) => write!(f, "the process ended before it answered: {reason}"),
             SysError::Timeout => f.write_str("timeout: not answered in time, it may still be done"),
+            SysError::CallingSelf => f.write_str("calling_self: a process asked itself, nothing was asked"),
             SysError::WrongState { wanted } => write!(f, "the state is no {wanted}: nothing was changed"),
             SysError::CallbackFailed => f.write_str("callback_failed: the closure panicked"),
         }
@@ -172,5 +175,8 @@ async fn visit<S: 'static, T: Send + 'static>(
 
 fn deliver(node: &Node, target: impl Target, message: System, waiter: SlotId) -> Result<(), SysError> {
     let process = locate(node, &target).ok_or(SysError::NoProc)?;
+    if Me::current().is_some_and(|me| me.pid() == process.core().pid()) {
+        return Err(SysError::CallingSelf);
+    }
     process.signal(Signal::System(message, Some(waiter))).then_some(()).ok_or(SysError::NoProc)
 }

@@ -187,6 +187,16 @@ async fn sys_007_a_plain_process_serves_system_messages() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn gs_077_a_process_that_asks_itself_is_told_at_once() {
+    inside(&Node::new("a"), |me| async move {
+        let asked = sys::suspend(me.node(), me.pid(), incarnate::Timeout::Infinity).await;
+        assert_eq!(asked, Err(SysError::CallingSelf));
+        assert!(!me.node().process_info(me.pid()).unwrap().suspended);
+    })
+    .await;
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_system_message_to_nobody_or_to_one_that_ends_is_told() {
     let node = Node::new("a");
     let (lab, _) = lab(&node).await;
