@@ -4,7 +4,9 @@
 
 pub mod gen_server;
 pub mod process;
+pub mod supervisor;
 pub mod sys;
+pub mod task;
 pub mod term;
 
 pub use gen_server::{CallReply, Context, GenServer, Init, Next, StartError, Then, noreply, stop};
@@ -12,4 +14,6 @@ pub use process::{
     CallError, Down, Error, Exit, Info, Me, Node, Process, ProcessRef, ReplyTo, Result, ServerRef, StopError,
     Timeout,
 };
+pub use supervisor::{ChildSpec, DynamicSupervisor, PartitionSupervisor, Supervisor, SupervisorRef, Tree};
+pub use task::{Task, TaskError, TaskSupervisor, let_it_crash};
 pub use term::{ExitReason, MonitorRef, Name, Never, Pid, Term, TimerRef};

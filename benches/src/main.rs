@@ -1,2 +1,102 @@
-//! Benchmarks.
-fn main() {}
+//! The same work on incarnate, raw tokio, ractor, kameo, actix and Erlang/OTP, side by side.
+//!
+//! `cargo run --release -p incarnate-bench -- --help` says how; `docs/benchmarks.md` says what each row means.
+
+mod report;
+mod runner;
+mod systems;
+mod workload;
+
+use std::{path::PathBuf, str::FromStr, time::Duration};
+
+use anyhow::Result;
+use clap::Parser;
+
+use crate::{
+    runner::Plan,
+    systems::Name,
+    workload::{Selection, Workload},
+};
+
+/// The same work on incarnate, raw tokio, ractor, kameo, actix and Erlang/OTP, side by side.
+#[derive(Debug, Parser)]
+#[command(name = "incarnate-bench")]
+struct Args {
+    /// Measurements per workload and system; the table shows their medians.
+    #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u16).range(1..))]
+    rounds: u16,
+
+    /// Only these workloads, or groups of them: spawn, restart, down, memory.
+    #[arg(long, value_delimiter = ',', value_name = "WORKLOADS")]
+    only: Vec<Selection>,
+
+    /// Only these systems.
+    #[arg(long, value_delimiter = ',', value_name = "SYSTEMS")]
+    systems: Vec<Name>,
+
+    /// Write the rows to this file as a JSON array.
+    #[arg(long, value_name = "FILE")]
+    json: Option<PathBuf>,
+
+    /// How long one measurement repeats its run, in milliseconds.
+    #[arg(long, default_value_t = 200, value_parser = clap::value_parser!(u64).range(1..))]
+    millis: u64,
+
+    /// Measure WORKLOAD:SYSTEM once, in this process, and print one line of JSON (what each round starts).
+    #[arg(long, value_name = "WORKLOAD:SYSTEM", conflicts_with_all = ["only", "systems", "json"])]
+    child: Option<Child>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Child(Workload, Name);
+
+impl FromStr for Child {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let (workload, system) = text.split_once(':').ok_or("expected WORKLOAD:SYSTEM")?;
+        match workload.parse::<Selection>()?.0[..] {
+            [workload] => Ok(Child(workload, system.parse()?)),
+            _ => Err(format!("{workload:?} is a group of workloads, expected one")),
+        }
+    }
+}
+
+impl Args {
+    fn plan(&self) -> Plan {
+        let is_chosen = |workload: &Workload| {
+            self.only.is_empty() || self.only.iter().any(|Selection(chosen)| chosen.contains(workload))
+        };
+        let is_wanted = |system: &Name| self.systems.is_empty() || self.systems.contains(system);
+        let (systems, missing): (Vec<Name>, Vec<Name>) =
+            Name::ALL.into_iter().filter(is_wanted).partition(|system| system.is_available());
+        for system in missing {
+            eprintln!("{system} is not installed here: no rows for it");
+        }
+        Plan {
+            workloads: Workload::ALL.into_iter().filter(is_chosen).collect(),
+            systems,
+            rounds: self.rounds.into(),
+            time: self.time(),
+        }
+    }
+
+    fn time(&self) -> Duration {
+        Duration::from_millis(self.millis)
+    }
+}
+
+fn main() -> Result<()> {
+    let args = Args::parse();
+    if let Some(Child(workload, system)) = args.child {
+        let measured = runner::measure(workload, system, args.time())?;
+        println!("{}", serde_json::to_string(&measured)?);
+        return Ok(());
+    }
+    println!("{}", report::heading());
+    let rows = runner::run(&args.plan(), |rows| println!("{}", report::table(rows)))?;
+    match &args.json {
+        Some(path) => report::write_json(path, &rows),
+        None => Ok(()),
+    }
+}

@@ -3,14 +3,15 @@
 use std::collections::VecDeque;
 use std::future::Future;
 use std::ops::Deref;
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::source::{Source, SourceRef, Sourced};
 use super::start::Starter;
 use super::{GenServer, ServerRefOf};
 use crate::process::{
-    Alias, AliasMode, Down, Envelope, Error, Inbox, Info, Me, Message, MonitorOptions, Signal, Target,
-    start_timer, unalias,
+    Alias, AliasMode, AnyProcess, Core, Error, Inbox, Info, Me, Message, MonitorOptions, ParkedInbox, Signal,
+    Target, start_timer, unalias,
 };
 use crate::term::{AliasRef, MonitorRef, Pid, TimerRef};
 
@@ -27,7 +28,18 @@ pub struct Context<S: GenServer> {
     #[expect(clippy::box_collection, reason = "one word instead of four in every server; rarely used")]
     continues: Option<Box<VecDeque<S::Continue>>>,
     event: Option<Box<EventTimeout<S::Info>>>,
-    timeouts: u64,
+}
+
+/// The context of a server that hibernates.
+pub(super) struct ParkedContext<S: GenServer> {
+    inbox: ParkedInbox<ServerMessage<S>>,
+    event: Option<Box<EventTimeout<S::Info>>>,
+}
+
+impl<S: GenServer> ParkedContext<S> {
+    pub(super) fn process(&self) -> Arc<dyn AnyProcess> {
+        self.inbox.cell()
+    }
 }
 
 /// A timed message that any request cancels.
@@ -50,7 +62,7 @@ impl<S: GenServer> Context<S> {
     pub(super) fn new(me: Me, mut inbox: Inbox<ServerMessage<S>>, starter: Starter) -> Self {
         // If it ends before it has acknowledged, the starter is told as any caller is.
         inbox.answering(starter.id);
-        Context { me, inbox, starting: Some(Box::new(starter)), continues: None, event: None, timeouts: 0 }
+        Context { me, inbox, starting: Some(Box::new(starter)), continues: None, event: None }
     }
 
     /// Has the start return now, before `init` is done (`proc_lib:init_ack/1` of a process that then enters the loop).
@@ -110,8 +122,7 @@ impl<S: GenServer> Context<S> {
     /// ahead of messages that already wait. A second one replaces the first.
     pub fn event_timeout(&mut self, delay: Duration, message: S::Info) {
         self.cancel_event();
-        self.timeouts += 1;
-        let number = self.timeouts;
+        let number = self.next_timeout();
         let timer = (!delay.is_zero()).then(|| self.start_event_timer(delay, number));
         self.event = Some(Box::new(EventTimeout { number, timer, message }));
     }
@@ -138,9 +149,14 @@ impl<S: GenServer> Context<S> {
         unalias(&**self.me.process(), alias)
     }
 
-    /// A monitor with what [`MonitorOptions`] ask for (`erlang:monitor/3`).
-    pub fn monitor_with(&self, target: impl Target, options: MonitorOptions) -> MonitorRef {
-        self.me.monitor_with(target, options).0
+    /// A monitor with what `options` ask for, and the alias if they ask for one (`erlang:monitor/3`).
+    pub fn monitor_with(
+        &self,
+        target: impl Target,
+        options: MonitorOptions,
+    ) -> (MonitorRef, Option<Alias<S::Info, S::Call, S::Cast>>) {
+        let (monitor, alias) = self.me.monitor_with(target, options);
+        (monitor, alias.map(|alias| Alias::of(&self.server(), alias)))
     }
 
     /// Runs work that would hold the thread on a thread made for it, and waits for it.
@@ -159,25 +175,17 @@ impl<S: GenServer> Context<S> {
         async move { running.await.map_err(Error::from) }
     }
 
-    /// Waits for the DOWN of a monitor, leaving everything else in its order (a selective `receive` in a callback).
-    ///
-    /// # Cancel safety
-    /// The DOWN is either returned or still in the mailbox.
-    pub async fn await_down(&mut self, reference: MonitorRef) -> Down {
-        let is_it = |signal: &Signal| matches!(signal, Signal::Down(down) if down.reference == reference);
-        loop {
-            let next =
-                self.inbox.next_where(|e| matches!(e, Envelope::Signal(signal) if is_it(signal))).await;
-            if let Envelope::Signal(signal) = next
-                && let Signal::Down(down) = *signal
-            {
-                return down;
-            }
-        }
+    pub(super) fn has_continue(&self) -> bool {
+        self.continues.as_ref().is_some_and(|continues| !continues.is_empty())
     }
 
     pub(super) fn take_continue(&mut self) -> Option<S::Continue> {
         self.continues.as_mut()?.pop_front()
+    }
+
+    /// Whether an event timeout is due at once.
+    pub(super) fn is_event_due(&self) -> bool {
+        self.event.as_ref().is_some_and(|event| event.timer.is_none())
     }
 
     /// The event timeout that is due at once.
@@ -197,14 +205,13 @@ impl<S: GenServer> Context<S> {
         }
     }
 
-    /// A new number for a timeout of this server.
-    pub(super) fn next_timeout(&mut self) -> u64 {
-        self.timeouts += 1;
-        self.timeouts
+    /// A number for a timeout that no other one has had.
+    pub(super) fn next_timeout(&self) -> u64 {
+        self.node().next_reference()
     }
 
     pub(super) fn start_event_timer(&self, delay: Duration, number: u64) -> TimerRef {
-        let target = std::sync::Arc::downgrade(self.me.process());
+        let target = Arc::downgrade(self.me.process());
         start_timer(self.node(), delay, |_| {
             Box::new(move || {
                 if let Some(process) = target.upgrade() {
@@ -214,9 +221,21 @@ impl<S: GenServer> Context<S> {
         })
     }
 
-    pub(super) fn shrink(&mut self) {
-        self.continues = None;
-        self.inbox.shrink();
+    /// The cell's part that every process has, without a virtual call.
+    pub(super) fn core(&self) -> &Core {
+        self.inbox.cell().core()
+    }
+
+    /// Gives up what can be built again.
+    pub(super) fn park(self) -> ParkedContext<S> {
+        let Context { inbox, event, .. } = self;
+        ParkedContext { inbox: inbox.park(), event }
+    }
+
+    pub(super) fn unpark(parked: ParkedContext<S>) -> Self {
+        let inbox = Inbox::unpark(parked.inbox);
+        let me = Me::of(inbox.cell().clone());
+        Context { me, inbox, starting: None, continues: None, event: parked.event }
     }
 
     pub(super) fn undefined(&self, callback: &str) -> Error {

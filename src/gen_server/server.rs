@@ -2,28 +2,25 @@
 
 use std::any::Any;
 use std::future::Future;
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::context::{Context, ServerMessage};
+use super::context::{Context, ParkedContext, ServerMessage};
 use super::flow::{Next, Step};
 use super::{CallReply, GenServer, Status, StatusView};
 use crate::process::{
-    AnyProcess, Callback, Envelope, Error, Incarnation, Info, Message, Outcome, Result, Signal, System, catch,
+    AnyProcess, Callback, Envelope, Error, Incarnation, Info, Message, Outcome, Signal, System, catch,
 };
-use crate::term::{ExitReason, Pid, TimerRef};
+use crate::term::{ExitReason, TimerRef};
 
-/// A server that runs or hibernates: its state and what it waits for.
+/// A server that runs: its state and what it waits for.
 pub(crate) struct Server<S: GenServer> {
     state: S,
     cx: Context<S>,
     step: Step,
     /// The integer timeout that runs.
     timeout: Option<(u64, TimerRef)>,
-    /// The parent is the process that it was linked to when it was started.
-    linked: bool,
-    suspended: bool,
     extras: Option<Box<Extras>>,
 }
 
@@ -31,21 +28,29 @@ pub(crate) struct Server<S: GenServer> {
 #[derive(Default)]
 pub(super) struct Extras {
     pub(super) hibernate_after: Option<Duration>,
-    /// A name of somebody else's registry: given up by its drop.
+    /// A name in a registry of the user's own: given up by its drop.
     pub(super) registration: Option<Box<dyn Any + Send>>,
+}
+
+/// A server that hibernates: its state, its mailbox, and what else only few have.
+struct Parked<S: GenServer> {
+    state: S,
+    parked: ParkedContext<S>,
+    extras: Option<Box<Extras>>,
+}
+
+/// What is to be done next.
+enum Event<S: GenServer> {
+    Call(S::Call),
+    Cast(S::Cast),
+    Info(Info<S::Info>),
+    System(System),
+    Leave(Leave),
 }
 
 /// Why the loop was left.
 enum Leave {
     Stop(ExitReason),
-    Park,
-}
-
-/// What a wait ended with.
-enum Awaited<M> {
-    Entry(Envelope<M>),
-    /// A timeout of zero, and nothing waits.
-    Idle,
     Park,
 }
 
@@ -55,111 +60,162 @@ impl<S: GenServer> Incarnation for Server<S> {
     }
 
     fn run(self: Box<Self>) -> Pin<Box<dyn Future<Output = Outcome> + Send>> {
-        Box::pin(self.serve())
+        (*self).serve()
+    }
+}
+
+impl<S: GenServer> Incarnation for Parked<S> {
+    fn process(&self) -> Arc<dyn AnyProcess> {
+        self.parked.process()
+    }
+
+    fn run(self: Box<Self>) -> Pin<Box<dyn Future<Output = Outcome> + Send>> {
+        let Parked { state, parked, extras } = *self;
+        let cx = Context::unpark(parked);
+        // It hibernates until a message of its own comes: a system message lets it go back.
+        Server::new(state, cx, Step::Hibernate, extras).serve()
     }
 }
 
 impl<S: GenServer> Server<S> {
-    pub(super) fn new(
-        state: S,
-        cx: Context<S>,
-        step: Step,
-        linked: bool,
-        extras: Option<Box<Extras>>,
-    ) -> Self {
-        Server { state, cx, step, timeout: None, linked, suspended: false, extras }
+    pub(super) fn new(state: S, cx: Context<S>, step: Step, extras: Option<Box<Extras>>) -> Self {
+        Server { state, cx, step, timeout: None, extras }
     }
 
-    pub(super) async fn serve(mut self: Box<Self>) -> Outcome {
-        // One net for the whole life: a panic leaves the state here, so that terminate can still run.
-        let reason = match catch(self.serve_until()).await {
-            Ok(Leave::Park) => {
-                self.cx.shrink();
-                return Outcome::Park(self);
-            }
-            Ok(Leave::Stop(reason)) => reason,
-            Err(panic) => ExitReason::panic(&*panic),
-        };
-        // The signal was first: terminate never runs for one that is not trapped (rule 2.1 T5, T6, T9).
-        self.cx.inbox.heed().await;
-        self.terminate(reason).await
+    fn serve(mut self) -> Pin<Box<dyn Future<Output = Outcome> + Send>> {
+        Box::pin(async move {
+            // One net for the whole life: a panic leaves the state here, so that terminate can still run.
+            let leave = catch(pin!(self.serve_until())).await;
+            let reason = match leave {
+                Ok(Leave::Park) => {
+                    let Server { state, cx, extras, .. } = self;
+                    return Outcome::Park(Box::new(Parked { state, parked: cx.park(), extras }));
+                }
+                Ok(Leave::Stop(reason)) => reason,
+                Err(panic) => ExitReason::panic(&*panic),
+            };
+            // The signal was first: terminate never runs for one that is not trapped (rule 2.1 T5, T6, T9).
+            self.cx.inbox.heed().await;
+            Outcome::Exit(self.terminate(reason).await)
+        })
     }
 
+    /// Takes one thing after another: a continue, a due timeout, or the next message.
+    ///
+    /// One function, so that the awaits of the different callbacks share their room in the future.
     async fn serve_until(&mut self) -> Leave {
-        if self.suspended
-            && let Some(leave) = self.suspended().await
+        // It hibernated suspended.
+        if self.cx.core().is_suspended()
+            && let Some(leave) = Box::pin(self.suspended()).await
         {
             return leave;
         }
         loop {
-            if let Some(leave) = self.turn().await {
-                return leave;
+            // Continues come before any message (rule 2.7.1).
+            let next = if self.cx.has_continue() {
+                self.cx.inbox.turn().await;
+                let Some(continuation) = self.cx.take_continue() else { continue };
+                self.enter(Callback::HandleContinue);
+                self.state.handle_continue(continuation, &mut self.cx).await
+            } else {
+                match self.next_event().await {
+                    Event::Call(call) => {
+                        self.enter(Callback::HandleCall);
+                        let reply = self.state.handle_call(call, &mut self.cx).await;
+                        reply.map(|CallReply { answered, next }| {
+                            self.cx.inbox.answered(answered);
+                            next
+                        })
+                    }
+                    Event::Cast(cast) => {
+                        self.enter(Callback::HandleCast);
+                        self.state.handle_cast(cast, &mut self.cx).await
+                    }
+                    Event::Info(info) => {
+                        self.enter(Callback::HandleInfo);
+                        let next = self.state.handle_info(info, &mut self.cx).await;
+                        self.cx.inbox.answered(None);
+                        next
+                    }
+                    Event::System(system) => match Box::pin(self.system(system)).await {
+                        Some(leave) => return leave,
+                        None => continue,
+                    },
+                    Event::Leave(leave) => return leave,
+                }
+            };
+            match next {
+                Ok(Next { step: Step::Stop(reason) }) => return Leave::Stop(reason),
+                Ok(next) => self.step = next.step,
+                Err(error) => return Leave::Stop(error.into_reason()),
             }
         }
     }
 
-    /// One turn: a continue, a due timeout, or the next message. Continues come before any message (rule 2.7.1).
-    async fn turn(&mut self) -> Option<Leave> {
-        if let Some(continuation) = self.cx.take_continue() {
-            self.cx.inbox.turn().await;
-            self.enter(Callback::HandleContinue);
-            let next = self.state.handle_continue(continuation, &mut self.cx).await;
-            return self.then(next);
+    /// The next thing to do, waiting for it as the last callback asked to.
+    async fn next_event(&mut self) -> Event<S> {
+        loop {
+            if self.gives_itself_work() {
+                self.cx.inbox.turn().await;
+            }
+            if let Some(message) = self.cx.take_immediate_event() {
+                self.message_came();
+                return Event::Info(Info::User(message));
+            }
+            let envelope = match self.prepare_wait() {
+                Some(event) => return event,
+                None => match self.idle() {
+                    None => self.cx.inbox.next().await,
+                    // Boxed: it is large, and few servers ask for it.
+                    Some(idle) => match Box::pin(tokio::time::timeout(idle, self.cx.inbox.next())).await {
+                        Ok(envelope) => envelope,
+                        Err(_) if self.cx.inbox.is_empty() => return Event::Leave(Leave::Park),
+                        // Something came in the last moment.
+                        Err(_) => continue,
+                    },
+                },
+            };
+            if let Some(event) = self.sort(envelope) {
+                return event;
+            }
         }
-        if let Some(message) = self.cx.take_immediate_event() {
-            self.cx.inbox.turn().await;
-            self.message_came();
-            return self.info(Info::User(message)).await;
+    }
+
+    /// Whether the next thing to do may come from no mailbox.
+    fn gives_itself_work(&self) -> bool {
+        self.step == Step::Timeout(Duration::ZERO) || self.cx.is_event_due()
+    }
+
+    /// After how long it hibernates by itself: as in OTP, only while it waits without a limit.
+    fn idle(&self) -> Option<Duration> {
+        if self.step == Step::Wait { self.extras.as_ref()?.hibernate_after } else { None }
+    }
+
+    /// Before a wait: what the last callback asked for.
+    fn prepare_wait(&mut self) -> Option<Event<S>> {
+        match self.step {
+            Step::Wait | Step::Stop(_) => {}
+            Step::Hibernate if self.cx.inbox.is_empty() => return Some(Event::Leave(Leave::Park)),
+            Step::Hibernate => {}
+            Step::Timeout(after) if self.timeout.is_none() => {
+                // Zero means: if nothing waits (rule 2.8.2).
+                if after.is_zero() && self.cx.inbox.is_empty() {
+                    self.message_came();
+                    return Some(Event::Info(Info::Timeout));
+                }
+                self.start_timeout(after);
+            }
+            Step::Timeout(_) => {}
         }
         self.enter(Callback::Waiting);
-        match self.wait().await {
-            Awaited::Entry(envelope) => self.take(envelope).await,
-            Awaited::Idle => {
-                self.message_came();
-                self.info(Info::Timeout).await
-            }
-            Awaited::Park => Some(Leave::Park),
-        }
-    }
-
-    /// Waits for the next entry, as the last callback asked to.
-    async fn wait(&mut self) -> Awaited<ServerMessage<S>> {
-        match self.step {
-            Step::Hibernate if self.cx.inbox.is_empty() => return Awaited::Park,
-            // Zero means: if nothing waits (rule 2.8.2).
-            Step::Timeout(Duration::ZERO) => {
-                self.cx.inbox.turn().await;
-                if self.cx.inbox.is_empty() {
-                    return Awaited::Idle;
-                }
-            }
-            Step::Timeout(after) if self.timeout.is_none() => self.start_timeout(after),
-            // As in OTP: only a server that waits without a limit hibernates by itself.
-            Step::Wait if self.extras.is_some() && self.cx.inbox.is_empty() => return self.wait_idly().await,
-            _ => {}
-        }
-        Awaited::Entry(self.cx.inbox.next().await)
-    }
-
-    /// Waits, and hibernates when nothing has come for as long as the start said.
-    async fn wait_idly(&mut self) -> Awaited<ServerMessage<S>> {
-        let Some(idle) = self.extras.as_ref().and_then(|extras| extras.hibernate_after) else {
-            return Awaited::Entry(self.cx.inbox.next().await);
-        };
-        // Boxed, so that servers without it need no room for it.
-        match Box::pin(tokio::time::timeout(idle, self.cx.inbox.next())).await {
-            Ok(envelope) => Awaited::Entry(envelope),
-            Err(_) => {
-                // A system message leaves it hibernated from now on.
-                self.step = Step::Hibernate;
-                Awaited::Park
-            }
-        }
+        None
     }
 
     fn start_timeout(&mut self, after: Duration) {
-        let number = self.cx.next_timeout();
-        self.timeout = Some((number, self.cx.start_event_timer(after, number)));
+        if !after.is_zero() {
+            let number = self.cx.next_timeout();
+            self.timeout = Some((number, self.cx.start_event_timer(after, number)));
+        }
     }
 
     /// Ends the integer timeout that runs, if one does.
@@ -176,86 +232,53 @@ impl<S: GenServer> Server<S> {
         self.step = Step::Wait;
     }
 
-    async fn take(&mut self, envelope: Envelope<ServerMessage<S>>) -> Option<Leave> {
-        match envelope {
-            Envelope::Request(Message::Call(call), request) => {
-                self.message_came();
+    /// What an entry of the mailbox is to this server; `None` is nothing (any more).
+    fn sort(&mut self, envelope: Envelope<ServerMessage<S>>) -> Option<Event<S>> {
+        let message = match envelope {
+            Envelope::User(message) => message,
+            Envelope::Request(message, request) => {
                 self.cx.inbox.answering(request);
-                self.call(call).await
-            }
-            Envelope::User(Message::Cast(cast)) => {
-                self.message_came();
-                self.enter(Callback::HandleCast);
-                let next = self.state.handle_cast(cast, &mut self.cx).await;
-                self.then(next)
-            }
-            Envelope::User(Message::Info(info)) => {
-                self.message_came();
-                self.info(Info::User(info)).await
-            }
-            Envelope::Request(Message::Info(info), request) => {
-                self.message_came();
-                self.cx.inbox.answering(request);
-                let leave = self.info(Info::User(info)).await;
-                self.cx.inbox.answered(None);
-                leave
+                message
             }
             Envelope::Timer(timer) => {
-                let (reference, message) = *timer;
                 self.message_came();
-                match message {
-                    Message::Info(info) => self.info(Info::Timer(reference, info)).await,
+                let (reference, message) = *timer;
+                return match message {
+                    Message::Info(info) => Some(Event::Info(Info::Timer(reference, info))),
                     // Timers carry `Info` alone.
                     Message::Call(_) | Message::Cast(_) => None,
-                }
+                };
             }
-            Envelope::Signal(signal) => self.signal(*signal).await,
-            // A call always comes as a request, and nothing else does.
-            Envelope::User(Message::Call(call)) => self.call(call).await,
-            Envelope::Request(Message::Cast(_), _) => None,
-        }
+            Envelope::Signal(signal) => return self.sort_signal(*signal),
+        };
+        self.message_came();
+        Some(match message {
+            Message::Call(call) => Event::Call(call),
+            Message::Cast(cast) => Event::Cast(cast),
+            Message::Info(info) => Event::Info(Info::User(info)),
+        })
     }
 
-    async fn call(&mut self, call: S::Call) -> Option<Leave> {
-        self.enter(Callback::HandleCall);
-        let reply = self.state.handle_call(call, &mut self.cx).await;
-        let next = reply.map(|CallReply { answered, next }| {
-            self.cx.inbox.answered(answered);
-            next
-        });
-        self.then(next)
-    }
-
-    async fn info(&mut self, info: Info<S::Info>) -> Option<Leave> {
-        self.enter(Callback::HandleInfo);
-        let next = self.state.handle_info(info, &mut self.cx).await;
-        self.then(next)
-    }
-
-    async fn signal(&mut self, signal: Signal) -> Option<Leave> {
-        match signal {
+    fn sort_signal(&mut self, signal: Signal) -> Option<Event<S>> {
+        let info = match signal {
             // The parent's exit ends a server that traps exits, any reason, normal too (rule 2.1 T7).
-            Signal::Exit(exit) if Some(exit.from) == self.parent() => Some(Leave::Stop(exit.reason)),
-            Signal::Exit(exit) => {
-                self.message_came();
-                self.info(Info::Exit(exit)).await
+            Signal::Exit(exit) if Some(exit.from) == self.cx.core().linked_parent() => {
+                return Some(Event::Leave(Leave::Stop(exit.reason)));
             }
-            Signal::Down(down) => {
-                self.message_came();
-                self.info(Info::Down(down)).await
-            }
+            Signal::System(system, _) => return Some(Event::System(system)),
+            Signal::Exit(exit) => Info::Exit(exit),
+            Signal::Down(down) => Info::Down(down),
             Signal::EventTimeout(number) => {
                 if self.timeout.as_ref().is_some_and(|(running, _)| *running == number) {
-                    self.message_came();
-                    return self.info(Info::Timeout).await;
+                    Info::Timeout
+                } else {
+                    // One that was cancelled when it had already fired is nothing.
+                    Info::User(self.cx.take_event(number)?)
                 }
-                // One that was cancelled when it had already fired is nothing.
-                let message = self.cx.take_event(number)?;
-                self.message_came();
-                self.info(Info::User(message)).await
             }
-            Signal::System(system, _) => self.system(system).await,
-        }
+        };
+        self.message_came();
+        Some(Event::Info(info))
     }
 
     /// A system message: it does not count as a message of the server's, and what was waited for is waited for again;
@@ -263,18 +286,18 @@ impl<S: GenServer> Server<S> {
     async fn system(&mut self, system: System) -> Option<Leave> {
         self.stop_timeout();
         let leave = self.serve_system(system);
-        if leave.is_none() && self.suspended { self.suspended().await } else { leave }
+        if leave.is_none() { self.suspended().await } else { leave }
     }
 
     fn serve_system(&mut self, system: System) -> Option<Leave> {
         match system {
             System::Terminate(reason) => return Some(Leave::Stop(reason)),
             System::Suspend(acknowledge) => {
-                self.suspend(true);
+                self.cx.core().set_suspended(true);
                 acknowledge();
             }
             System::Resume(acknowledge) => {
-                self.suspend(false);
+                self.cx.core().set_suspended(false);
                 acknowledge();
             }
             System::Visit(visit) => visit(&mut self.state),
@@ -283,16 +306,11 @@ impl<S: GenServer> Server<S> {
         None
     }
 
-    fn suspend(&mut self, on: bool) {
-        self.suspended = on;
-        self.cx.process().core().set_suspended(on);
-    }
-
-    /// Serves system messages and the parent's exit only, until it is resumed; everything else waits in its order.
+    /// While it is suspended, serves system messages and the parent's exit only; everything else waits in its order.
     /// What hibernated when it was suspended goes on to, as long as nothing waits.
     async fn suspended(&mut self) -> Option<Leave> {
-        let parent = self.parent();
-        while self.suspended {
+        let parent = self.cx.core().linked_parent();
+        while self.cx.core().is_suspended() {
             self.enter(Callback::Waiting);
             if self.step == Step::Hibernate && self.cx.inbox.is_empty() {
                 return Some(Leave::Park);
@@ -319,43 +337,25 @@ impl<S: GenServer> Server<S> {
         None
     }
 
-    /// What the callback answered.
-    fn then(&mut self, next: Result<Next>) -> Option<Leave> {
-        match next {
-            Ok(Next { step: Step::Stop(reason) }) => Some(Leave::Stop(reason)),
-            Ok(next) => {
-                self.step = next.step;
-                None
-            }
-            Err(error) => Some(Leave::Stop(error.into_reason())),
-        }
-    }
-
     fn enter(&self, callback: Callback) {
-        self.cx.process().core().enter(callback);
+        self.cx.core().enter(callback);
     }
 
-    /// Whose exit ends it: the process that it was linked to when it was started. One that merely asked for the start
-    /// is nobody in particular.
-    fn parent(&self) -> Option<Pid> {
-        if self.linked { self.cx.parent() } else { None }
-    }
-
-    async fn terminate(mut self: Box<Self>, reason: ExitReason) -> Outcome {
-        let during = self.cx.process().core().callback();
-        self.suspend(false);
+    async fn terminate(&mut self, reason: ExitReason) -> ExitReason {
+        let during = self.cx.core().callback();
+        self.cx.core().set_suspended(false);
         self.enter(Callback::Terminate);
-        let terminated = catch(self.state.terminate(&reason, &mut self.cx)).await;
+        let terminated = catch(pin!(self.state.terminate(&reason, &mut self.cx))).await;
         // A terminate that fails gives its own reason (rule 2.1 T13).
         let reason = match terminated {
             Ok(Ok(())) => reason,
             Ok(Err(error)) => Error::into_reason(error),
             Err(panic) => ExitReason::panic(&*panic),
         };
-        if !reason.is_orderly() && !self.cx.process().core().is_doomed() {
+        if !reason.is_orderly() && !self.cx.core().is_doomed() {
             self.report(&reason, during);
         }
-        Outcome::Exit(reason)
+        reason
     }
 
     /// What the formatter shows. What it hides stays hidden, and one that panics hides everything (rule 2.18.2).
@@ -368,7 +368,7 @@ impl<S: GenServer> Server<S> {
     /// OTP's terminate report.
     fn report(&self, reason: &ExitReason, during: Callback) {
         let status = self.format(Some(reason), (during != Callback::Waiting).then_some(during));
-        let (name, label) = self.cx.process().core().titles();
+        let (name, label) = self.cx.core().titles();
         tracing::error!(
             target: "incarnate::gen_server",
             pid = %self.cx.pid(),

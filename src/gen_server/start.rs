@@ -3,7 +3,7 @@
 use std::any::Any;
 use std::fmt;
 use std::future::Future;
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,8 +13,8 @@ use super::server::{Extras, Server};
 use super::{Context, GenServer, Init, ServerRefOf};
 use crate::process::{
     AnyProcess, CallError, Callback, Cell, Core, Error, Inbox, Incarnation, Life, Me, MonitorOptions, Node,
-    Object, Outcome, RegisterError, ServerRef, SlotId, Timeout, answer, catch, fill, link, monitor, open,
-    register, start_life, unlink, watch_end,
+    Object, Outcome, RegisterError, ServerRef, SlotId, Timeout, answer, catch, fill, link_child, monitor,
+    open, register, start_life, unlink, watch_end,
 };
 use crate::term::{ExitReason, MonitorRef, Name, Pid, Term};
 
@@ -203,7 +203,9 @@ impl<S: GenServer> Start<S> {
         id: SlotId,
     ) -> Result<(Arc<ServerCell<S>>, Life), StartError> {
         let core = Core::new(node.clone(), parent.map(Me::pid), std::any::type_name::<S>);
-        core.set_starting(tie == Tie::Link);
+        if tie == Tie::Link {
+            core.start_linked();
+        }
         let cell: Arc<ServerCell<S>> = Arc::new(Cell::new(core, self.bound));
         let process: Arc<dyn AnyProcess> = cell.clone();
         let starter = Starter { id, tie, process: parent.map(|me| me.process().clone()) };
@@ -214,7 +216,7 @@ impl<S: GenServer> Start<S> {
                 Some(registered.inspect_err(|_| process.close(&ExitReason::NoProc))?);
         }
         let cx = Context::new(Me::of(process.clone()), Inbox::new(cell.clone()), starter);
-        let starting = Starting::<S> { args: self.args, cx, linked: tie == Tie::Link, extras };
+        let starting = Starting::<S> { args: self.args, cx, extras };
         let life = Life::new(process.clone(), Box::new(starting));
         node.table().insert(process.clone());
         if let Some(name) = self.name {
@@ -224,7 +226,7 @@ impl<S: GenServer> Start<S> {
             cell.core().relations().rare_mut().label = Some(label);
         }
         if let (Some(parent), Tie::Link) = (parent, tie) {
-            link(parent.process(), &process);
+            link_child(parent.process(), &process);
         }
         Ok((cell, life))
     }
@@ -266,7 +268,7 @@ pub(super) struct Starter {
 impl Starter {
     /// The start returns.
     pub(super) fn acknowledge(self, me: &Arc<dyn AnyProcess>) {
-        me.core().set_starting(false);
+        me.core().set_started();
         let watcher = self.process.filter(|_| self.tie == Tie::Monitor);
         let monitor = watcher.map(|watcher| {
             let object = Object::Pid(me.core().pid());
@@ -280,7 +282,6 @@ impl Starter {
 struct Starting<S: GenServer> {
     args: S::Args,
     cx: Context<S>,
-    linked: bool,
     extras: Option<Box<Extras>>,
 }
 
@@ -290,15 +291,15 @@ impl<S: GenServer> Incarnation for Starting<S> {
     }
 
     fn run(self: Box<Self>) -> Pin<Box<dyn Future<Output = Outcome> + Send>> {
-        Box::pin(async move { self.init().await })
+        Box::pin((*self).init())
     }
 }
 
 impl<S: GenServer> Starting<S> {
     async fn init(self) -> Outcome {
-        let Starting { args, mut cx, linked, extras } = self;
+        let Starting { args, mut cx, extras } = self;
         cx.process().core().enter(Callback::Init);
-        let init = catch(S::init(args, &mut cx)).await;
+        let init = catch(pin!(S::init(args, &mut cx))).await;
         let init = match init {
             Ok(init) => init.unwrap_or_else(|error| Init::Stop(error.into_reason())),
             Err(panic) => Init::Stop(ExitReason::panic(&*panic)),
@@ -313,7 +314,8 @@ impl<S: GenServer> Starting<S> {
             Init::Stop(reason) => return stopped(cx, reason),
         };
         cx.init_ack();
-        Box::new(Server::new(state, cx, step, linked, extras)).serve().await
+        // The future of init, with all that it held, goes before the server runs.
+        Outcome::Become(Box::new(Server::new(state, cx, step, extras)))
     }
 }
 
@@ -343,6 +345,13 @@ fn taken(error: RegisterError) -> StartError {
     match error {
         RegisterError::Taken(pid) => StartError::AlreadyStarted(pid),
         RegisterError::HasName(_) | RegisterError::NoProc => StartError::Failed(ExitReason::NoProc),
+    }
+}
+
+/// So that a start function may use `?` on anything.
+impl From<Error> for StartError {
+    fn from(error: Error) -> Self {
+        StartError::Failed(error.into_reason())
     }
 }
 

@@ -51,6 +51,11 @@ where
         self.cell.clone()
     }
 
+    /// The process with this pid, if it lives and takes these messages.
+    pub(crate) fn find(node: &Node, pid: Pid) -> Option<Self> {
+        node.find(pid)?.into_any().downcast().ok().map(ServerRef::of)
+    }
+
     pub(crate) fn cell(&self) -> &Arc<ServerCell<Call, Cast, Info>> {
         &self.cell
     }

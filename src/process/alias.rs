@@ -43,18 +43,24 @@ where
         let Some(rare) = relations.existing_rare() else { return };
         let Some(entry) = rare.aliases.get(&self.reference).copied() else { return };
         let mut fulfilled = None;
-        if entry.mode == AliasMode::ReplyDemonitor {
-            // The first message is the reply: alias and monitor are done.
+        if entry.mode.ends_with_reply() {
+            // The first message is the reply: the alias is done, and the monitor that was set for it.
             rare.aliases.remove(&self.reference);
-            fulfilled =
-                entry.monitor.and_then(|monitor| rare.monitors.remove(&monitor).map(|m| (monitor, m)));
+            fulfilled = entry
+                .monitor
+                .filter(|_| entry.mode == AliasMode::ReplyDemonitor)
+                .and_then(|monitor| rare.monitors.remove(&monitor).map(|m| (monitor, m)));
         }
+        // Under the lock: after unalias has returned nothing comes. What is refused is dropped after it, silently, as a
+        // message to any dead alias.
+        let pushed = self.cell.push_then(Envelope::User(Message::Info(message)));
         drop(relations);
         if let Some((reference, monitor)) = fulfilled {
             death::forget(reference, &monitor);
         }
-        // Refused only by a process that has just ended, as a message to any dead alias: silently.
-        let _ = self.cell.push(Envelope::User(Message::Info(message)));
+        if let Ok(next) = pushed {
+            next.run();
+        }
     }
 }
 

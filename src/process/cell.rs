@@ -16,6 +16,7 @@ use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::Waker;
 
+use super::catch::drop_caught;
 use super::life::{Incarnation, Life};
 use super::node::Node;
 use super::relations::Relations;
@@ -66,10 +67,18 @@ pub(crate) enum By {
 /// A process as the node knows it, whatever messages it takes.
 pub(crate) trait Process: Send + Sync + 'static {
     fn core(&self) -> &Core;
+    /// Puts a signal into the mailbox; `None`: it has ended. What is left to do is for after the caller's locks.
+    fn signal_then(&self, signal: Signal) -> Option<Next>;
     /// Puts a signal into the mailbox; false: it has ended.
-    fn signal(&self, signal: Signal) -> bool;
+    fn signal(&self, signal: Signal) -> bool {
+        self.signal_then(signal).map(Next::run).is_some()
+    }
+    /// An exit signal arrives: trapped, ignored, or the end. What is left to do is for after the caller's locks.
+    fn exit_then(&self, from: Pid, reason: ExitReason, by: By) -> Next;
     /// An exit signal arrives: trapped, ignored, or the end.
-    fn exit(&self, from: Pid, reason: ExitReason, by: By);
+    fn exit(&self, from: Pid, reason: ExitReason, by: By) {
+        self.exit_then(from, reason, by).run();
+    }
     /// Ends it with a reason, trapping or not, as soon as it awaits.
     fn doom_with(&self, reason: ExitReason);
     /// A shell begins to run it; the waker reaches the shell wherever it awaits.
@@ -159,6 +168,8 @@ pub(crate) struct Core {
     suspended: AtomicBool,
     /// Its parent waits for it to be started, and is told of a failure by the answer alone.
     starting: AtomicBool,
+    /// It was linked to its parent when it was started.
+    linked: AtomicBool,
     callback: AtomicU8,
     handled: AtomicU64,
     relations: Mutex<Relations>,
@@ -174,6 +185,7 @@ impl Core {
             doomed: AtomicBool::new(false),
             suspended: AtomicBool::new(false),
             starting: AtomicBool::new(false),
+            linked: AtomicBool::new(false),
             callback: AtomicU8::new(Callback::Waiting as u8),
             handled: AtomicU64::new(0),
             relations: Mutex::default(),
@@ -231,8 +243,20 @@ impl Core {
         self.suspended.store(on, Ordering::Relaxed);
     }
 
-    pub(crate) fn set_starting(&self, on: bool) {
-        self.starting.store(on, Ordering::Relaxed);
+    /// Its parent is about to be linked to it, and waits for it to be started.
+    pub(crate) fn start_linked(&self) {
+        self.linked.store(true, Ordering::Relaxed);
+        self.starting.store(true, Ordering::Relaxed);
+    }
+
+    pub(crate) fn set_started(&self) {
+        self.starting.store(false, Ordering::Relaxed);
+    }
+
+    /// The process whose exit ends a server that traps exits: the one that it was linked to when it was started. One
+    /// that merely asked for the start is nobody in particular.
+    pub(crate) fn linked_parent(&self) -> Option<Pid> {
+        if self.linked.load(Ordering::Relaxed) { self.parent() } else { None }
     }
 
     /// Who waits for it to be started.
@@ -286,14 +310,15 @@ struct Mail<M> {
 }
 
 /// What is left to do once the lock is gone.
-enum Next {
+#[must_use]
+pub(crate) enum Next {
     Nothing,
     Wake(Waker),
     Start(Box<dyn Incarnation>),
 }
 
 impl Next {
-    fn run(self) {
+    pub(crate) fn run(self) {
         match self {
             Next::Nothing => {}
             Next::Wake(waker) => waker.wake(),
@@ -333,6 +358,11 @@ impl<M> Mail<M> {
     fn is_closed(&self) -> bool {
         matches!(self.phase, Phase::Closed)
     }
+
+    /// Nothing is taken out any more, so that what was sent after an exit signal is never seen (rule 2.2.14).
+    fn is_over(&self) -> bool {
+        matches!(self.phase, Phase::Doomed(_) | Phase::Closed)
+    }
 }
 
 impl<M: Send + 'static> Cell<M> {
@@ -359,27 +389,33 @@ impl<M: Send + 'static> Cell<M> {
 
     /// Puts a message into the mailbox, in the order of the caller's signals.
     pub(crate) fn push(&self, envelope: Envelope<M>) -> Result<(), Rejected> {
+        // A refused message is dropped here, outside the lock: its drop is user code.
+        self.push_then(envelope).map(Next::run).map_err(|(why, _)| why)
+    }
+
+    /// As [`push`](Self::push), for a caller that holds a lock: what is left to do, and a refused message to drop, are
+    /// for after it.
+    pub(crate) fn push_then(&self, envelope: Envelope<M>) -> Result<Next, (Rejected, Envelope<M>)> {
         let mut mail = self.mail();
         if mail.is_closed() {
-            return Err(reject(mail, envelope, Rejected::Closed));
+            return Err((Rejected::Closed, envelope));
         }
         if mail.bound != 0
             && !matches!(envelope, Envelope::Signal(_))
             && mail.enqueued - self.core.handled() >= u64::from(mail.bound)
         {
-            return Err(reject(mail, envelope, Rejected::Full));
+            return Err((Rejected::Full, envelope));
         }
-        let next = mail.put(envelope);
-        drop(mail);
-        next.run();
-        Ok(())
+        Ok(mail.put(envelope))
     }
 
     /// As [`push`](Self::push), whatever the bound: for what holds itself back by other means.
     pub(crate) fn push_unbounded(&self, envelope: Envelope<M>) -> Result<(), Rejected> {
         let mut mail = self.mail();
         if mail.is_closed() {
-            return Err(reject(mail, envelope, Rejected::Closed));
+            // The message is dropped outside the lock: its drop is user code.
+            drop(mail);
+            return Err(Rejected::Closed);
         }
         let next = mail.put(envelope);
         drop(mail);
@@ -391,6 +427,9 @@ impl<M: Send + 'static> Cell<M> {
     /// With nothing there, `waker` is woken by the next.
     pub(crate) fn take(&self, batch: &mut VecDeque<Envelope<M>>, waker: &Waker) -> Option<Envelope<M>> {
         let mut mail = self.mail();
+        if mail.is_over() {
+            return None;
+        }
         if !mail.queue.is_empty() {
             std::mem::swap(&mut mail.queue, batch);
         }
@@ -409,6 +448,9 @@ impl<M: Send + 'static> Cell<M> {
     /// Appends all that waits to `batch`; true if there was something, else `waker` is woken by the next.
     pub(crate) fn drain_into(&self, batch: &mut VecDeque<Envelope<M>>, waker: Option<&Waker>) -> bool {
         let mut mail = self.mail();
+        if mail.is_over() {
+            return false;
+        }
         let before = batch.len();
         batch.extend(mail.first.take());
         batch.append(&mut mail.queue);
@@ -427,15 +469,15 @@ impl<M: Send + 'static> Cell<M> {
         if !ids.is_empty() {
             self.mail().unanswered.get_or_insert_default().extend(ids);
         }
-        drop(batch);
+        batch.into_iter().for_each(drop_caught);
     }
 }
 
 impl<M: Send + 'static> Cell<M> {
-    fn doom_locked(&self, mut mail: MutexGuard<'_, Mail<M>>, reason: ExitReason) {
+    fn doom_locked(&self, mut mail: MutexGuard<'_, Mail<M>>, reason: ExitReason) -> Next {
         // The first signal is the reason: a second one changes nothing.
-        if matches!(mail.phase, Phase::Doomed(_) | Phase::Closed) {
-            return;
+        if mail.is_over() {
+            return Next::Nothing;
         }
         let next = match mail.unpark() {
             Next::Nothing => mail.shell.clone().map_or(Next::Nothing, Next::Wake),
@@ -443,16 +485,8 @@ impl<M: Send + 'static> Cell<M> {
         };
         mail.phase = Phase::Doomed(reason);
         self.core.doomed.store(true, Ordering::Release);
-        drop(mail);
-        next.run();
+        next
     }
-}
-
-/// The refused message is dropped outside the lock: its drop is user code.
-fn reject<M>(mail: MutexGuard<'_, Mail<M>>, envelope: Envelope<M>, why: Rejected) -> Rejected {
-    drop(mail);
-    drop(envelope);
-    why
 }
 
 impl<M: Send + 'static> Process for Cell<M> {
@@ -460,31 +494,29 @@ impl<M: Send + 'static> Process for Cell<M> {
         &self.core
     }
 
-    fn signal(&self, signal: Signal) -> bool {
-        self.push(Envelope::Signal(Box::new(signal))).is_ok()
+    fn signal_then(&self, signal: Signal) -> Option<Next> {
+        self.push_then(Envelope::Signal(Box::new(signal))).ok()
     }
 
-    fn exit(&self, from: Pid, reason: ExitReason, by: By) {
+    fn exit_then(&self, from: Pid, reason: ExitReason, by: By) -> Next {
         let mut mail = self.mail();
         if mail.is_closed() {
-            return;
+            return Next::Nothing;
         }
         // exit(Pid, kill) cannot be trapped and shows as killed. A link that carries kill is an ordinary signal.
         let kill = by == By::Call && reason == ExitReason::Kill;
         if mail.trap_exit && !kill {
-            let next = mail.put(Envelope::Signal(Box::new(Signal::Exit(Exit { from, reason }))));
-            drop(mail);
-            return next.run();
+            return mail.put(Envelope::Signal(Box::new(Signal::Exit(Exit { from, reason }))));
         }
         // A normal exit of another process ends nobody; exit(self(), normal) ends the caller.
         if reason == ExitReason::Normal && !(by == By::Call && from == self.core.pid()) {
-            return;
+            return Next::Nothing;
         }
-        self.doom_locked(mail, if kill { ExitReason::Killed } else { reason });
+        self.doom_locked(mail, if kill { ExitReason::Killed } else { reason })
     }
 
     fn doom_with(&self, reason: ExitReason) {
-        self.doom_locked(self.mail(), reason);
+        self.doom_locked(self.mail(), reason).run();
     }
 
     fn begin(&self, shell: Waker) {
@@ -529,7 +561,8 @@ impl<M: Send + 'static> Process for Cell<M> {
         for id in unanswered.into_iter().flat_map(|ids| ids.into_iter()).chain(queued) {
             slots::fail(id, Failure::Exit(reason.clone()));
         }
-        drop((phase, first, queue, wakers));
+        drop((phase, wakers));
+        first.into_iter().chain(queue).for_each(drop_caught);
     }
 
     fn trap_exit(&self, on: bool) -> bool {

@@ -28,14 +28,8 @@ pub(crate) fn finish(process: &Arc<dyn Process>, reason: &ExitReason) {
     for (reference, monitor) in rare.monitors {
         forget(reference, &monitor);
     }
-    let starter = core.starter();
     for peer in links.into_peers() {
-        // Who traps exits and waits for the start hears of its failure once, by the answer (OTP 26).
-        let answered = Some(peer.core().pid()) == starter && peer.traps_exit();
-        // Only if the link still stands on the other side: after unlink has returned nothing comes (rule 2.2.10).
-        if peer.core().relations().links.remove(core.pid()) && !answered {
-            peer.exit(core.pid(), reason.clone(), By::Link);
-        }
+        tell_link(&peer, process, reason);
     }
     tell_watchers(rare.watchers.into_iter(), reason);
     for waiter in rare.waiting {
@@ -51,16 +45,37 @@ pub(crate) fn forget(reference: MonitorRef, monitor: &Monitor) {
     }
 }
 
+/// The exit signal of a link. Looked at and delivered under one lock: after unlink has returned nothing comes
+/// (rule 2.2.10).
+fn tell_link(peer: &Arc<dyn Process>, from: &Arc<dyn Process>, reason: &ExitReason) {
+    let mut relations = peer.core().relations();
+    if !relations.links.remove(from.core().pid()) {
+        return;
+    }
+    // Who traps exits and waits for the start hears of its failure once, by the answer (OTP 26).
+    if from.core().starter() == Some(peer.core().pid()) && peer.traps_exit() {
+        return;
+    }
+    let next = peer.exit_then(from.core().pid(), reason.clone(), By::Link);
+    drop(relations);
+    next.run();
+}
+
 fn tell_watchers(watchers: impl Iterator<Item = (MonitorRef, Arc<dyn Process>)>, reason: &ExitReason) {
     for (reference, watcher) in watchers {
         tell(&watcher, reference, reason.clone());
     }
 }
 
-/// Delivers one DOWN, unless the monitor was removed meanwhile.
+/// Delivers one DOWN, unless the monitor was removed meanwhile. Under one lock: after demonitor has returned nothing
+/// comes (rule 2.3.6).
 pub(crate) fn tell(watcher: &Arc<dyn Process>, reference: MonitorRef, reason: ExitReason) {
-    let removed = watcher.core().relations().remove_monitor(reference);
-    if let Some(Monitor { object, tag, .. }) = removed {
-        watcher.signal(Signal::Down(Down { reference, object, reason, tag }));
+    let mut relations = watcher.core().relations();
+    let Some(Monitor { object, tag, target, .. }) = relations.remove_monitor(reference) else { return };
+    let next = watcher.signal_then(Signal::Down(Down { reference, object, reason, tag }));
+    drop(relations);
+    drop(target);
+    if let Some(next) = next {
+        next.run();
     }
 }

@@ -20,7 +20,7 @@ pub(crate) struct Inbox<M: Send + 'static> {
     /// The request in work.
     current: Option<SlotId>,
     /// Requests whose answer was put off.
-    #[expect(clippy::box_collection, reason = "one word instead of three in every hibernated process")]
+    #[expect(clippy::box_collection, reason = "one word instead of three; rarely used")]
     deferred: Option<Box<Vec<SlotId>>>,
     /// At this many deferred requests the answered ones among them are dropped.
     prune_at: u32,
@@ -44,9 +44,7 @@ impl<M: Send + 'static> Inbox<M> {
         if self.cell.core().is_doomed() {
             return Poll::Pending;
         }
-        if self.budget == 0 {
-            self.budget = FAIRNESS;
-            cx.waker().wake_by_ref();
+        if self.spent(cx) {
             return Poll::Pending;
         }
         let next = match self.batch.pop_front() {
@@ -60,6 +58,21 @@ impl<M: Send + 'static> Inbox<M> {
                 Poll::Pending
             }
         }
+    }
+
+    /// Whether it is time to let others run. The owner is polled again after them.
+    fn spent(&mut self, cx: &Context<'_>) -> bool {
+        let spent = self.budget == 0;
+        if spent {
+            self.budget = FAIRNESS;
+            cx.waker().wake_by_ref();
+        }
+        spent
+    }
+
+    /// Has the next look not wait for others: it is the last one before a wait ends without a message.
+    pub(crate) fn refresh_budget(&mut self) {
+        self.budget = self.budget.max(1);
     }
 
     fn taken(&mut self, envelope: Envelope<M>) -> Envelope<M> {
@@ -81,6 +94,9 @@ impl<M: Send + 'static> Inbox<M> {
             if self.cell.core().is_doomed() {
                 return Poll::Pending;
             }
+            if self.spent(cx) {
+                return Poll::Pending;
+            }
             loop {
                 while seen < self.batch.len() {
                     if wanted(&self.batch[seen])
@@ -91,6 +107,7 @@ impl<M: Send + 'static> Inbox<M> {
                     seen += 1;
                 }
                 if !self.cell.drain_into(&mut self.batch, Some(cx.waker())) {
+                    self.budget = FAIRNESS;
                     return Poll::Pending;
                 }
             }
@@ -109,12 +126,7 @@ impl<M: Send + 'static> Inbox<M> {
     /// Without it a server that gives itself work and never awaits could not be stopped.
     pub(crate) async fn turn(&mut self) {
         poll_fn(|cx| {
-            if self.cell.core().is_doomed() {
-                return Poll::Pending;
-            }
-            if self.budget == 0 {
-                self.budget = FAIRNESS;
-                cx.waker().wake_by_ref();
+            if self.cell.core().is_doomed() || self.spent(cx) {
                 return Poll::Pending;
             }
             self.budget -= 1;
@@ -161,16 +173,39 @@ impl<M: Send + 'static> Inbox<M> {
         deferred.push(current);
     }
 
-    /// Gives memory back before a long wait.
-    pub(crate) fn shrink(&mut self) {
-        if self.batch.is_empty() {
-            self.batch = VecDeque::new();
-        }
-        if let Some(deferred) = &mut self.deferred {
+    /// Gives memory back before a long wait. The batch is empty then.
+    pub(crate) fn park(mut self) -> ParkedInbox<M> {
+        let deferred = self.deferred.take().and_then(|mut deferred| {
             deferred.retain(|id| slots::is_waiting(*id));
-            if deferred.is_empty() {
-                self.deferred = None;
-            }
+            (!deferred.is_empty()).then_some(deferred)
+        });
+        ParkedInbox { cell: self.cell.clone(), deferred }
+    }
+
+    pub(crate) fn unpark(mut parked: ParkedInbox<M>) -> Self {
+        let mut inbox = Inbox::new(parked.cell.clone());
+        inbox.deferred = parked.deferred.take();
+        inbox
+    }
+}
+
+/// The inbox of a process that hibernates.
+pub(crate) struct ParkedInbox<M: Send + 'static> {
+    cell: Arc<Cell<M>>,
+    #[expect(clippy::box_collection, reason = "one word instead of three in every hibernated process")]
+    deferred: Option<Box<Vec<SlotId>>>,
+}
+
+impl<M: Send + 'static> ParkedInbox<M> {
+    pub(crate) fn cell(&self) -> Arc<Cell<M>> {
+        self.cell.clone()
+    }
+}
+
+impl<M: Send + 'static> Drop for ParkedInbox<M> {
+    fn drop(&mut self) {
+        if let Some(deferred) = self.deferred.take() {
+            self.cell.leave(VecDeque::new(), deferred.into_iter());
         }
     }
 }

@@ -28,6 +28,8 @@ pub(crate) enum Outcome {
     Exit(ExitReason),
     /// As `Exit`; the closure runs once the process is gone, its name free and its links told.
     ExitThen(ExitReason, Box<dyn FnOnce() + Send>),
+    /// It goes on as another incarnation, in the same shell.
+    Become(Box<dyn Incarnation>),
     /// It hibernates: give up the shell, and run it again at the next signal.
     Park(Box<dyn Incarnation>),
 }
@@ -115,6 +117,10 @@ impl Future for Life {
                 Poll::Ready(Some(Outcome::ExitThen(reason, then))) => {
                     self.finish_by_itself(reason);
                     then();
+                }
+                Poll::Ready(Some(Outcome::Become(next))) => {
+                    self.stage = Stage::Ready(next);
+                    continue;
                 }
                 Poll::Ready(Some(Outcome::Park(incarnation))) => {
                     // The future is gone before the process can be started elsewhere.

@@ -92,7 +92,7 @@ impl MonitorOptions {
 pub enum RegisterError {
     /// Another process has the name.
     Taken(Pid),
-    /// The process has ended.
+    /// The process has ended, or lives on another node.
     NoProc,
     /// The process has a name already (as in Erlang, one each).
     HasName(&'static str),
@@ -159,7 +159,7 @@ impl Me {
     pub fn link(&self, to: impl Target) -> Result<(), NoProc> {
         let (peer, object) = to.locate(self.node());
         if let Some(peer) = peer
-            && link(&self.process, &peer)
+            && link(&self.process, &peer) != Linked::PeerGone
         {
             return Ok(());
         }
@@ -178,6 +178,10 @@ impl Me {
         }
         self.process.signal(Signal::Exit(Exit { from, reason: ExitReason::NoProc }));
         Ok(())
+    }
+
+    pub(crate) fn is_linked(&self, pid: Pid) -> bool {
+        self.process.core().relations().links.contains(pid)
     }
 
     /// Removes a link (`erlang:unlink/1`). Once it has returned, no exit signal of that link comes; one that is already
@@ -252,6 +256,9 @@ impl Me {
         K: Send + 'static,
         I: Send + 'static,
     {
+        if process.node() != self.node() {
+            return Err(RegisterError::NoProc);
+        }
         register(name.as_str(), &process.process())
     }
 
@@ -277,11 +284,22 @@ pub(crate) fn locate(node: &Node, target: &impl Target) -> Option<Arc<dyn Proces
     target.locate(node).0
 }
 
-/// Links two processes; false: the other one has ended.
-pub(crate) fn link(me: &Arc<dyn Process>, peer: &Arc<dyn Process>) -> bool {
+/// What came of a link.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Linked {
+    /// The link stands, or it is one to oneself.
+    Done,
+    /// The other one has ended.
+    PeerGone,
+    /// This one has ended: somebody else acts in its name.
+    MeGone,
+}
+
+/// Links two processes.
+pub(crate) fn link(me: &Arc<dyn Process>, peer: &Arc<dyn Process>) -> Linked {
     let (mine, theirs) = (me.core(), peer.core());
     if mine.pid() == theirs.pid() {
-        return true;
+        return Linked::Done;
     }
     // Both sides change at once, locked in the order of pids, so that a link is never half.
     let (mut a, mut b);
@@ -292,12 +310,22 @@ pub(crate) fn link(me: &Arc<dyn Process>, peer: &Arc<dyn Process>) -> bool {
         b = theirs.relations();
         a = mine.relations();
     }
-    if b.gone || a.gone {
-        return a.gone;
+    if a.gone {
+        return Linked::MeGone;
+    }
+    if b.gone {
+        return Linked::PeerGone;
     }
     a.links.insert(peer.clone());
     b.links.insert(me.clone());
-    true
+    Linked::Done
+}
+
+/// Links a new process to the one that starts it. A parent that has ended meanwhile leaves no child behind.
+pub(crate) fn link_child(parent: &Arc<dyn Process>, child: &Arc<dyn Process>) {
+    if link(parent, child) == Linked::MeGone {
+        child.exit(parent.core().pid(), ExitReason::NoProc, By::Link);
+    }
 }
 
 /// Removes the link between two processes, if there is one.

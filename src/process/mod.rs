@@ -27,6 +27,7 @@ mod signal;
 mod slots;
 mod spawn;
 mod table;
+mod timer;
 mod timers;
 mod watch;
 
@@ -42,16 +43,17 @@ pub use reply::ReplyTo;
 pub use request::{Request, Requests, Response};
 pub use signal::{Down, Exit, Info, Object};
 pub use spawn::{IntoExit, Process};
+pub use timer::{IntervalTooShort, Recipient, UnknownTimer};
 
 pub(crate) use address::{Message, answer, watch_end};
 pub(crate) use alias::unalias;
 pub(crate) use catch::catch;
 pub(crate) use cell::{Cell, Core, Envelope, Process as AnyProcess};
-pub(crate) use inbox::Inbox;
+pub(crate) use inbox::{Inbox, ParkedInbox};
 pub(crate) use life::{Incarnation, Life, Outcome};
-pub(crate) use me::{link, locate, monitor, register, unlink};
+pub(crate) use me::{Linked, link, link_child, locate, monitor, register, unlink};
 pub(crate) use signal::{Signal, System};
-pub(crate) use slots::{SlotId, fill, open};
+pub(crate) use slots::{Pending, SlotId, fill, open};
 pub(crate) use timers::start as start_timer;
 
 pub(crate) fn start_life(node: &Node, life: Life) {

@@ -95,15 +95,27 @@ impl Links {
     }
 }
 
-/// How long an alias lives (`erlang:alias/1`, `{alias, Mode}` of `erlang:monitor/3`).
+/// How long an alias lives (`erlang:alias/1`, `{alias, Mode}` of `erlang:monitor/3`). `unalias` ends any of them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum AliasMode {
     /// Until `unalias`.
     ExplicitUnalias,
-    /// As [`ExplicitUnalias`](Self::ExplicitUnalias), or until the monitor goes: by demonitor or by its DOWN.
+    /// Until the first message through it. A monitor that it came with goes on.
+    Reply,
+    /// Until the monitor that it came with goes: by demonitor or by its DOWN.
     Demonitor,
     /// As [`Demonitor`](Self::Demonitor), or until the first message through it, which also removes the monitor.
     ReplyDemonitor,
+}
+
+impl AliasMode {
+    fn ends_with_monitor(self) -> bool {
+        matches!(self, AliasMode::Demonitor | AliasMode::ReplyDemonitor)
+    }
+
+    pub(crate) fn ends_with_reply(self) -> bool {
+        matches!(self, AliasMode::Reply | AliasMode::ReplyDemonitor)
+    }
 }
 
 /// A live alias.
@@ -168,7 +180,7 @@ impl Relations {
         let rare = self.rare.as_deref_mut()?;
         let monitor = rare.monitors.remove(&reference)?;
         if let Some(alias) = monitor.alias
-            && rare.aliases.get(&alias).is_some_and(|entry| entry.mode != AliasMode::ExplicitUnalias)
+            && rare.aliases.get(&alias).is_some_and(|entry| entry.mode.ends_with_monitor())
         {
             rare.aliases.remove(&alias);
         }

@@ -3,9 +3,10 @@
 //! A shell runs one life after another. An idle one waits in the node's pool for the next: that about doubles what
 //! spawn, restart and waking from hibernation reach.
 
-use std::future::poll_fn;
+use std::future::{Future, poll_fn};
+use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Poll, Waker, ready};
 
 use ractor::{Actor, ActorProcessingErr, ActorRef};
 
@@ -93,9 +94,10 @@ pub(crate) fn start(node: &Node, life: Life) {
 
 fn start_new(node: &Node, life: Life) {
     let _runtime = node.runtime().enter();
+    let shift = Shift { node: node.downgrade(), life: Some(life), slot: None };
     // ractor's spawn awaits nothing but our `pre_start`, which is ready at once; without tokio's budget one poll is
     // enough, and spawning is synchronous.
-    let spawn = tokio::task::coop::unconstrained(Actor::spawn(None, Shell, (node.downgrade(), life)));
+    let spawn = tokio::task::coop::unconstrained(Actor::spawn(None, Shell, shift));
     let mut spawn = std::pin::pin!(spawn);
     let polled = spawn.as_mut().poll(&mut Context::from_waker(Waker::noop()));
     // A runtime that shuts down refuses: the life was dropped then, and with it the process has ended `killed`.
@@ -116,32 +118,46 @@ impl std::error::Error for Done {}
 
 struct Shell;
 
+/// What a shell works on: kept in the actor's state, so that its futures stay small.
+struct Shift {
+    node: WeakNode,
+    life: Option<Life>,
+    slot: Option<Arc<Slot>>,
+}
+
+impl Shift {
+    /// Runs one life after another, until the pool has no room for this shell.
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        loop {
+            if let Some(life) = &mut self.life {
+                ready!(Pin::new(life).poll(cx));
+                self.life = None;
+                let slot = self.slot.get_or_insert_default();
+                if !self.node.upgrade().is_some_and(|node| node.shells().offer(slot)) {
+                    return Poll::Ready(());
+                }
+            }
+            let Some(slot) = &self.slot else { return Poll::Ready(()) };
+            match ready!(slot.poll_life(cx)) {
+                Some(next) => self.life = Some(next),
+                None => return Poll::Ready(()),
+            }
+        }
+    }
+}
+
 impl Actor for Shell {
     type Msg = ();
-    type State = Option<(WeakNode, Life)>;
-    type Arguments = (WeakNode, Life);
+    type State = Shift;
+    type Arguments = Shift;
 
-    async fn pre_start(
-        &self,
-        _: ActorRef<()>,
-        first: Self::Arguments,
-    ) -> Result<Self::State, ActorProcessingErr> {
-        Ok(Some(first))
+    async fn pre_start(&self, _: ActorRef<()>, shift: Shift) -> Result<Shift, ActorProcessingErr> {
+        Ok(shift)
     }
 
     /// The whole work of a shell: ractor's four-port message loop is never entered.
-    async fn post_start(&self, _: ActorRef<()>, state: &mut Self::State) -> Result<(), ActorProcessingErr> {
-        if let Some((node, first)) = state.take() {
-            let slot = Arc::new(Slot::default());
-            let mut next = Some(first);
-            while let Some(life) = next.take() {
-                life.await;
-                let pooled = node.upgrade().is_some_and(|node| node.shells().offer(&slot));
-                if pooled {
-                    next = poll_fn(|cx| slot.poll_life(cx)).await;
-                }
-            }
-        }
+    async fn post_start(&self, _: ActorRef<()>, shift: &mut Shift) -> Result<(), ActorProcessingErr> {
+        poll_fn(|cx| shift.poll(cx)).await;
         Err(Box::new(Done))
     }
 }

@@ -1,9 +1,10 @@
 //! Plain processes: an async closure with a mailbox and selective receive.
 
-use std::future::Future;
+use std::future::{Future, pending, poll_fn};
 use std::ops::Deref;
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
+use std::task::Poll;
 use std::time::Duration;
 
 use super::address::{Message, ProcessRef, ServerRef};
@@ -17,6 +18,7 @@ use super::node::Node;
 use super::relations::AliasMode;
 use super::shell;
 use super::signal::{Info, Object, Signal, System};
+use super::timer::IntervalTooShort;
 use crate::term::{AliasRef, ExitReason, MonitorRef, Never, Pid, TimerRef};
 
 type PlainMessage<M> = Message<Never, Never, M>;
@@ -56,6 +58,24 @@ impl IntoExit for ExitReason {
     }
 }
 
+/// The type of an endless loop, which is what most process functions are. Rust has no name for it yet: it is what
+/// such a function returns.
+impl IntoExit for <fn() -> ! as Returns>::Output {
+    fn into_exit(self) -> ExitReason {
+        self
+    }
+}
+
+/// What a function pointer returns.
+#[doc(hidden)]
+pub trait Returns {
+    type Output;
+}
+
+impl<T> Returns for fn() -> T {
+    type Output = T;
+}
+
 impl<T: IntoExit> IntoExit for Result<T, Error> {
     fn into_exit(self) -> ExitReason {
         self.map_or_else(Error::into_reason, T::into_exit)
@@ -81,7 +101,7 @@ impl<M: Send + 'static> Process<M> {
     /// # Cancel safety
     /// As [`receive`](Self::receive).
     pub async fn receive_after(&mut self, timeout: Duration) -> Option<Info<M>> {
-        tokio::time::timeout(timeout, self.receive()).await.ok()
+        self.receive_where_after(timeout, |_| true).await
     }
 
     /// The oldest message that `wanted` picks, waiting for it; the others stay in their order (selective receive).
@@ -89,6 +109,7 @@ impl<M: Send + 'static> Process<M> {
     /// # Cancel safety
     /// As [`receive`](Self::receive).
     pub async fn receive_where(&mut self, mut wanted: impl FnMut(Info<&M>) -> bool) -> Info<M> {
+        self.while_suspended().await;
         loop {
             let core_of = self.inbox.cell().clone();
             core_of.core().enter(Callback::Waiting);
@@ -121,9 +142,31 @@ impl<M: Send + 'static> Process<M> {
     pub async fn receive_where_after(
         &mut self,
         timeout: Duration,
-        wanted: impl FnMut(Info<&M>) -> bool,
+        mut wanted: impl FnMut(Info<&M>) -> bool,
     ) -> Option<Info<M>> {
-        tokio::time::timeout(timeout, self.receive_where(wanted)).await.ok()
+        if timeout.is_zero() {
+            // A loop of these is no wait: it lets others run, as every loop must.
+            tokio::task::coop::consume_budget().await;
+        } else if let Ok(info) = tokio::time::timeout(timeout, self.receive_where(&mut wanted)).await {
+            return Some(info);
+        }
+        // What has come by now counts as in time, also when the wait ended for another reason.
+        self.inbox.refresh_budget();
+        let found = {
+            let mut last = pin!(self.receive_where(wanted));
+            poll_fn(|cx| Poll::Ready(last.as_mut().poll(cx))).await
+        };
+        if let Poll::Ready(info) = found {
+            return Some(info);
+        }
+        let me = self.me.process().clone();
+        if me.core().is_doomed() {
+            // The process is over; nothing after this line of its code may run.
+            return pending().await;
+        }
+        self.while_suspended().await;
+        me.core().enter(Callback::Running);
+        None
     }
 
     async fn signal(&mut self, signal: Signal) -> Option<Info<M>> {
@@ -132,41 +175,39 @@ impl<M: Send + 'static> Process<M> {
             Signal::Down(down) => Some(Info::Down(down)),
             Signal::EventTimeout(_) => None,
             Signal::System(system, _) => {
-                self.system(system).await;
+                self.system(system);
+                self.while_suspended().await;
                 None
             }
         }
     }
 
-    /// A plain process serves the system messages that need nothing of its state; suspended, it serves only these.
-    async fn system(&mut self, system: System) {
-        self.serve_system(system);
-        while self.me.process().core().is_suspended() {
-            let next = self.inbox.next_where(
-                |envelope| matches!(envelope, Envelope::Signal(signal) if matches!(**signal, Signal::System(..))),
-            );
-            if let Envelope::Signal(signal) = next.await
-                && let Signal::System(system, _) = *signal
-            {
-                self.serve_system(system);
-            }
-        }
-    }
-
-    fn serve_system(&self, system: System) {
-        let process = self.me.process();
+    /// A plain process serves the system messages that need nothing of its state.
+    fn system(&mut self, system: System) {
         match system {
-            System::Terminate(reason) => process.doom_with(reason),
+            System::Terminate(reason) => self.me.process().doom_with(reason),
             System::Resume(acknowledge) => {
-                process.core().set_suspended(false);
+                self.me.process().core().set_suspended(false);
                 acknowledge();
             }
             System::Suspend(acknowledge) => {
-                process.core().set_suspended(true);
+                self.me.process().core().set_suspended(true);
                 acknowledge();
             }
             System::Visit(visit) => visit(&mut ()),
-            System::Status(tell) => tell(process.core().kind().to_owned()),
+            System::Status(tell) => tell(self.me.process().core().kind().to_owned()),
+        }
+    }
+
+    /// While the process is suspended, serves system messages and nothing else. A receive that was dropped meanwhile
+    /// leaves it suspended: the next one goes on here.
+    async fn while_suspended(&mut self) {
+        while self.me.process().core().is_suspended() {
+            if let Envelope::Signal(signal) = self.inbox.next_where(is_system).await
+                && let Signal::System(system, _) = *signal
+            {
+                self.system(system);
+            }
         }
     }
 
@@ -186,6 +227,17 @@ impl<M: Send + 'static> Process<M> {
         self.as_ref().send_after(delay, message)
     }
 
+    /// Sends `message` to this process again and again, as [`Node::send_interval`] does.
+    ///
+    /// # Errors
+    /// As [`Node::send_interval`].
+    pub fn send_interval(&self, every: Duration, message: M) -> Result<TimerRef, IntervalTooShort>
+    where
+        M: Clone,
+    {
+        self.me.node().send_interval(every, self.as_ref(), message)
+    }
+
     /// Delivers `Info::Timer(reference, message)` to this process after a delay (`erlang:start_timer/3`).
     pub fn start_timer(&self, delay: Duration, message: M) -> TimerRef {
         self.as_ref().start_timer(delay, message)
@@ -201,12 +253,36 @@ impl<M: Send + 'static> Process<M> {
         unalias(&**self.me.process(), alias)
     }
 
-    /// A monitor with an alias that lives as `mode` says (`erlang:monitor/3`).
+    /// A monitor with an alias that lives as `mode` says (`{alias, Mode}` of `erlang:monitor/3`).
     pub fn monitor_alias(&self, target: impl Target, mode: AliasMode) -> (MonitorRef, Alias<M>) {
-        let (monitor, alias) = self.me.monitor_with(target, MonitorOptions::default().alias(mode));
-        let owner = self.as_ref();
-        let alias = alias.map_or_else(|| Alias::new(&owner, mode), |alias| Alias::of(&owner, alias));
-        (monitor, alias)
+        let (monitor, alias) = self.monitor_with(target, MonitorOptions::default().alias(mode));
+        (monitor, alias.unwrap_or_else(|| self.alias(mode)))
+    }
+
+    /// A monitor with what `options` ask for, and the alias if they ask for one (`erlang:monitor/3`).
+    pub fn monitor_with(
+        &self,
+        target: impl Target,
+        options: MonitorOptions,
+    ) -> (MonitorRef, Option<Alias<M>>) {
+        let (monitor, alias) = self.me.monitor_with(target, options);
+        (monitor, alias.map(|alias| Alias::of(&self.as_ref(), alias)))
+    }
+
+    /// Spawns a process and monitors it in one step, with what `options` ask for (`{monitor, Options}` of
+    /// `erlang:spawn_opt/2`).
+    pub fn spawn_monitor_with<N, F, Fut>(
+        &self,
+        options: MonitorOptions,
+        code: F,
+    ) -> (ProcessRef<N>, MonitorRef, Option<Alias<M>>)
+    where
+        N: Send + 'static,
+        F: FnOnce(Process<N>) -> Fut + Send + 'static,
+        Fut: Future<Output: IntoExit> + Send + 'static,
+    {
+        let (process, monitor, alias) = self.me.spawn_monitored(options, code);
+        (process, monitor, alias.map(|alias| Alias::of(&self.as_ref(), alias)))
     }
 }
 
@@ -237,6 +313,10 @@ fn is_wanted<M>(envelope: &Envelope<PlainMessage<M>>, wanted: &mut impl FnMut(In
     }
 }
 
+fn is_system<M>(envelope: &Envelope<M>) -> bool {
+    matches!(envelope, Envelope::Signal(signal) if matches!(**signal, Signal::System(..)))
+}
+
 /// A process function before it runs.
 struct Plain<M: Send + 'static, F> {
     process: Process<M>,
@@ -259,20 +339,14 @@ where
     }
 }
 
-/// How a new process is tied to its parent.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Tie {
-    None,
-    Link,
-    Monitor,
-}
-
-fn spawn<M, F, Fut>(
+/// Spawns a process; `tie` ties it to its parent before it runs, so that there is no moment in which it can end
+/// unseen.
+fn spawn<M, F, Fut, T>(
     node: &Node,
     parent: Option<&Me>,
-    tie: Tie,
+    tie: impl FnOnce(&Arc<dyn super::cell::Process>) -> T,
     code: F,
-) -> (ProcessRef<M>, Option<MonitorRef>)
+) -> (ProcessRef<M>, T)
 where
     M: Send + 'static,
     F: FnOnce(Process<M>) -> Fut + Send + 'static,
@@ -282,21 +356,10 @@ where
     let cell = Arc::new(Cell::new(core, 0));
     node.table().insert(cell.clone());
     let process: Arc<dyn super::cell::Process> = cell.clone();
-    // Tied before it runs: there is no moment in which it can end unseen.
-    let monitor = parent.and_then(|parent| match tie {
-        Tie::None => None,
-        Tie::Link => {
-            me::link(parent.process(), &process);
-            None
-        }
-        Tie::Monitor => {
-            let object = Object::Pid(process.core().pid());
-            Some(me::monitor(parent.process(), Some(process.clone()), object, MonitorOptions::default()).0)
-        }
-    });
+    let tied = tie(&process);
     let inside = Process { me: Me::of(process.clone()), inbox: Inbox::new(cell.clone()) };
     shell::start(node, Life::new(process, Box::new(Plain { process: inside, code })));
-    (ServerRef::of(cell), monitor)
+    (ServerRef::of(cell), tied)
 }
 
 impl Node {
@@ -307,7 +370,7 @@ impl Node {
         F: FnOnce(Process<M>) -> Fut + Send + 'static,
         Fut: Future<Output: IntoExit> + Send + 'static,
     {
-        spawn(self, Me::current().as_ref(), Tie::None, code).0
+        spawn(self, Me::current().as_ref(), |_| (), code).0
     }
 }
 
@@ -319,7 +382,7 @@ impl Me {
         F: FnOnce(Process<M>) -> Fut + Send + 'static,
         Fut: Future<Output: IntoExit> + Send + 'static,
     {
-        spawn(self.node(), Some(self), Tie::None, code).0
+        spawn(self.node(), Some(self), |_| (), code).0
     }
 
     /// Spawns a process and links to it in one step (`erlang:spawn_link/1`).
@@ -329,7 +392,7 @@ impl Me {
         F: FnOnce(Process<M>) -> Fut + Send + 'static,
         Fut: Future<Output: IntoExit> + Send + 'static,
     {
-        spawn(self.node(), Some(self), Tie::Link, code).0
+        spawn(self.node(), Some(self), |child| me::link_child(self.process(), child), code).0
     }
 
     /// Spawns a process and monitors it in one step (`erlang:spawn_monitor/1`).
@@ -339,7 +402,25 @@ impl Me {
         F: FnOnce(Process<M>) -> Fut + Send + 'static,
         Fut: Future<Output: IntoExit> + Send + 'static,
     {
-        let (process, monitor) = spawn(self.node(), Some(self), Tie::Monitor, code);
-        (process, monitor.unwrap_or(MonitorRef(0)))
+        let (process, monitor, _) = self.spawn_monitored(MonitorOptions::default(), code);
+        (process, monitor)
+    }
+
+    fn spawn_monitored<M, F, Fut>(
+        &self,
+        options: MonitorOptions,
+        code: F,
+    ) -> (ProcessRef<M>, MonitorRef, Option<AliasRef>)
+    where
+        M: Send + 'static,
+        F: FnOnce(Process<M>) -> Fut + Send + 'static,
+        Fut: Future<Output: IntoExit> + Send + 'static,
+    {
+        let monitor = |child: &Arc<dyn super::cell::Process>| {
+            let object = Object::Pid(child.core().pid());
+            me::monitor(self.process(), Some(child.clone()), object, options)
+        };
+        let (process, (monitor, alias)) = spawn(self.node(), Some(self), monitor, code);
+        (process, monitor, alias)
     }
 }

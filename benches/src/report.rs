@@ -1,0 +1,147 @@
+//! The table and the JSON.
+
+use std::{fmt::Write, fs, path::Path};
+
+use anyhow::{Context, Result};
+use serde_json::{Value, json};
+
+use crate::{runner::Measurement, systems::Name, workload::Workload};
+
+/// One workload on one system: the median of its rounds and what is around it.
+#[derive(Clone, Debug)]
+pub struct Row {
+    workload: Workload,
+    system: Name,
+    rounds: usize,
+    median: f64,
+    min: f64,
+    max: f64,
+    p50_ns: Option<u64>,
+    p99_ns: Option<u64>,
+    ratio_to_ractor: Option<f64>,
+    ratio_to_tokio: Option<f64>,
+}
+
+impl Row {
+    /// The rows of one workload, one for each system that has measurements, with the ratios between them.
+    pub fn all(workload: Workload, taken: &[(Name, Vec<Measurement>)]) -> Vec<Row> {
+        let mut rows: Vec<Row> =
+            taken.iter().filter_map(|(system, taken)| Row::new(workload, *system, taken)).collect();
+        let median_of =
+            |rows: &[Row], system| rows.iter().find(|row| row.system == system).map(|row| row.median);
+        let (ractor, tokio) = (median_of(&rows, Name::Ractor), median_of(&rows, Name::Tokio));
+        for row in &mut rows {
+            row.ratio_to_ractor = ractor.map(|ractor| row.median / ractor);
+            row.ratio_to_tokio = tokio.map(|tokio| row.median / tokio);
+        }
+        rows
+    }
+
+    fn new(workload: Workload, system: Name, taken: &[Measurement]) -> Option<Row> {
+        let mut figures: Vec<f64> = taken.iter().map(|taken| taken.figure).collect();
+        figures.sort_by(f64::total_cmp);
+        Some(Row {
+            workload,
+            system,
+            rounds: taken.len(),
+            median: median(&figures)?,
+            min: *figures.first()?,
+            max: *figures.last()?,
+            p50_ns: median_of_whole(taken.iter().filter_map(|taken| taken.p50_ns)),
+            p99_ns: median_of_whole(taken.iter().filter_map(|taken| taken.p99_ns)),
+            ratio_to_ractor: None,
+            ratio_to_tokio: None,
+        })
+    }
+
+    /// The object in the JSON. A memory workload has no rate: its `…_per_sec` are null and its bytes stand beside.
+    fn json(&self) -> Value {
+        let mut object = json!({
+            "workload": self.workload,
+            "system": self.system,
+            "median_per_sec": null,
+            "min_per_sec": null,
+            "max_per_sec": null,
+            "rounds": self.rounds,
+            "ratio_to_ractor": self.ratio_to_ractor,
+            "ratio_to_tokio": self.ratio_to_tokio,
+        });
+        if self.workload.is_memory() {
+            object["bytes_per_process"] = json!(self.median);
+            object["min_bytes_per_process"] = json!(self.min);
+            object["max_bytes_per_process"] = json!(self.max);
+        } else {
+            object["median_per_sec"] = json!(self.median);
+            object["min_per_sec"] = json!(self.min);
+            object["max_per_sec"] = json!(self.max);
+        }
+        if let (Some(p50), Some(p99)) = (self.p50_ns, self.p99_ns) {
+            object["p50_ns"] = json!(p50);
+            object["p99_ns"] = json!(p99);
+        }
+        object
+    }
+
+    fn line(&self) -> String {
+        let figure = if self.workload.is_memory() { bytes } else { rate };
+        let ratio = |ratio: Option<f64>| ratio.map_or_else(|| "-".into(), |ratio| format!("{ratio:.2}"));
+        let nanos = |nanos: Option<u64>| nanos.map_or_else(String::new, |nanos| format!("{nanos} ns"));
+        format!(
+            "{:<20}{:<11}{:>12}{:>12}{:>12}{:>10}{:>9}{:>10}{:>10}",
+            self.workload,
+            self.system,
+            figure(self.median),
+            figure(self.min),
+            figure(self.max),
+            ratio(self.ratio_to_ractor),
+            ratio(self.ratio_to_tokio),
+            nanos(self.p50_ns),
+            nanos(self.p99_ns),
+        )
+        .trim_end()
+        .to_owned()
+    }
+}
+
+fn median(sorted: &[f64]) -> Option<f64> {
+    let middle = sorted.len() / 2;
+    let upper = *sorted.get(middle)?;
+    Some(if sorted.len().is_multiple_of(2) { f64::midpoint(sorted[middle - 1], upper) } else { upper })
+}
+
+fn median_of_whole(numbers: impl Iterator<Item = u64>) -> Option<u64> {
+    let mut sorted: Vec<u64> = numbers.collect();
+    sorted.sort_unstable();
+    sorted.get(sorted.len() / 2).copied()
+}
+
+fn rate(per_sec: f64) -> String {
+    if per_sec >= 1e6 { format!("{:.2} M/s", per_sec / 1e6) } else { format!("{:.1} k/s", per_sec / 1e3) }
+}
+
+fn bytes(bytes: f64) -> String {
+    format!("{bytes:.0} B")
+}
+
+/// The line above the rows.
+pub fn heading() -> String {
+    format!(
+        "{:<20}{:<11}{:>12}{:>12}{:>12}{:>10}{:>9}{:>10}{:>10}",
+        "workload", "system", "median", "min", "max", "× ractor", "× tokio", "p50", "p99"
+    )
+}
+
+/// The rows of one workload, with an empty line after them.
+pub fn table(rows: &[Row]) -> String {
+    rows.iter().fold(String::new(), |mut table, row| {
+        let _ = writeln!(table, "{}", row.line());
+        table
+    })
+}
+
+/// Writes all rows as a JSON array.
+pub fn write_json(path: &Path, rows: &[Row]) -> Result<()> {
+    let array: Vec<Value> = rows.iter().map(Row::json).collect();
+    let text = serde_json::to_string_pretty(&array)? + "\n";
+    fs::write(path, text).with_context(|| format!("writing {}", path.display()))
+}

@@ -1,0 +1,402 @@
+//! incarnate: GenServers with every default in force, the 5 s deadline of a call among them.
+
+use std::{iter, sync::Arc, time::Instant};
+
+use incarnate::{
+    CallReply, Context, ExitReason, GenServer, Info, Init, Never, Next, Node, ReplyTo, Result, ServerRef,
+    noreply, process::Timeout, stop,
+};
+use tokio::{sync::mpsc, task::JoinSet};
+
+use super::{
+    Sample, System,
+    support::{Caller, Countdown, call_alone, call_crowd, call_pairs, on_workers, resident_bytes},
+};
+use crate::workload::{BATCH, CROWD, RING};
+
+/// The system by the name of incarnate.
+pub struct Incarnate;
+
+struct Counter(u64);
+
+enum CounterCall {
+    Next(ReplyTo<u64>),
+}
+
+enum CounterCast {
+    Add(u64),
+    Stop,
+}
+
+/// Whether a counter hibernates as soon as it has started.
+#[derive(Clone, Copy)]
+enum Rest {
+    Awake,
+    Hibernating,
+}
+
+type CounterRef = ServerRef<CounterCall, CounterCast>;
+
+impl GenServer for Counter {
+    type Args = Rest;
+    type Call = CounterCall;
+    type Cast = CounterCast;
+    type Info = Never;
+    type Continue = Never;
+
+    async fn init(rest: Rest, _: &mut Context<Self>) -> Result<Init<Self>> {
+        Ok(match rest {
+            Rest::Awake => Init::Ready(Counter(0)),
+            Rest::Hibernating => Init::Hibernate(Counter(0)),
+        })
+    }
+
+    async fn handle_call(&mut self, call: CounterCall, _: &mut Context<Self>) -> Result<CallReply> {
+        let CounterCall::Next(caller) = call;
+        self.0 += 1;
+        caller.reply(self.0)
+    }
+
+    async fn handle_cast(&mut self, cast: CounterCast, _: &mut Context<Self>) -> Result<Next> {
+        match cast {
+            CounterCast::Add(amount) => self.0 += amount,
+            CounterCast::Stop => return stop(ExitReason::Normal),
+        }
+        noreply()
+    }
+}
+
+async fn start(node: &Node, rest: Rest) -> CounterRef {
+    Counter::server(rest).on(node).start().await.expect("the server starts")
+}
+
+struct Hasty(CounterRef);
+
+impl Caller for Hasty {
+    async fn call(&mut self) -> u64 {
+        self.0.call(CounterCall::Next).await.expect("the server answers in time")
+    }
+}
+
+struct Patient(CounterRef);
+
+impl Caller for Patient {
+    async fn call(&mut self) -> u64 {
+        self.0.call_timeout(CounterCall::Next, Timeout::Infinity).await.expect("the server answers")
+    }
+}
+
+/// Starts and stops children that are linked to it.
+struct Parent;
+
+enum ParentCall {
+    OneByOne(u64, ReplyTo<u64>),
+    AllAtOnce(u64, ReplyTo<u64>),
+}
+
+impl GenServer for Parent {
+    type Args = ();
+    type Call = ParentCall;
+    type Cast = Never;
+    type Info = Never;
+    type Continue = Never;
+
+    async fn init(_: (), _: &mut Context<Self>) -> Result<Init<Self>> {
+        Ok(Init::Ready(Parent))
+    }
+
+    async fn handle_call(&mut self, call: ParentCall, _: &mut Context<Self>) -> Result<CallReply> {
+        let mut ended = 0;
+        match call {
+            ParentCall::OneByOne(n, caller) => {
+                for _ in 0..n {
+                    let child = Counter::start_link(Rest::Awake).await?;
+                    ended += u64::from(child.stop().await.is_ok());
+                }
+                caller.reply(ended)
+            }
+            ParentCall::AllAtOnce(n, caller) => {
+                let mut children = Vec::new();
+                for _ in 0..n {
+                    children.push(Counter::start_link(Rest::Awake).await?);
+                }
+                for child in children {
+                    ended += u64::from(child.stop().await.is_ok());
+                }
+                caller.reply(ended)
+            }
+        }
+    }
+}
+
+/// Passes the token on until it has made its hops.
+struct Link {
+    next: Option<LinkRef>,
+    arrived: mpsc::UnboundedSender<u64>,
+    hops: u64,
+}
+
+enum LinkCast {
+    Next(LinkRef),
+    Hop(u64),
+}
+
+type LinkRef = ServerRef<Never, LinkCast>;
+
+impl GenServer for Link {
+    type Args = Self;
+    type Call = Never;
+    type Cast = LinkCast;
+    type Info = Never;
+    type Continue = Never;
+
+    async fn init(link: Self, _: &mut Context<Self>) -> Result<Init<Self>> {
+        Ok(Init::Ready(link))
+    }
+
+    async fn handle_call(&mut self, call: Never, _: &mut Context<Self>) -> Result<CallReply> {
+        match call {}
+    }
+
+    async fn handle_cast(&mut self, cast: LinkCast, _: &mut Context<Self>) -> Result<Next> {
+        match cast {
+            LinkCast::Next(next) => self.next = Some(next),
+            LinkCast::Hop(hop) if hop == self.hops => drop(self.arrived.send(hop)),
+            LinkCast::Hop(hop) => {
+                if let Some(next) = &self.next {
+                    next.cast(LinkCast::Hop(hop + 1));
+                }
+            }
+        }
+        noreply()
+    }
+}
+
+/// Monitors whom it is told to, and counts the ends that it hears of.
+struct Watcher(Arc<Countdown>);
+
+enum WatcherCall {
+    Watch(CounterRef, ReplyTo<()>),
+}
+
+type WatcherRef = ServerRef<WatcherCall>;
+
+impl GenServer for Watcher {
+    type Args = Arc<Countdown>;
+    type Call = WatcherCall;
+    type Cast = Never;
+    type Info = Never;
+    type Continue = Never;
+
+    async fn init(countdown: Arc<Countdown>, _: &mut Context<Self>) -> Result<Init<Self>> {
+        Ok(Init::Ready(Watcher(countdown)))
+    }
+
+    async fn handle_call(&mut self, call: WatcherCall, cx: &mut Context<Self>) -> Result<CallReply> {
+        let WatcherCall::Watch(server, caller) = call;
+        cx.monitor(&server);
+        caller.reply(())
+    }
+
+    async fn handle_info(&mut self, info: Info<Never>, _: &mut Context<Self>) -> Result<Next> {
+        if let Info::Down(_) = info {
+            self.0.hear();
+        }
+        noreply()
+    }
+}
+
+async fn start_watcher(node: &Node, countdown: &Arc<Countdown>) -> WatcherRef {
+    Watcher::server(countdown.clone()).on(node).start().await.expect("the watcher starts")
+}
+
+async fn watch(watcher: &WatcherRef, server: &CounterRef) {
+    let watched = watcher.call(|caller| WatcherCall::Watch(server.clone(), caller)).await;
+    watched.expect("the watcher answers");
+}
+
+fn memory(n: u64, rest: Rest) -> Sample {
+    on_workers(async move {
+        let node = Node::new("bench");
+        let mut servers = Vec::with_capacity(n as usize);
+        let before = resident_bytes();
+        for _ in 0..n {
+            servers.push(start(&node, rest).await);
+        }
+        let bytes = resident_bytes() - before;
+        let alive = servers.iter().filter(|server| server.is_alive()).count();
+        Sample::bytes(n, bytes, alive as u64)
+    })
+}
+
+impl System for Incarnate {
+    fn cast(&self, n: u64) -> Option<Sample> {
+        Some(on_workers(async move {
+            let server = start(&Node::new("bench"), Rest::Awake).await;
+            let start = Instant::now();
+            for amount in 0..n {
+                server.cast(CounterCast::Add(amount));
+            }
+            let sum = Hasty(server).call().await - 1;
+            Sample::new(n, start.elapsed(), sum)
+        }))
+    }
+
+    fn call(&self, n: u64) -> Option<Sample> {
+        Some(on_workers(async move {
+            let node = Node::new("bench");
+            call_alone(Hasty(start(&node, Rest::Awake).await), n).await
+        }))
+    }
+
+    fn call_no_timeout(&self, n: u64) -> Option<Sample> {
+        Some(on_workers(async move {
+            let node = Node::new("bench");
+            call_alone(Patient(start(&node, Rest::Awake).await), n).await
+        }))
+    }
+
+    fn call_crowd(&self, n: u64) -> Option<Sample> {
+        Some(on_workers(async move {
+            let node = Node::new("bench");
+            let server = start(&node, Rest::Awake).await;
+            call_crowd(iter::repeat_with(|| Hasty(server.clone())), n).await
+        }))
+    }
+
+    fn call_pairs(&self, n: u64) -> Option<Sample> {
+        Some(on_workers(async move {
+            let node = Node::new("bench");
+            let mut callers = Vec::new();
+            for _ in 0..CROWD {
+                callers.push(Hasty(start(&node, Rest::Awake).await));
+            }
+            call_pairs(callers.into_iter(), n).await
+        }))
+    }
+
+    fn ring(&self, n: u64) -> Option<Sample> {
+        Some(on_workers(async move {
+            let node = Node::new("bench");
+            let (arrived, mut arrivals) = mpsc::unbounded_channel();
+            let link = |next| {
+                let link = Link { next, arrived: arrived.clone(), hops: n };
+                Link::server(link).on(&node).start()
+            };
+            let first = link(None).await.expect("the server starts");
+            let mut next = first.clone();
+            for _ in 1..RING {
+                next = link(Some(next)).await.expect("the server starts");
+            }
+            first.cast(LinkCast::Next(next));
+            let start = Instant::now();
+            first.cast(LinkCast::Hop(1));
+            let hops = arrivals.recv().await.expect("the token arrives");
+            Sample::new(n, start.elapsed(), hops)
+        }))
+    }
+
+    fn spawn_sequential(&self, n: u64) -> Option<Sample> {
+        Some(on_workers(async move {
+            let node = Node::new("bench");
+            let parent = Parent::server(()).on(&node).start().await.expect("the parent starts");
+            let start = Instant::now();
+            let mut ended = 0;
+            for _ in 0..n / BATCH {
+                let answer = parent.call(|caller| ParentCall::OneByOne(BATCH, caller)).await;
+                ended += answer.expect("the parent answers");
+            }
+            Sample::new(n, start.elapsed(), ended)
+        }))
+    }
+
+    fn spawn_concurrent(&self, n: u64) -> Option<Sample> {
+        Some(on_workers(async move {
+            let node = Node::new("bench");
+            let mut parents = Vec::new();
+            for _ in 0..CROWD {
+                parents.push(Parent::server(()).on(&node).start().await.expect("the parent starts"));
+            }
+            let start = Instant::now();
+            let mut tasks = JoinSet::new();
+            for parent in parents {
+                tasks.spawn(async move {
+                    let all = |caller| ParentCall::AllAtOnce(n / CROWD, caller);
+                    parent.call_timeout(all, Timeout::Infinity).await.expect("the parent answers")
+                });
+            }
+            let ended = tasks.join_all().await.into_iter().sum();
+            Sample::new(n, start.elapsed(), ended)
+        }))
+    }
+
+    /// Under a supervisor, which the crate has not yet.
+    fn restart_err(&self, _: u64) -> Option<Sample> {
+        None
+    }
+
+    fn fanout(&self, n: u64) -> Option<Sample> {
+        Some(on_workers(async move {
+            let node = Node::new("bench");
+            let countdown = Countdown::new(n);
+            let watcher = start_watcher(&node, &countdown).await;
+            let mut servers = Vec::new();
+            for _ in 0..n {
+                let server = start(&node, Rest::Awake).await;
+                watch(&watcher, &server).await;
+                servers.push(server);
+            }
+            let start = Instant::now();
+            let stopper = tokio::spawn(async move {
+                servers.iter().for_each(|server| server.cast(CounterCast::Stop));
+                servers
+            });
+            let ended = countdown.all_heard().await;
+            let elapsed = start.elapsed();
+            drop(stopper.await);
+            Sample::new(n, elapsed, ended)
+        }))
+    }
+
+    fn one_death(&self, n: u64) -> Option<Sample> {
+        Some(on_workers(async move {
+            let node = Node::new("bench");
+            let countdown = Countdown::new(n);
+            let watcher = start_watcher(&node, &countdown).await;
+            let mortal = start(&node, Rest::Awake).await;
+            for _ in 0..n {
+                watch(&watcher, &mortal).await;
+            }
+            let start = Instant::now();
+            mortal.cast(CounterCast::Stop);
+            let heard = countdown.all_heard().await;
+            Sample::new(n, start.elapsed(), heard)
+        }))
+    }
+
+    fn one_death_spread(&self, n: u64) -> Option<Sample> {
+        Some(on_workers(async move {
+            let node = Node::new("bench");
+            let countdown = Countdown::new(n);
+            let mortal = start(&node, Rest::Awake).await;
+            let mut watchers = Vec::new();
+            for _ in 0..n {
+                let watcher = start_watcher(&node, &countdown).await;
+                watch(&watcher, &mortal).await;
+                watchers.push(watcher);
+            }
+            let start = Instant::now();
+            mortal.cast(CounterCast::Stop);
+            let heard = countdown.all_heard().await;
+            Sample::new(n, start.elapsed(), heard)
+        }))
+    }
+
+    fn memory_idle(&self, n: u64) -> Option<Sample> {
+        Some(memory(n, Rest::Awake))
+    }
+
+    fn memory_hibernated(&self, n: u64) -> Option<Sample> {
+        Some(memory(n, Rest::Hibernating))
+    }
+}

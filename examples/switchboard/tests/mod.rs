@@ -1,0 +1,11 @@
+//! The modules together, and each alone. A case is a line: what goes in, what must come out.
+
+mod command;
+mod differential;
+mod glob;
+mod model;
+mod number;
+mod random;
+mod resp;
+mod speed;
+mod value;

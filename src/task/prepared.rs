@@ -1,0 +1,93 @@
+//! A task's process before it runs, so that whoever starts it can tie it first.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+
+use super::work::Work;
+use crate::process::{
+    AnyProcess, Cell, Core, Incarnation, Life, Linked, Node, Outcome, Pending, SlotId, fill, link, open,
+    start_life,
+};
+use crate::term::{ExitReason, Never, Pid};
+
+/// A process that is not started yet. Dropped, it never was: its work has not run, and who waits for it hears
+/// `killed`.
+pub(super) struct Prepared {
+    process: Arc<dyn AnyProcess>,
+    life: Life,
+}
+
+/// Where the end of a task is heard of.
+pub(super) struct Ends<T> {
+    pub(super) process: Arc<dyn AnyProcess>,
+    /// Filled when the process is gone, after its links and monitors were told.
+    pub(super) ended: Pending<ExitReason>,
+    /// Filled before that, if there is a value.
+    pub(super) value: Pending<T>,
+}
+
+/// Prepares a process for some work; `parent` is who will start it.
+pub(super) fn prepare<W: Work>(
+    node: &Node,
+    parent: Option<Pid>,
+    work: W,
+) -> (Prepared, Ends<<W as Work>::Output>) {
+    let core = Core::new(node.clone(), parent, std::any::type_name::<W>);
+    // Nobody sends messages to a task: its mailbox takes signals alone, and a task that traps them does not read them.
+    let process: Arc<dyn AnyProcess> = Arc::new(Cell::<Never>::new(core, 0));
+    let (ended, value) = (open(), open());
+    process.core().relations().rare_mut().waiting.push(ended.id());
+    let running = Running { process: process.clone(), work, value: value.id() };
+    let life = Life::new(process.clone(), Box::new(running));
+    (Prepared { process: process.clone(), life }, Ends { process, ended, value })
+}
+
+impl Prepared {
+    pub(super) fn pid(&self) -> Pid {
+        self.process.core().pid()
+    }
+
+    pub(super) fn process(&self) -> &Arc<dyn AnyProcess> {
+        &self.process
+    }
+
+    /// Links it to all of these, then starts it. False: one of them has ended, and it was not started.
+    pub(super) fn start<'a>(self, ties: impl IntoIterator<Item = &'a Arc<dyn AnyProcess>>) -> bool {
+        let Prepared { process, life } = self;
+        let node = process.core().node().clone();
+        node.table().insert(process.clone());
+        // Tied before it runs: there is no moment in which it can end unseen.
+        let tied = ties.into_iter().all(|tie| link(&process, tie) == Linked::Done);
+        if tied {
+            start_life(&node, life);
+        }
+        tied
+    }
+}
+
+struct Running<W: Work> {
+    process: Arc<dyn AnyProcess>,
+    work: W,
+    value: SlotId,
+}
+
+impl<W: Work> Incarnation for Running<W> {
+    fn process(&self) -> Arc<dyn AnyProcess> {
+        self.process.clone()
+    }
+
+    fn run(self: Box<Self>) -> Pin<Box<dyn Future<Output = Outcome> + Send>> {
+        let Running { work, value, .. } = *self;
+        Box::pin(async move {
+            match work.outcome().await {
+                Ok(output) => {
+                    // A value that nobody waits for any more is dropped here.
+                    fill(value, output);
+                    Outcome::Exit(ExitReason::Normal)
+                }
+                Err(reason) => Outcome::Exit(reason),
+            }
+        })
+    }
+}
