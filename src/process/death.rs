@@ -52,6 +52,10 @@ fn tell_link(peer: &Arc<dyn Process>, from: &Arc<dyn Process>, reason: &ExitReas
     if !relations.links.remove(from.core().pid()) {
         return;
     }
+    // Who traps exits and waits for the start hears of its failure once, by the answer (OTP 26).
+    if from.core().starter() == Some(peer.core().pid()) && peer.traps_exit() {
+        return;
+    }
     let next = peer.exit_then(from.core().pid(), reason.clone(), By::Link);
     drop(relations);
     next.run();

@@ -116,6 +116,26 @@ impl<M: Send + 'static> Inbox<M> {
         .await
     }
 
+    /// A process that an untrapped exit signal has reached goes no further than this, whatever it was about to do.
+    pub(crate) async fn heed(&mut self) {
+        if self.cell.core().is_doomed() {
+            std::future::pending::<()>().await;
+        }
+    }
+
+    /// A turn that takes no message: after as many as of messages it lets others run, and a doomed process ends here.
+    /// Without it a server that gives itself work and never awaits could not be stopped.
+    pub(crate) async fn turn(&mut self) {
+        poll_fn(|cx| {
+            if self.cell.core().is_doomed() || self.spent(cx) {
+                return Poll::Pending;
+            }
+            self.budget -= 1;
+            Poll::Ready(())
+        })
+        .await;
+    }
+
     /// Whether nothing waits.
     pub(crate) fn is_empty(&mut self) -> bool {
         self.batch.is_empty() && !self.cell.drain_into(&mut self.batch, None)
