@@ -17,6 +17,7 @@ mod info;
 mod life;
 mod me;
 mod node;
+mod ordered;
 mod registry;
 mod relations;
 mod reply;

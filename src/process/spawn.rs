@@ -195,6 +195,7 @@ impl<M: Send + 'static> Process<M> {
                 acknowledge();
             }
             System::Visit(visit) => visit(&mut ()),
+            System::Status(tell) => tell(self.me.process().core().kind().to_owned()),
         }
     }
 

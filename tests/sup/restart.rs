@@ -141,7 +141,7 @@ async fn sup_046_one_for_one() {
 /// A child of `strategy` that starts once and never again: in the end everything is gone.
 async fn escalation(strategy: Strategy, crashing: &'static str, failing: &'static str) {
     world(move |mut me, nursery| async move {
-        nursery.starts(failing, [Start::Ok].into_iter().chain([Start::Fail; 9]));
+        nursery.starts_once(failing);
         let supervisor = three(&nursery, strategy).await;
         nursery.crash(crashing).await;
         assert_eq!(end_of(&mut me, supervisor.pid()).await, ExitReason::Shutdown);

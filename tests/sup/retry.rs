@@ -5,12 +5,9 @@ use incarnate::{DynamicSupervisor, ExitReason, Supervisor, SupervisorRef};
 
 use crate::nursery::{Kid, Nursery, Start, secs, shutdown, world};
 
-/// For ever, as far as a test sees: a restart that fails is tried again at once.
-const FOR_EVER: [Start; 100_000] = [Start::Fail; 100_000];
-
 /// A supervisor that tries in vain to restart b.
 async fn hanging(nursery: &Nursery, strategy: Strategy) -> SupervisorRef {
-    nursery.starts("b", [Start::Ok].into_iter().chain(FOR_EVER));
+    nursery.starts_once("b");
     let tree = Supervisor::tree("s").strategy(strategy).intensity(u32::MAX, secs(60));
     let tree = ["a", "b", "c"].into_iter().fold(tree, |tree, id| tree.child(nursery.worker(id)));
     let supervisor = tree.start_link().await.unwrap();
@@ -84,7 +81,7 @@ fn kids(nursery: &Nursery) -> DynamicSupervisor<&'static str, Kid> {
 #[tokio::test(start_paused = true)]
 async fn sup_077_retrying_simple() {
     world(|_, nursery| async move {
-        nursery.starts("b", [Start::Ok].into_iter().chain(FOR_EVER));
+        nursery.starts_once("b");
         let supervisor = kids(&nursery).start_link().await.unwrap();
         supervisor.start_child("a").await.unwrap();
         let old = supervisor.start_child("b").await.unwrap().pid();
@@ -107,7 +104,7 @@ async fn sup_064_count_restarting_children() {
         let supervisor = kids(&nursery).start_link().await.unwrap();
         let mut pids = Vec::new();
         for id in ["a", "b", "c"] {
-            nursery.starts(id, [Start::Ok].into_iter().chain(FOR_EVER));
+            nursery.starts_once(id);
             pids.push(supervisor.start_child(id).await.unwrap().pid());
         }
         for (dead, id) in ["a", "b", "c"].into_iter().enumerate() {

@@ -35,7 +35,8 @@ pub type Kid = ProcessRef<Deed>;
 
 #[derive(Default)]
 struct Book {
-    starts: HashMap<String, VecDeque<Start>>,
+    /// What comes of the next starts, and of all after those.
+    starts: HashMap<String, (VecDeque<Start>, Start)>,
     lives: HashMap<String, u32>,
     now: HashMap<String, Kid>,
     names: HashMap<Pid, String>,
@@ -71,7 +72,12 @@ impl Nursery {
 
     /// Says what comes of the next starts of a child; those after them succeed.
     pub fn starts(&self, id: &str, outcomes: impl IntoIterator<Item = Start>) {
-        self.book().starts.insert(id.to_owned(), outcomes.into_iter().collect());
+        self.book().starts.insert(id.to_owned(), (outcomes.into_iter().collect(), Start::Ok));
+    }
+
+    /// Has a child start once and never again.
+    pub fn starts_once(&self, id: &str) {
+        self.book().starts.insert(id.to_owned(), ([Start::Ok].into(), Start::Fail));
     }
 
     /// The specification of a worker.
@@ -83,7 +89,10 @@ impl Nursery {
     /// Starts a child: the start function of its specification.
     pub async fn start(self, id: impl Into<String>) -> Result<Kid, StartError> {
         let id = id.into();
-        let outcome = self.book().starts.get_mut(&id).and_then(VecDeque::pop_front).unwrap_or(Start::Ok);
+        let outcome = match self.book().starts.get_mut(&id) {
+            Some((next, after)) => next.pop_front().unwrap_or(*after),
+            None => Start::Ok,
+        };
         match outcome {
             Start::Ok => {}
             Start::Fail => {

@@ -23,7 +23,9 @@ where
             // Nobody listens any more only if the example is over.
             let _ = tell.send(code(me).await);
         });
-        told.await.expect("the example panicked, or was ended by a signal").expect("the example returned an error");
+        told.await
+            .expect("the example panicked, or was ended by a signal")
+            .expect("the example returned an error");
     });
 }
 
