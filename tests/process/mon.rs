@@ -262,7 +262,7 @@ async fn mon_019_named_down() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn mon_024_down_on_alias_gh5310() {
     let node = node();
-    for round in 0..2000 {
+    for round in 0..500 {
         inside(&node, move |mut me: Process<u32>| async move {
             let victim = me.spawn(wait_for_reason);
             let (monitor, alias) = me.monitor_alias(&victim, AliasMode::ExplicitUnalias);
