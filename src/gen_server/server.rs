@@ -367,6 +367,10 @@ impl<S: GenServer> Server<S> {
 
     /// OTP's terminate report.
     fn report(&self, reason: &ExitReason, during: Callback) {
+        // Nobody listens: no status is formatted to be thrown away.
+        if !tracing::enabled!(target: "incarnate::gen_server", tracing::Level::ERROR) {
+            return;
+        }
         let status = self.format(Some(reason), (during != Callback::Waiting).then_some(during));
         let (name, label) = self.cx.core().titles();
         tracing::error!(

@@ -31,7 +31,8 @@ impl<K: Kind> Server<K> {
                 Ok(envelope) => envelope,
                 Err(_) => {
                     self.limit = None;
-                    return self.machine.handle_timeout(timer, self.now());
+                    let now = self.now();
+                    return self.machine.handle_timeout(timer, now);
                 }
             },
         };

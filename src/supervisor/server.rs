@@ -24,6 +24,8 @@ pub(super) struct Server<K: Kind> {
     kind: K,
     label: Arc<str>,
     origin: Instant,
+    /// The time of the latest event.
+    now: Duration,
     /// Children that were told to end.
     pub(super) ending: FxHashMap<Pid, MonitorRef>,
     /// When those are killed.
@@ -52,6 +54,7 @@ impl<K: Kind> GenServer for Server<K> {
             kind: K::new(keys, plan.starts),
             label: plan.label,
             origin: Instant::now(),
+            now: Duration::ZERO,
             ending: FxHashMap::default(),
             limit: None,
             delays: Vec::new(),
@@ -88,7 +91,8 @@ impl<K: Kind> GenServer for Server<K> {
     }
 
     async fn terminate(&mut self, reason: &ExitReason, cx: &mut Context<Self>) -> Result<()> {
-        self.machine.handle_shutdown(Cause::Exit(reason.clone()), self.now());
+        let now = self.now();
+        self.machine.handle_shutdown(Cause::Exit(reason.clone()), now);
         // Nothing comes of it when the machine has stopped by itself before.
         self.settle(cx).await;
         Ok(())
@@ -97,8 +101,9 @@ impl<K: Kind> GenServer for Server<K> {
 
 impl<K: Kind> Server<K> {
     /// The machine's time: since the start of the supervisor.
-    pub(super) fn now(&self) -> Duration {
-        self.origin.elapsed()
+    pub(super) fn now(&mut self) -> Duration {
+        self.now = self.origin.elapsed();
+        self.now
     }
 
     /// Hands a request to the machine.
@@ -210,8 +215,8 @@ impl<K: Kind> Server<K> {
             Ok(Err(error)) => Err(Cause::Start(error)),
             Err(panic) => Err(Cause::Start(StartError::Failed(ExitReason::panic(&*panic)))),
         };
-        let now = self.now();
-        self.machine.handle_started(key, outcome, now);
+        // The end of a start marks nothing: the time of what led to it will do.
+        self.machine.handle_started(key, outcome, self.now);
     }
 
     fn arm(&mut self, timer: Timer, after: Duration, cx: &Context<Self>) {

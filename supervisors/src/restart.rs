@@ -72,7 +72,10 @@ impl<P: Clone + Ord, T, R: Reason> Supervisor<P, T, R> {
     /// The restart itself, as the strategy wants it.
     fn attempt(&mut self, key: Key) {
         let set: Vec<Key> = match self.flags.strategy() {
-            Strategy::OneForOne | Strategy::SimpleOneForOne => alloc::vec![key],
+            Strategy::OneForOne | Strategy::SimpleOneForOne => {
+                self.work = Some(Work::new(Purpose::Restart).starting([key]));
+                return;
+            }
             // OTP, rule 2.9.5: all of them, those that were terminated on request included.
             Strategy::OneForAll => self.children.keys().collect(),
             // OTP, rule 2.9.6: the child and those that start after it. For a retry it is the one that
