@@ -206,7 +206,7 @@ pub trait GenServer: Sized + Send + 'static {
 pub type ServerRefOf<S> =
     crate::process::ServerRef<<S as GenServer>::Call, <S as GenServer>::Cast, <S as GenServer>::Info>;
 
-/// An alias of a server of this kind.
+/// An address of a server of this kind that can be taken back.
 pub type AliasOf<S> =
     crate::process::Alias<<S as GenServer>::Info, <S as GenServer>::Call, <S as GenServer>::Cast>;
 
