@@ -1,6 +1,62 @@
-//! OTP for Rust: processes with links and monitors, gen_server-style behaviours, and supervision trees.
+//! OTP for Rust: processes with links and monitors, gen_server-style behaviours, supervision trees and tasks.
 //!
-//! Start with [`Node`] and [`GenServer`].
+//! A [`Node`] is where processes live. A [`GenServer`] is a process that keeps a state and serves requests; a [`Supervisor`]
+//! starts it and starts it again when it crashes; a [`Name`] is where others find it, whichever process it is by then.
+//!
+//! ```
+//! use incarnate::supervisor::{ChildSpec, Supervisor};
+//! use incarnate::{CallReply, Context, GenServer, Init, Name, Never, Node, ReplyTo, Result};
+//!
+//! enum Call { Next(ReplyTo<u64>) }
+//! const TICKETS: Name<Call> = Name::new("tickets");
+//!
+//! struct Tickets(u64);
+//!
+//! impl GenServer for Tickets {
+//!     type Args = ();
+//!     type Call = Call;
+//!     type Cast = Never;
+//!     type Info = Never;
+//!     type Continue = Never;
+//!
+//!     async fn init(_: (), _: &mut Context<Self>) -> Result<Init<Self>> {
+//!         Ok(Init::Ready(Tickets(0)))
+//!     }
+//!     async fn handle_call(&mut self, Call::Next(caller): Call, _: &mut Context<Self>) -> Result<CallReply> {
+//!         self.0 += 1;
+//!         caller.reply(self.0)
+//!     }
+//! }
+//!
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let node = Node::new("example");
+//! let tickets = ChildSpec::worker("tickets", || Tickets::server(()).name(TICKETS).start_link());
+//! let top = Supervisor::tree("top").child(tickets).on(&node).start().await?;
+//! assert_eq!(TICKETS.on(&node)?.call(Call::Next).await?, 1);
+//! top.stop().await?;
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! # Where to find what
+//!
+//! | module | for | OTP |
+//! |---|---|---|
+//! | [`process`] | spawn, mailboxes, links, monitors, names, aliases, timers; references and calls | `erlang`, `timer` |
+//! | [`gen_server`] | servers: the trait, its context, what callbacks return | `gen_server` |
+//! | [`supervisor`] | trees, dynamic and partition supervisors | `supervisor` |
+//! | [`task`] | values from processes of their own | Elixir's `Task` |
+//! | [`sys`] | suspend a process, look inside | `sys` |
+//! | [`term`] | pids, exit reasons, names: data | |
+//!
+//! What is used every day stands at the top of the crate. `docs/semantics.md` in the repository has the guarantees on one page,
+//! and `docs/book` the way through it all.
+//!
+//! # What it asks of a program
+//!
+//! A tokio runtime with timers, and `panic = "unwind"`, which is the default: a panic ends its process and no other. A callback
+//! that does not wait cannot be ended from outside; [`Context::blocking`] runs such work elsewhere.
 
 pub mod gen_server;
 pub mod process;

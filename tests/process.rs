@@ -11,3 +11,9 @@ mod pr;
 mod probe;
 #[path = "process/sig.rs"]
 mod sig;
+#[path = "process/stress.rs"]
+mod stress;
+#[path = "process/tm.rs"]
+mod tm;
+#[path = "process/traps.rs"]
+mod traps;

@@ -6,6 +6,8 @@ use std::ops::Deref;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::source::{Source, SourceRef, Sourced};
+use super::start::Starter;
 use super::{GenServer, ServerRefOf};
 use crate::process::{
     Alias, AliasMode, AnyProcess, Core, Error, Inbox, Info, Me, Message, MonitorOptions, ParkedInbox, Signal,
@@ -20,17 +22,18 @@ pub(crate) type ServerMessage<S> =
 pub struct Context<S: GenServer> {
     me: Me,
     pub(crate) inbox: Inbox<ServerMessage<S>>,
+    /// Who waits for the start, until it is acknowledged.
+    starting: Option<Box<Starter>>,
     /// Asked for by the callback that runs; taken before any message.
-    continues: VecDeque<S::Continue>,
+    #[expect(clippy::box_collection, reason = "one word instead of four in every server; rarely used")]
+    continues: Option<Box<VecDeque<S::Continue>>>,
     event: Option<Box<EventTimeout<S::Info>>>,
-    timeouts: u64,
 }
 
 /// The context of a server that hibernates.
 pub(super) struct ParkedContext<S: GenServer> {
     inbox: ParkedInbox<ServerMessage<S>>,
-    /// The event timeout that runs, and the number of the last one.
-    event: Option<Box<(EventTimeout<S::Info>, u64)>>,
+    event: Option<Box<EventTimeout<S::Info>>>,
 }
 
 impl<S: GenServer> ParkedContext<S> {
@@ -56,8 +59,41 @@ impl<S: GenServer> Deref for Context<S> {
 }
 
 impl<S: GenServer> Context<S> {
-    pub(crate) fn new(me: Me, inbox: Inbox<ServerMessage<S>>) -> Self {
-        Context { me, inbox, continues: VecDeque::new(), event: None, timeouts: 0 }
+    pub(super) fn new(me: Me, mut inbox: Inbox<ServerMessage<S>>, starter: Starter) -> Self {
+        // If it ends before it has acknowledged, the starter is told as any caller is.
+        inbox.answering(starter.id);
+        Context { me, inbox, starting: Some(Box::new(starter)), continues: None, event: None }
+    }
+
+    /// Has the start return now, before `init` is done (`proc_lib:init_ack/1` of a process that then enters the loop).
+    ///
+    /// From here on the start cannot fail: when `init` then stops, is ignored, returns an error or crashes, the process
+    /// ends with that reason, as any other, and [`terminate`](GenServer::terminate) is not called. A second time, and
+    /// in any other callback, it does nothing.
+    pub fn init_ack(&mut self) {
+        if let Some(starter) = self.starting.take() {
+            self.inbox.answered(Some(starter.id));
+            starter.acknowledge(self.me.process());
+        }
+    }
+
+    /// The start has failed; `None`: it had been acknowledged, and nobody waits any more.
+    pub(super) fn refuse(&mut self) -> Option<Starter> {
+        let starter = self.starting.take()?;
+        self.inbox.answered(Some(starter.id));
+        Some(*starter)
+    }
+
+    /// Has a stream of items come to this server as messages, each when it is asked for: see [`SourceRef`].
+    ///
+    /// `message` makes a message of what comes. The source is read in a process of its own that is linked to this
+    /// one and ends with it, and that reads nothing before it is asked to.
+    pub fn source<T: Source>(
+        &self,
+        source: T,
+        message: impl FnMut(Sourced<T::Item>) -> S::Info + Send + 'static,
+    ) -> SourceRef {
+        SourceRef::start(&self.me, self.inbox.cell().clone(), source, message)
     }
 
     /// A reference to this server, for others.
@@ -68,7 +104,7 @@ impl<S: GenServer> Context<S> {
     /// Has [`handle_continue`](GenServer::handle_continue) run with `continuation` as soon as this callback is done,
     /// before any message (`{continue, Term}`). What is asked for more than once runs in that order.
     pub fn continue_with(&mut self, continuation: S::Continue) {
-        self.continues.push_back(continuation);
+        self.continues.get_or_insert_default().push_back(continuation);
     }
 
     /// Sends `message` to this server after a delay (`erlang:send_after/3`).
@@ -86,8 +122,7 @@ impl<S: GenServer> Context<S> {
     /// ahead of messages that already wait. A second one replaces the first.
     pub fn event_timeout(&mut self, delay: Duration, message: S::Info) {
         self.cancel_event();
-        self.timeouts += 1;
-        let number = self.timeouts;
+        let number = self.next_timeout();
         let timer = (!delay.is_zero()).then(|| self.start_event_timer(delay, number));
         self.event = Some(Box::new(EventTimeout { number, timer, message }));
     }
@@ -140,8 +175,17 @@ impl<S: GenServer> Context<S> {
         async move { running.await.map_err(Error::from) }
     }
 
+    pub(super) fn has_continue(&self) -> bool {
+        self.continues.as_ref().is_some_and(|continues| !continues.is_empty())
+    }
+
     pub(super) fn take_continue(&mut self) -> Option<S::Continue> {
-        self.continues.pop_front()
+        self.continues.as_mut()?.pop_front()
+    }
+
+    /// Whether an event timeout is due at once.
+    pub(super) fn is_event_due(&self) -> bool {
+        self.event.as_ref().is_some_and(|event| event.timer.is_none())
     }
 
     /// The event timeout that is due at once.
@@ -161,10 +205,9 @@ impl<S: GenServer> Context<S> {
         }
     }
 
-    /// A new number for a timeout of this server.
-    pub(super) fn next_timeout(&mut self) -> u64 {
-        self.timeouts += 1;
-        self.timeouts
+    /// A number for a timeout that no other one has had.
+    pub(super) fn next_timeout(&self) -> u64 {
+        self.node().next_reference()
     }
 
     pub(super) fn start_event_timer(&self, delay: Duration, number: u64) -> TimerRef {
@@ -185,18 +228,14 @@ impl<S: GenServer> Context<S> {
 
     /// Gives up what can be built again.
     pub(super) fn park(self) -> ParkedContext<S> {
-        let Context { inbox, event, timeouts, .. } = self;
-        ParkedContext { inbox: inbox.park(), event: event.map(|event| Box::new((*event, timeouts))) }
+        let Context { inbox, event, .. } = self;
+        ParkedContext { inbox: inbox.park(), event }
     }
 
     pub(super) fn unpark(parked: ParkedContext<S>) -> Self {
         let inbox = Inbox::unpark(parked.inbox);
-        let mut cx = Context::new(Me::of(inbox.cell().clone()), inbox);
-        if let Some((event, timeouts)) = parked.event.map(|boxed| *boxed) {
-            cx.event = Some(Box::new(event));
-            cx.timeouts = timeouts;
-        }
-        cx
+        let me = Me::of(inbox.cell().clone());
+        Context { me, inbox, starting: None, continues: None, event: parked.event }
     }
 
     pub(super) fn undefined(&self, callback: &str) -> Error {

@@ -44,6 +44,7 @@
 mod context;
 mod flow;
 mod server;
+mod source;
 mod start;
 mod status;
 
@@ -51,6 +52,7 @@ use std::future::Future;
 
 pub use context::Context;
 pub use flow::{CallReply, Init, Next, Then, noreply, stop};
+pub use source::{Chunks, Source, SourceRef, Sourced, chunks};
 pub use start::{Start, StartError};
 pub use status::{Status, StatusView};
 
@@ -63,6 +65,23 @@ use crate::term::ExitReason;
 /// end before the next message is taken; an exit signal that is not trapped ends the process at the callback's next
 /// await. `Call`, `Cast` and `Info` are closed enums, the unit of versioning; [`Never`](crate::Never) says that there
 /// is no such message.
+///
+/// What OTP finds out at run time, a missing `init` or `handle_call` and a return that is none (rows GS-031, GS-038,
+/// GS-099 and GS-103 of its suite), does not compile:
+///
+/// ```compile_fail,E0046
+/// use incarnate::{GenServer, Never};
+///
+/// struct Empty;
+///
+/// impl GenServer for Empty {
+///     type Args = ();
+///     type Call = Never;
+///     type Cast = Never;
+///     type Info = Never;
+///     type Continue = Never;
+/// }
+/// ```
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is not a gen_server",
     note = "implement `GenServer` for it: the types Args, Call, Cast, Info, Continue and the callbacks init and handle_call"

@@ -1,5 +1,6 @@
 //! The generic half: the loop that takes messages and calls the specific half.
 
+use std::any::Any;
 use std::future::Future;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
@@ -7,7 +8,7 @@ use std::time::Duration;
 
 use super::context::{Context, ParkedContext, ServerMessage};
 use super::flow::{Next, Step};
-use super::{CallReply, GenServer, StatusView};
+use super::{CallReply, GenServer, Status, StatusView};
 use crate::process::{
     AnyProcess, Callback, Envelope, Error, Incarnation, Info, Message, Outcome, Signal, System, catch,
 };
@@ -20,14 +21,22 @@ pub(crate) struct Server<S: GenServer> {
     step: Step,
     /// The integer timeout that runs.
     timeout: Option<(u64, TimerRef)>,
-    hibernate_after: Option<Duration>,
+    extras: Option<Box<Extras>>,
+}
+
+/// What few servers are started with.
+#[derive(Default)]
+pub(super) struct Extras {
+    pub(super) hibernate_after: Option<Duration>,
+    /// A name in a registry of the user's own: given up by its drop.
+    pub(super) registration: Option<Box<dyn Any + Send>>,
 }
 
 /// A server that hibernates: its state, its mailbox, and what else only few have.
 struct Parked<S: GenServer> {
     state: S,
     parked: ParkedContext<S>,
-    hibernate_after: Option<Box<Duration>>,
+    extras: Option<Box<Extras>>,
 }
 
 /// What is to be done next.
@@ -61,16 +70,16 @@ impl<S: GenServer> Incarnation for Parked<S> {
     }
 
     fn run(self: Box<Self>) -> Pin<Box<dyn Future<Output = Outcome> + Send>> {
-        let Parked { state, parked, hibernate_after } = *self;
+        let Parked { state, parked, extras } = *self;
         let cx = Context::unpark(parked);
         // It hibernates until a message of its own comes: a system message lets it go back.
-        Server::new(state, cx, Step::Hibernate, hibernate_after.map(|after| *after)).serve()
+        Server::new(state, cx, Step::Hibernate, extras).serve()
     }
 }
 
 impl<S: GenServer> Server<S> {
-    pub(super) fn new(state: S, cx: Context<S>, step: Step, hibernate_after: Option<Duration>) -> Self {
-        Server { state, cx, step, timeout: None, hibernate_after }
+    pub(super) fn new(state: S, cx: Context<S>, step: Step, extras: Option<Box<Extras>>) -> Self {
+        Server { state, cx, step, timeout: None, extras }
     }
 
     fn serve(mut self) -> Pin<Box<dyn Future<Output = Outcome> + Send>> {
@@ -79,13 +88,14 @@ impl<S: GenServer> Server<S> {
             let leave = catch(pin!(self.serve_until())).await;
             let reason = match leave {
                 Ok(Leave::Park) => {
-                    let Server { state, cx, hibernate_after, .. } = self;
-                    let (parked, hibernate_after) = (cx.park(), hibernate_after.map(Box::new));
-                    return Outcome::Park(Box::new(Parked { state, parked, hibernate_after }));
+                    let Server { state, cx, extras, .. } = self;
+                    return Outcome::Park(Box::new(Parked { state, parked: cx.park(), extras }));
                 }
                 Ok(Leave::Stop(reason)) => reason,
                 Err(panic) => ExitReason::panic(&*panic),
             };
+            // The signal was first: terminate never runs for one that is not trapped (rule 2.1 T5, T6, T9).
+            self.cx.inbox.heed().await;
             Outcome::Exit(self.terminate(reason).await)
         })
     }
@@ -94,9 +104,17 @@ impl<S: GenServer> Server<S> {
     ///
     /// One function, so that the awaits of the different callbacks share their room in the future.
     async fn serve_until(&mut self) -> Leave {
+        // It hibernated suspended.
+        if self.cx.core().is_suspended()
+            && let Some(leave) = Box::pin(self.suspended()).await
+        {
+            return leave;
+        }
         loop {
             // Continues come before any message (rule 2.7.1).
-            let next = if let Some(continuation) = self.cx.take_continue() {
+            let next = if self.cx.has_continue() {
+                self.cx.inbox.turn().await;
+                let Some(continuation) = self.cx.take_continue() else { continue };
                 self.enter(Callback::HandleContinue);
                 self.state.handle_continue(continuation, &mut self.cx).await
             } else {
@@ -137,12 +155,16 @@ impl<S: GenServer> Server<S> {
     /// The next thing to do, waiting for it as the last callback asked to.
     async fn next_event(&mut self) -> Event<S> {
         loop {
+            if self.gives_itself_work() {
+                self.cx.inbox.turn().await;
+            }
             if let Some(message) = self.cx.take_immediate_event() {
+                self.message_came();
                 return Event::Info(Info::User(message));
             }
             let envelope = match self.prepare_wait() {
                 Some(event) => return event,
-                None => match self.hibernate_after {
+                None => match self.idle() {
                     None => self.cx.inbox.next().await,
                     // Boxed: it is large, and few servers ask for it.
                     Some(idle) => match Box::pin(tokio::time::timeout(idle, self.cx.inbox.next())).await {
@@ -157,6 +179,16 @@ impl<S: GenServer> Server<S> {
                 return event;
             }
         }
+    }
+
+    /// Whether the next thing to do may come from no mailbox.
+    fn gives_itself_work(&self) -> bool {
+        self.step == Step::Timeout(Duration::ZERO) || self.cx.is_event_due()
+    }
+
+    /// After how long it hibernates by itself: as in OTP, only while it waits without a limit.
+    fn idle(&self) -> Option<Duration> {
+        if self.step == Step::Wait { self.extras.as_ref()?.hibernate_after } else { None }
     }
 
     /// Before a wait: what the last callback asked for.
@@ -230,7 +262,7 @@ impl<S: GenServer> Server<S> {
     fn sort_signal(&mut self, signal: Signal) -> Option<Event<S>> {
         let info = match signal {
             // The parent's exit ends a server that traps exits, any reason, normal too (rule 2.1 T7).
-            Signal::Exit(exit) if Some(exit.from) == self.cx.parent() => {
+            Signal::Exit(exit) if Some(exit.from) == self.cx.core().linked_parent() => {
                 return Some(Event::Leave(Leave::Stop(exit.reason)));
             }
             Signal::System(system, _) => return Some(Event::System(system)),
@@ -253,26 +285,36 @@ impl<S: GenServer> Server<S> {
     /// an integer timeout starts anew in full (rule 2.8.1).
     async fn system(&mut self, system: System) -> Option<Leave> {
         self.stop_timeout();
-        match system {
-            System::Terminate(reason) => Some(Leave::Stop(reason)),
-            System::Resume(acknowledge) => {
-                acknowledge();
-                None
-            }
-            System::Visit(visit) => {
-                visit(&mut self.state);
-                None
-            }
-            System::Suspend(acknowledge) => self.suspended(acknowledge).await,
-        }
+        let leave = self.serve_system(system);
+        if leave.is_none() { self.suspended().await } else { leave }
     }
 
-    /// Serves system messages and the parent's exit only, until it is resumed; everything else waits in its order.
-    async fn suspended(&mut self, acknowledge: Box<dyn FnOnce() + Send>) -> Option<Leave> {
-        self.cx.core().set_suspended(true);
-        acknowledge();
-        let parent = self.cx.parent();
-        let leave = loop {
+    fn serve_system(&mut self, system: System) -> Option<Leave> {
+        match system {
+            System::Terminate(reason) => return Some(Leave::Stop(reason)),
+            System::Suspend(acknowledge) => {
+                self.cx.core().set_suspended(true);
+                acknowledge();
+            }
+            System::Resume(acknowledge) => {
+                self.cx.core().set_suspended(false);
+                acknowledge();
+            }
+            System::Visit(visit) => visit(&mut self.state),
+            System::Status(tell) => tell(self.format(None, None).state),
+        }
+        None
+    }
+
+    /// While it is suspended, serves system messages and the parent's exit only; everything else waits in its order.
+    /// What hibernated when it was suspended goes on to, as long as nothing waits.
+    async fn suspended(&mut self) -> Option<Leave> {
+        let parent = self.cx.core().linked_parent();
+        while self.cx.core().is_suspended() {
+            self.enter(Callback::Waiting);
+            if self.step == Step::Hibernate && self.cx.inbox.is_empty() {
+                return Some(Leave::Park);
+            }
             let next = self.cx.inbox.next_where(|envelope| match envelope {
                 Envelope::Signal(signal) => match &**signal {
                     Signal::System(..) => true,
@@ -283,20 +325,16 @@ impl<S: GenServer> Server<S> {
             });
             let Envelope::Signal(signal) = next.await else { continue };
             match *signal {
-                Signal::Exit(exit) => break Some(Leave::Stop(exit.reason)),
-                Signal::System(System::Terminate(reason), _) => break Some(Leave::Stop(reason)),
-                Signal::System(System::Visit(visit), _) => visit(&mut self.state),
-                Signal::System(System::Suspend(acknowledge), _) => acknowledge(),
-                Signal::System(System::Resume(acknowledge), _) => {
-                    self.cx.core().set_suspended(false);
-                    acknowledge();
-                    break None;
+                Signal::Exit(exit) => return Some(Leave::Stop(exit.reason)),
+                Signal::System(system, _) => {
+                    if let Some(leave) = self.serve_system(system) {
+                        return Some(leave);
+                    }
                 }
                 Signal::Down(_) | Signal::EventTimeout(_) => {}
             }
-        };
-        self.cx.core().set_suspended(false);
-        leave
+        }
+        None
     }
 
     fn enter(&self, callback: Callback) {
@@ -305,6 +343,7 @@ impl<S: GenServer> Server<S> {
 
     async fn terminate(&mut self, reason: ExitReason) -> ExitReason {
         let during = self.cx.core().callback();
+        self.cx.core().set_suspended(false);
         self.enter(Callback::Terminate);
         let terminated = catch(pin!(self.state.terminate(&reason, &mut self.cx))).await;
         // A terminate that fails gives its own reason (rule 2.1 T13).
@@ -313,24 +352,30 @@ impl<S: GenServer> Server<S> {
             Ok(Err(error)) => Error::into_reason(error),
             Err(panic) => ExitReason::panic(&*panic),
         };
-        if !reason.is_orderly() {
+        if !reason.is_orderly() && !self.cx.core().is_doomed() {
             self.report(&reason, during);
         }
         reason
     }
 
-    /// OTP's terminate report. What the formatter hides stays hidden, and one that panics hides everything.
+    /// What the formatter shows. What it hides stays hidden, and one that panics hides everything (rule 2.18.2).
+    fn format(&self, reason: Option<&ExitReason>, message: Option<Callback>) -> Status {
+        let view = StatusView { state: &self.state, reason, message };
+        let fallback = view.unshown();
+        std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| S::format_status(view))).unwrap_or(fallback)
+    }
+
+    /// OTP's terminate report.
     fn report(&self, reason: &ExitReason, during: Callback) {
-        let view = StatusView { state: &self.state, reason: Some(reason) };
-        let formatted = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| S::format_status(view)));
-        let status = formatted.unwrap_or_else(|_| {
-            super::Status::new("format_status crashed, the state is not shown").reason(reason.to_string())
-        });
+        let status = self.format(Some(reason), (during != Callback::Waiting).then_some(during));
+        let (name, label) = self.cx.core().titles();
         tracing::error!(
             target: "incarnate::gen_server",
             pid = %self.cx.pid(),
+            registered_name = name,
+            ?label,
             server = std::any::type_name::<S>(),
-            ?during,
+            message = %status.message,
             state = %status.state,
             reason = %status.reason,
             "gen_server terminating"

@@ -1,18 +1,20 @@
 //! Starting a server.
 
+use std::any::Any;
 use std::fmt;
 use std::future::Future;
-use std::marker::PhantomData;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::server::Server;
+use super::context::ServerMessage;
+use super::flow::Step;
+use super::server::{Extras, Server};
 use super::{Context, GenServer, Init, ServerRefOf};
 use crate::process::{
-    AnyProcess, CallError, Cell, Core, Error, Inbox, Incarnation, Life, Me, MonitorOptions, Node, Object,
-    Outcome, RegisterError, ServerRef, SlotId, Timeout, answer, catch, fill, link_child, monitor, open,
-    register, start_life, unlink, watch_end,
+    AnyProcess, CallError, Callback, Cell, Core, Error, Inbox, Incarnation, Life, Me, MonitorOptions, Node,
+    Object, Outcome, RegisterError, ServerRef, SlotId, Timeout, answer, catch, fill, link_child, monitor,
+    open, register, start_life, unlink, watch_end,
 };
 use crate::term::{ExitReason, MonitorRef, Name, Pid, Term};
 
@@ -58,9 +60,14 @@ pub struct Start<S: GenServer> {
     label: Option<Term>,
     timeout: Timeout,
     bound: u32,
-    hibernate_after: Option<Duration>,
-    server: PhantomData<fn() -> S>,
+    registry: Option<Registry<S>>,
+    extras: Option<Box<Extras>>,
 }
+
+/// Tries to register a server somewhere; what it answers gives the name up by its drop.
+type Registry<S> = Box<dyn FnOnce(&ServerRefOf<S>) -> Result<Box<dyn Any + Send>, Pid> + Send>;
+
+type ServerCell<S> = Cell<ServerMessage<S>>;
 
 impl<S: GenServer> Start<S> {
     pub(super) fn new(args: S::Args) -> Self {
@@ -71,8 +78,8 @@ impl<S: GenServer> Start<S> {
             label: None,
             timeout: Timeout::Infinity,
             bound: 0,
-            hibernate_after: None,
-            server: PhantomData,
+            registry: None,
+            extras: None,
         }
     }
 
@@ -107,9 +114,23 @@ impl<S: GenServer> Start<S> {
         self
     }
 
-    /// Hibernates whenever nothing has come for this time (`{hibernate_after, Time}`).
+    /// Hibernates whenever nothing has come for this time (`{hibernate_after, Time}`). While a timeout that a callback
+    /// answered runs, it does not.
     pub fn hibernate_after(mut self, idle: Duration) -> Self {
-        self.hibernate_after = Some(idle);
+        self.extras.get_or_insert_default().hibernate_after = Some(idle);
+        self
+    }
+
+    /// Registers the server in a registry of your own before `init` runs (`{via, Module, Name}`).
+    ///
+    /// `register` enters the server there, or answers who has the name: the start then fails with
+    /// [`StartError::AlreadyStarted`]. What it answers is kept with the server and dropped when it ends, however it
+    /// does, before anybody hears of it: let its `Drop` take the name out again.
+    pub fn register_with<G: Send + 'static>(
+        mut self,
+        register: impl FnOnce(&ServerRefOf<S>) -> Result<G, Pid> + Send + 'static,
+    ) -> Self {
+        self.registry = Some(Box::new(|server| register(server).map(|given| Box::new(given) as _)));
         self
     }
 
@@ -157,32 +178,12 @@ impl<S: GenServer> Start<S> {
     ) -> Result<(ServerRefOf<S>, Option<MonitorRef>), StartError> {
         let node = self.node.clone().or_else(|| parent.as_ref().map(|me| me.node().clone()));
         let node = node.ok_or(StartError::NoParent)?;
-        let core = Core::new(node.clone(), parent.as_ref().map(Me::pid), std::any::type_name::<S>);
-        let cell = Arc::new(Cell::new(core, self.bound));
-        let process: Arc<dyn AnyProcess> = cell.clone();
-        if let Some(name) = self.name {
-            register(name, &process).map_err(|error| match error {
-                RegisterError::Taken(pid) => StartError::AlreadyStarted(pid),
-                RegisterError::HasName(_) | RegisterError::NoProc => StartError::Failed(ExitReason::NoProc),
-            })?;
-        }
-        if let Some(label) = self.label {
-            cell.core().relations().rare_mut().label = Some(label);
-        }
-        node.table().insert(process.clone());
-        if let (Some(parent), Tie::Link) = (&parent, tie) {
-            link_child(parent.process(), &process);
-        }
+        let timeout = self.timeout;
         let acknowledged = open::<Acknowledgement>();
-        let id = acknowledged.id();
-        // If it ends before it has acknowledged, the starter is told as any caller is.
-        cell.leave(Default::default(), std::iter::once(id));
-        let cx = Context::new(Me::of(process.clone()), Inbox::new(cell.clone()));
-        let starter = parent.map(|me| me.process().clone());
-        let starting =
-            Starting::<S> { args: self.args, cx, starter, tie, id, hibernate_after: self.hibernate_after };
-        start_life(&node, Life::new(process.clone(), Box::new(starting)));
-        match answer(&node, acknowledged, self.timeout).await {
+        let (cell, life) = self.prepare(&node, parent.as_ref(), tie, acknowledged.id())?;
+        let process: Arc<dyn AnyProcess> = cell.clone();
+        start_life(&node, life);
+        match answer(&node, acknowledged, timeout).await {
             Ok(Acknowledgement::Ready(monitor)) => Ok((ServerRef::of(cell), monitor)),
             Ok(Acknowledgement::Failed(error)) => Err(error),
             Err(CallError::Exit(reason)) => Err(StartError::Failed(reason)),
@@ -191,6 +192,43 @@ impl<S: GenServer> Start<S> {
                 Err(StartError::Timeout)
             }
         }
+    }
+
+    /// The process, named and tied but not running. When that fails its life is dropped and leaves nothing.
+    fn prepare(
+        self,
+        node: &Node,
+        parent: Option<&Me>,
+        tie: Tie,
+        id: SlotId,
+    ) -> Result<(Arc<ServerCell<S>>, Life), StartError> {
+        let core = Core::new(node.clone(), parent.map(Me::pid), std::any::type_name::<S>);
+        if tie == Tie::Link {
+            core.start_linked();
+        }
+        let cell: Arc<ServerCell<S>> = Arc::new(Cell::new(core, self.bound));
+        let process: Arc<dyn AnyProcess> = cell.clone();
+        let starter = Starter { id, tie, process: parent.map(|me| me.process().clone()) };
+        let mut extras = self.extras;
+        if let Some(register) = self.registry {
+            let registered = register(&ServerRef::of(cell.clone())).map_err(StartError::AlreadyStarted);
+            extras.get_or_insert_default().registration =
+                Some(registered.inspect_err(|_| process.close(&ExitReason::NoProc))?);
+        }
+        let cx = Context::new(Me::of(process.clone()), Inbox::new(cell.clone()), starter);
+        let starting = Starting::<S> { args: self.args, cx, extras };
+        let life = Life::new(process.clone(), Box::new(starting));
+        node.table().insert(process.clone());
+        if let Some(name) = self.name {
+            register(name, &process).map_err(taken)?;
+        }
+        if let Some(label) = self.label {
+            cell.core().relations().rare_mut().label = Some(label);
+        }
+        if let (Some(parent), Tie::Link) = (parent, tie) {
+            link_child(parent.process(), &process);
+        }
+        Ok((cell, life))
     }
 }
 
@@ -220,14 +258,31 @@ enum Acknowledgement {
     Failed(StartError),
 }
 
+/// Who waits for a start, and how the new process is to be tied to it.
+pub(super) struct Starter {
+    pub(super) id: SlotId,
+    tie: Tie,
+    process: Option<Arc<dyn AnyProcess>>,
+}
+
+impl Starter {
+    /// The start returns.
+    pub(super) fn acknowledge(self, me: &Arc<dyn AnyProcess>) {
+        me.core().set_started();
+        let watcher = self.process.filter(|_| self.tie == Tie::Monitor);
+        let monitor = watcher.map(|watcher| {
+            let object = Object::Pid(me.core().pid());
+            monitor(&watcher, Some(me.clone()), object, MonitorOptions::default()).0
+        });
+        fill(self.id, Acknowledgement::Ready(monitor));
+    }
+}
+
 /// A server before its `init` has run.
 struct Starting<S: GenServer> {
     args: S::Args,
     cx: Context<S>,
-    starter: Option<Arc<dyn AnyProcess>>,
-    tie: Tie,
-    id: SlotId,
-    hibernate_after: Option<Duration>,
+    extras: Option<Box<Extras>>,
 }
 
 impl<S: GenServer> Incarnation for Starting<S> {
@@ -242,50 +297,54 @@ impl<S: GenServer> Incarnation for Starting<S> {
 
 impl<S: GenServer> Starting<S> {
     async fn init(self) -> Outcome {
-        let Starting { args, mut cx, starter, tie, id, hibernate_after } = self;
-        cx.process().core().enter(crate::process::Callback::Init);
+        let Starting { args, mut cx, extras } = self;
+        cx.process().core().enter(Callback::Init);
         let init = catch(pin!(S::init(args, &mut cx))).await;
         let init = match init {
             Ok(init) => init.unwrap_or_else(|error| Init::Stop(error.into_reason())),
             Err(panic) => Init::Stop(ExitReason::panic(&*panic)),
         };
-        let failed = |error: StartError| {
-            Box::new(move || {
-                fill(id, Acknowledgement::Failed(error));
-            })
-        };
-        let starter = starter.filter(|_| tie != Tie::None);
+        cx.inbox.heed().await;
         let (state, step) = match init {
-            Init::Ready(state) => (state, super::flow::Step::Wait),
-            Init::Timeout(state, after) => (state, super::flow::Step::Timeout(after)),
-            Init::Hibernate(state) => (state, super::flow::Step::Hibernate),
-            Init::Ignore => {
-                detach(starter.as_ref(), &cx);
-                return Outcome::ExitThen(ExitReason::Normal, failed(StartError::Ignore));
-            }
-            Init::Error(reason) => {
-                detach(starter.as_ref(), &cx);
-                return Outcome::ExitThen(ExitReason::Normal, failed(StartError::Failed(reason)));
-            }
-            Init::Stop(reason) => {
-                // A starter that traps exits gets the error alone; one that does not is ended by the link.
-                detach(starter.as_ref().filter(|starter| starter.traps_exit()), &cx);
-                return Outcome::ExitThen(reason.clone(), failed(StartError::Failed(reason)));
-            }
+            Init::Ready(state) => (state, Step::Wait),
+            Init::Timeout(state, after) => (state, Step::Timeout(after)),
+            Init::Hibernate(state) => (state, Step::Hibernate),
+            Init::Ignore => return not_started(cx, ExitReason::Normal, StartError::Ignore),
+            Init::Error(reason) => return not_started(cx, reason.clone(), StartError::Failed(reason)),
+            Init::Stop(reason) => return stopped(cx, reason),
         };
-        let monitor = starter.filter(|_| tie == Tie::Monitor).map(|starter| {
-            let object = Object::Pid(cx.pid());
-            monitor(&starter, Some(cx.process().clone()), object, MonitorOptions::default()).0
-        });
-        fill(id, Acknowledgement::Ready(monitor));
+        cx.init_ack();
         // The future of init, with all that it held, goes before the server runs.
-        Outcome::Become(Box::new(Server::new(state, cx, step, hibernate_after)))
+        Outcome::Become(Box::new(Server::new(state, cx, step, extras)))
     }
 }
 
-fn detach<S: GenServer>(starter: Option<&Arc<dyn AnyProcess>>, cx: &Context<S>) {
-    if let Some(starter) = starter {
-        unlink(cx.process(), starter);
+/// The start fails with an error, and the process ends normally, unseen by a linked starter (OTP 26). One that has
+/// been acknowledged ends with `reason` as any other.
+fn not_started<S: GenServer>(mut cx: Context<S>, reason: ExitReason, error: StartError) -> Outcome {
+    let Some(starter) = cx.refuse() else { return Outcome::Exit(reason) };
+    if let Some(process) = starter.process {
+        unlink(cx.process(), &process);
+    }
+    Outcome::ExitThen(ExitReason::Normal, failed(starter.id, error))
+}
+
+/// The start fails, and the process ends with the same reason: the link then ends a starter that does not trap exits.
+fn stopped<S: GenServer>(mut cx: Context<S>, reason: ExitReason) -> Outcome {
+    let Some(starter) = cx.refuse() else { return Outcome::Exit(reason) };
+    Outcome::ExitThen(reason.clone(), failed(starter.id, StartError::Failed(reason)))
+}
+
+fn failed(id: SlotId, error: StartError) -> Box<dyn FnOnce() + Send> {
+    Box::new(move || {
+        fill(id, Acknowledgement::Failed(error));
+    })
+}
+
+fn taken(error: RegisterError) -> StartError {
+    match error {
+        RegisterError::Taken(pid) => StartError::AlreadyStarted(pid),
+        RegisterError::HasName(_) | RegisterError::NoProc => StartError::Failed(ExitReason::NoProc),
     }
 }
 

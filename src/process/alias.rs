@@ -49,7 +49,7 @@ where
             fulfilled = entry
                 .monitor
                 .filter(|_| entry.mode == AliasMode::ReplyDemonitor)
-                .and_then(|monitor| rare.monitors.remove(&monitor).map(|m| (monitor, m)));
+                .and_then(|monitor| rare.monitors.remove(monitor).map(|m| (monitor, m)));
         }
         // Under the lock: after unalias has returned nothing comes. What is refused is dropped after it, silently, as a
         // message to any dead alias.

@@ -11,6 +11,7 @@
 
 use std::any::Any;
 use std::collections::VecDeque;
+use std::fmt;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::Waker;
@@ -22,7 +23,7 @@ use super::relations::Relations;
 use super::shell;
 use super::signal::{Exit, Signal};
 use super::slots::{self, Failure, SlotId};
-use crate::term::{ExitReason, Pid, TimerRef};
+use crate::term::{ExitReason, Pid, Term, TimerRef};
 
 /// One entry of a mailbox.
 pub(crate) enum Envelope<M> {
@@ -140,6 +141,22 @@ impl Callback {
     }
 }
 
+impl fmt::Display for Callback {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Callback::Waiting => "waiting",
+            Callback::Running => "running",
+            Callback::Init => "init",
+            Callback::HandleCall => "handle_call",
+            Callback::HandleCast => "handle_cast",
+            Callback::HandleInfo => "handle_info",
+            Callback::HandleContinue => "handle_continue",
+            Callback::Terminate => "terminate",
+            Callback::Hibernating => "hibernating",
+        })
+    }
+}
+
 /// The part of a cell that does not depend on its messages.
 pub(crate) struct Core {
     id: u64,
@@ -149,6 +166,10 @@ pub(crate) struct Core {
     kind: fn() -> &'static str,
     doomed: AtomicBool,
     suspended: AtomicBool,
+    /// Its parent waits for it to be started, and is told of a failure by the answer alone.
+    starting: AtomicBool,
+    /// It was linked to its parent when it was started.
+    linked: AtomicBool,
     callback: AtomicU8,
     handled: AtomicU64,
     relations: Mutex<Relations>,
@@ -163,6 +184,8 @@ impl Core {
             kind,
             doomed: AtomicBool::new(false),
             suspended: AtomicBool::new(false),
+            starting: AtomicBool::new(false),
+            linked: AtomicBool::new(false),
             callback: AtomicU8::new(Callback::Waiting as u8),
             handled: AtomicU64::new(0),
             relations: Mutex::default(),
@@ -193,6 +216,13 @@ impl Core {
         self.relations.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Its registered name and its label.
+    pub(crate) fn titles(&self) -> (Option<&'static str>, Option<Term>) {
+        let relations = self.relations();
+        let rare = relations.rare();
+        (rare.and_then(|rare| rare.names.first().copied()), rare.and_then(|rare| rare.label.clone()))
+    }
+
     pub(crate) fn is_doomed(&self) -> bool {
         self.doomed.load(Ordering::Acquire)
     }
@@ -211,6 +241,27 @@ impl Core {
 
     pub(crate) fn set_suspended(&self, on: bool) {
         self.suspended.store(on, Ordering::Relaxed);
+    }
+
+    /// Its parent is about to be linked to it, and waits for it to be started.
+    pub(crate) fn start_linked(&self) {
+        self.linked.store(true, Ordering::Relaxed);
+        self.starting.store(true, Ordering::Relaxed);
+    }
+
+    pub(crate) fn set_started(&self) {
+        self.starting.store(false, Ordering::Relaxed);
+    }
+
+    /// The process whose exit ends a server that traps exits: the one that it was linked to when it was started. One
+    /// that merely asked for the start is nobody in particular.
+    pub(crate) fn linked_parent(&self) -> Option<Pid> {
+        if self.linked.load(Ordering::Relaxed) { self.parent() } else { None }
+    }
+
+    /// Who waits for it to be started.
+    pub(crate) fn starter(&self) -> Option<Pid> {
+        if self.starting.load(Ordering::Relaxed) { self.parent() } else { None }
     }
 
     pub(crate) fn handled(&self) -> u64 {
@@ -248,7 +299,7 @@ struct Mail<M> {
     enqueued: u64,
     /// The oldest entry; a process that never has two needs no queue.
     first: Option<Envelope<M>>,
-    queue: VecDeque<Envelope<M>>,
+    queue: Vec<Envelope<M>>,
     /// Whoever waits for the mailbox to have something.
     receiver: Option<Waker>,
     /// The shell.
@@ -286,7 +337,7 @@ impl<M> Mail<M> {
         if self.first.is_none() && self.queue.is_empty() {
             self.first = Some(envelope);
         } else {
-            self.queue.push_back(envelope);
+            self.queue.push(envelope);
         }
         match self.receiver.take() {
             Some(waker) => Next::Wake(waker),
@@ -295,12 +346,13 @@ impl<M> Mail<M> {
     }
 
     fn unpark(&mut self) -> Next {
+        // Looked at first: nearly always there is nothing to move.
+        if !matches!(self.phase, Phase::Parked(_)) {
+            return Next::Nothing;
+        }
         match std::mem::replace(&mut self.phase, Phase::Open) {
             Phase::Parked(incarnation) => Next::Start(incarnation),
-            other => {
-                self.phase = other;
-                Next::Nothing
-            }
+            _ => Next::Nothing,
         }
     }
 
@@ -324,7 +376,7 @@ impl<M: Send + 'static> Cell<M> {
                 bound,
                 enqueued: 0,
                 first: None,
-                queue: VecDeque::new(),
+                queue: Vec::new(),
                 receiver: None,
                 shell: None,
                 unanswered: None,
@@ -358,6 +410,20 @@ impl<M: Send + 'static> Cell<M> {
         Ok(mail.put(envelope))
     }
 
+    /// As [`push`](Self::push), whatever the bound: for what holds itself back by other means.
+    pub(crate) fn push_unbounded(&self, envelope: Envelope<M>) -> Result<(), Rejected> {
+        let mut mail = self.mail();
+        if mail.is_closed() {
+            // The message is dropped outside the lock: its drop is user code.
+            drop(mail);
+            return Err(Rejected::Closed);
+        }
+        let next = mail.put(envelope);
+        drop(mail);
+        next.run();
+        Ok(())
+    }
+
     /// Takes what waits: the oldest entry, and all the others into the empty `batch`.
     /// With nothing there, `waker` is woken by the next.
     pub(crate) fn take(&self, batch: &mut VecDeque<Envelope<M>>, waker: &Waker) -> Option<Envelope<M>> {
@@ -366,7 +432,9 @@ impl<M: Send + 'static> Cell<M> {
             return None;
         }
         if !mail.queue.is_empty() {
-            std::mem::swap(&mut mail.queue, batch);
+            // Two buffers that change hands: neither is copied or freed.
+            let empty = Vec::from(std::mem::take(batch));
+            *batch = VecDeque::from(std::mem::replace(&mut mail.queue, empty));
         }
         if let Some(first) = mail.first.take() {
             return Some(first);
@@ -388,7 +456,7 @@ impl<M: Send + 'static> Cell<M> {
         }
         let before = batch.len();
         batch.extend(mail.first.take());
-        batch.append(&mut mail.queue);
+        batch.extend(mail.queue.drain(..));
         if batch.len() > before {
             return true;
         }

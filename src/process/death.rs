@@ -41,7 +41,7 @@ pub(crate) fn forget(reference: MonitorRef, monitor: &Monitor) {
     if let Some(target) = &monitor.target
         && let Some(rare) = target.core().relations().existing_rare()
     {
-        rare.watchers.remove(&reference);
+        rare.watchers.remove(reference);
     }
 }
 
@@ -50,6 +50,10 @@ pub(crate) fn forget(reference: MonitorRef, monitor: &Monitor) {
 fn tell_link(peer: &Arc<dyn Process>, from: &Arc<dyn Process>, reason: &ExitReason) {
     let mut relations = peer.core().relations();
     if !relations.links.remove(from.core().pid()) {
+        return;
+    }
+    // Who traps exits and waits for the start hears of its failure once, by the answer (OTP 26).
+    if from.core().starter() == Some(peer.core().pid()) && peer.traps_exit() {
         return;
     }
     let next = peer.exit_then(from.core().pid(), reason.clone(), By::Link);

@@ -5,7 +5,7 @@ use std::future::poll_fn;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
-use super::cell::{Cell, Envelope, Process};
+use super::cell::{Callback, Cell, Envelope, Process};
 use super::signal::Signal;
 use super::slots::{self, SlotId};
 use crate::term::MonitorRef;
@@ -55,6 +55,7 @@ impl<M: Send + 'static> Inbox<M> {
             Some(envelope) => Poll::Ready(self.taken(envelope)),
             None => {
                 self.budget = FAIRNESS;
+                self.cell.core().enter(Callback::Waiting);
                 Poll::Pending
             }
         }
@@ -113,6 +114,26 @@ impl<M: Send + 'static> Inbox<M> {
             }
         })
         .await
+    }
+
+    /// A process that an untrapped exit signal has reached goes no further than this, whatever it was about to do.
+    pub(crate) async fn heed(&mut self) {
+        if self.cell.core().is_doomed() {
+            std::future::pending::<()>().await;
+        }
+    }
+
+    /// A turn that takes no message: after as many as of messages it lets others run, and a doomed process ends here.
+    /// Without it a server that gives itself work and never awaits could not be stopped.
+    pub(crate) async fn turn(&mut self) {
+        poll_fn(|cx| {
+            if self.cell.core().is_doomed() || self.spent(cx) {
+                return Poll::Pending;
+            }
+            self.budget -= 1;
+            Poll::Ready(())
+        })
+        .await;
     }
 
     /// Whether nothing waits.

@@ -17,6 +17,7 @@ mod info;
 mod life;
 mod me;
 mod node;
+mod ordered;
 mod registry;
 mod relations;
 mod reply;
@@ -27,6 +28,7 @@ mod signal;
 mod slots;
 mod spawn;
 mod table;
+mod timer;
 mod timers;
 mod watch;
 
@@ -42,6 +44,7 @@ pub use reply::ReplyTo;
 pub use request::{Request, Requests, Response};
 pub use signal::{Down, Exit, Info, Object};
 pub use spawn::{IntoExit, Process};
+pub use timer::{IntervalTooShort, Recipient, UnknownTimer};
 
 pub(crate) use address::{Message, answer, watch_end};
 pub(crate) use alias::unalias;

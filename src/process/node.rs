@@ -122,9 +122,7 @@ impl Node {
     pub fn exit(&self, pid: Pid, reason: ExitReason) {
         if let Some(process) = self.find(pid) {
             let from = current::with(|me| me.map(|me| me.core().pid()));
-            // Nobody's normal exit ends nobody, so that of an outsider must not look like one of the target to itself.
-            let by = if from.is_none() && reason == ExitReason::Normal { By::Link } else { By::Call };
-            process.exit(from.unwrap_or(pid), reason, by);
+            exit_from(from, &*process, reason);
         }
     }
 
@@ -196,6 +194,13 @@ impl Node {
     pub(crate) fn downgrade(&self) -> WeakNode {
         WeakNode(Arc::downgrade(&self.0))
     }
+}
+
+/// Sends an exit signal; with nobody to have sent it, it comes from the target itself.
+pub(crate) fn exit_from(from: Option<Pid>, target: &dyn Process, reason: ExitReason) {
+    // Nobody's normal exit ends nobody, so that of an outsider must not look like one of the target to itself.
+    let by = if from.is_none() && reason == ExitReason::Normal { By::Link } else { By::Call };
+    target.exit(from.unwrap_or(target.core().pid()), reason, by);
 }
 
 impl WeakNode {

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use rustc_hash::FxHashMap;
 
 use super::cell::Process;
+use super::ordered::Ordered;
 use super::signal::Object;
 use super::slots::SlotId;
 use crate::term::{AliasRef, MonitorRef, Pid, Term};
@@ -19,7 +20,8 @@ pub(crate) enum Links {
     None,
     One(Arc<dyn Process>),
     Few(Vec<Arc<dyn Process>>),
-    Many(FxHashMap<Pid, Arc<dyn Process>>),
+    // Boxed, as it is far larger than the others.
+    Many(Box<FxHashMap<Pid, Arc<dyn Process>>>),
 }
 
 impl Links {
@@ -47,7 +49,7 @@ impl Links {
             }
             Links::Few(peers) => {
                 let all = peers.into_iter().chain([peer]);
-                Links::Many(all.map(|peer| (peer.core().pid(), peer)).collect())
+                Links::Many(Box::new(all.map(|peer| (peer.core().pid(), peer)).collect()))
             }
             Links::Many(mut peers) => {
                 peers.insert(pid, peer);
@@ -137,9 +139,9 @@ pub(crate) struct Monitor {
 /// What few processes have, allocated when the first of it comes.
 #[derive(Default)]
 pub(crate) struct Rare {
-    pub(crate) monitors: FxHashMap<MonitorRef, Monitor>,
+    pub(crate) monitors: Ordered<MonitorRef, Monitor>,
     /// Processes that hear of the end of this one.
-    pub(crate) watchers: FxHashMap<MonitorRef, Arc<dyn Process>>,
+    pub(crate) watchers: Ordered<MonitorRef, Arc<dyn Process>>,
     /// Tasks that wait for the end and its reason.
     pub(crate) waiting: Vec<SlotId>,
     pub(crate) aliases: FxHashMap<AliasRef, AliasEntry>,
@@ -178,7 +180,7 @@ impl Relations {
     /// Removes a monitor and, as its mode says, its alias. `None`: it is not there (any more).
     pub(crate) fn remove_monitor(&mut self, reference: MonitorRef) -> Option<Monitor> {
         let rare = self.rare.as_deref_mut()?;
-        let monitor = rare.monitors.remove(&reference)?;
+        let monitor = rare.monitors.remove(reference)?;
         if let Some(alias) = monitor.alias
             && rare.aliases.get(&alias).is_some_and(|entry| entry.mode.ends_with_monitor())
         {

@@ -5,21 +5,26 @@
 
 use std::future::{Future, poll_fn};
 use std::pin::Pin;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll, Waker, ready};
+use std::time::Duration;
 
 use ractor::{Actor, ActorProcessingErr, ActorRef};
 
 use super::life::Life;
 use super::node::{Node, WeakNode};
 
-/// Idle shells that a node keeps, about 6 KB each.
-const POOLED: usize = 1024;
+/// Idle shells that a node keeps for good, about 6 KB each.
+const KEPT: usize = 1024;
+/// How often half of the surplus is given back: a wave of ends is often followed by a wave of starts.
+const TRIM_EVERY: Duration = Duration::from_secs(1);
 
 /// The idle shells of a node.
 #[derive(Default)]
 pub(crate) struct Pool {
     idle: Mutex<Vec<Arc<Slot>>>,
+    trimming: AtomicBool,
 }
 
 /// Where an idle shell finds its next life.
@@ -66,14 +71,38 @@ impl Pool {
         self.idle.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Takes a shell in; false: there are enough.
-    fn offer(&self, slot: &Arc<Slot>) -> bool {
+    /// Takes a shell in. A surplus stays for a while: ending a shell costs more than a life in it.
+    fn offer(&self, slot: &Arc<Slot>, node: &Node) {
         let mut idle = self.idle();
-        let room = idle.len() < POOLED;
-        if room {
-            idle.push(slot.clone());
+        idle.push(slot.clone());
+        let surplus = idle.len() > KEPT;
+        drop(idle);
+        if surplus && !self.trimming.load(Ordering::Relaxed) && !self.trimming.swap(true, Ordering::AcqRel) {
+            node.runtime().spawn(trim(node.downgrade()));
         }
-        room
+    }
+
+    /// Ends half of the surplus, the longest idle first; false when there was none.
+    fn trim(&self) -> bool {
+        let mut idle = self.idle();
+        let surplus = idle.len().saturating_sub(KEPT);
+        let ended: Vec<_> = idle.drain(..surplus.div_ceil(2)).collect();
+        if surplus == 0 {
+            // Under the lock: a shell that is offered from now on sees that nobody trims.
+            self.trimming.store(false, Ordering::Release);
+        }
+        drop(idle);
+        ended.iter().for_each(|slot| slot.hand_over(Handover::Closed));
+        surplus > 0
+    }
+}
+
+async fn trim(node: WeakNode) {
+    loop {
+        tokio::time::sleep(TRIM_EVERY).await;
+        if !node.upgrade().is_some_and(|node| node.shells().trim()) {
+            return;
+        }
     }
 }
 
@@ -126,16 +155,15 @@ struct Shift {
 }
 
 impl Shift {
-    /// Runs one life after another, until the pool has no room for this shell.
+    /// Runs one life after another, until the pool lets this shell go.
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         loop {
             if let Some(life) = &mut self.life {
                 ready!(Pin::new(life).poll(cx));
                 self.life = None;
                 let slot = self.slot.get_or_insert_default();
-                if !self.node.upgrade().is_some_and(|node| node.shells().offer(slot)) {
-                    return Poll::Ready(());
-                }
+                let Some(node) = self.node.upgrade() else { return Poll::Ready(()) };
+                node.shells().offer(slot, &node);
             }
             let Some(slot) = &self.slot else { return Poll::Ready(()) };
             match ready!(slot.poll_life(cx)) {

@@ -115,4 +115,6 @@ pub(crate) enum System {
     Resume(Box<dyn FnOnce() + Send>),
     /// Look at the state where it lives.
     Visit(Visit),
+    /// Show the state as its formatter does.
+    Status(Box<dyn FnOnce(String) + Send>),
 }

@@ -18,6 +18,7 @@ use super::node::Node;
 use super::relations::AliasMode;
 use super::shell;
 use super::signal::{Info, Object, Signal, System};
+use super::timer::IntervalTooShort;
 use crate::term::{AliasRef, ExitReason, MonitorRef, Never, Pid, TimerRef};
 
 type PlainMessage<M> = Message<Never, Never, M>;
@@ -194,6 +195,7 @@ impl<M: Send + 'static> Process<M> {
                 acknowledge();
             }
             System::Visit(visit) => visit(&mut ()),
+            System::Status(tell) => tell(self.me.process().core().kind().to_owned()),
         }
     }
 
@@ -223,6 +225,17 @@ impl<M: Send + 'static> Process<M> {
     /// Sends `message` to this process after a delay (`erlang:send_after/3`).
     pub fn send_after(&self, delay: Duration, message: M) -> TimerRef {
         self.as_ref().send_after(delay, message)
+    }
+
+    /// Sends `message` to this process again and again, as [`Node::send_interval`] does.
+    ///
+    /// # Errors
+    /// As [`Node::send_interval`].
+    pub fn send_interval(&self, every: Duration, message: M) -> Result<TimerRef, IntervalTooShort>
+    where
+        M: Clone,
+    {
+        self.me.node().send_interval(every, self.as_ref(), message)
     }
 
     /// Delivers `Info::Timer(reference, message)` to this process after a delay (`erlang:start_timer/3`).

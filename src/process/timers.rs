@@ -4,17 +4,26 @@
 //! early; of two timers with the same moment the older fires first.
 
 use std::collections::BTreeMap;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use rustc_hash::FxHashMap;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
+use super::catch::drop_caught;
 use super::node::{Node, WeakNode};
 use crate::term::TimerRef;
 
 /// What a timer does when it fires. Runs in the timer task: it sends something, and is quick.
 pub(crate) type Fire = Box<dyn FnOnce() + Send>;
+
+/// What an interval does each time; false: it is over.
+pub(crate) type FireEach = Box<dyn FnMut() -> bool + Send>;
+
+/// In place of the moment in the reference of an interval, which expires again and again.
+const INTERVAL: u64 = u64::MAX;
 
 /// Further away than any timer can be: about 292 years.
 const NEVER: Duration = Duration::from_nanos(i64::MAX as u64);
@@ -25,9 +34,16 @@ pub(crate) struct Timers {
     earlier: Notify,
 }
 
+enum Action {
+    Once(Fire),
+    Every(u64, FireEach),
+}
+
 #[derive(Default)]
 struct Queue {
-    waiting: BTreeMap<TimerRef, Fire>,
+    waiting: BTreeMap<TimerRef, Action>,
+    /// When each interval is due next. One that is being fired is here and not in `waiting`.
+    intervals: FxHashMap<u64, u64>,
     number: u64,
     /// A task sleeps for this queue.
     served: bool,
@@ -48,15 +64,25 @@ impl Timers {
 
     /// Takes a timer away, answers how long it still had.
     pub(crate) fn cancel(&self, timer: TimerRef) -> Option<Duration> {
-        let fire = self.queue().waiting.remove(&timer);
+        let mut queue = self.queue();
+        let due = queue.due(timer)?;
+        queue.intervals.remove(&timer.number);
+        let action = queue.waiting.remove(&due);
+        drop(queue);
         // What it would have sent is dropped outside the lock: its drop is user code.
-        fire.map(|fire| drop(fire)).map(|()| self.left(timer))
+        drop(action);
+        Some(self.left(due))
     }
 
     /// How long a timer still has; `None` when it has fired or was cancelled.
     pub(crate) fn read(&self, timer: TimerRef) -> Option<Duration> {
-        let waiting = self.queue().waiting.contains_key(&timer);
-        waiting.then(|| self.left(timer))
+        let due = self.queue().due(timer)?;
+        Some(self.left(due))
+    }
+
+    /// Whether this node has ever given out such a reference.
+    pub(crate) fn knows(&self, timer: TimerRef) -> bool {
+        (1..=self.queue().number).contains(&timer.number)
     }
 
     fn left(&self, timer: TimerRef) -> Duration {
@@ -68,20 +94,61 @@ impl Timers {
         let now = self.now();
         loop {
             let mut queue = self.queue();
-            match queue.waiting.first_entry() {
-                Some(first) if first.key().expires <= now => {
-                    let fire = first.remove();
+            let Some(first) = queue.waiting.first_entry() else {
+                queue.served = false;
+                return None;
+            };
+            if first.key().expires > now {
+                return Some(self.origin + Duration::from_nanos(first.key().expires));
+            }
+            match first.remove_entry() {
+                (_, Action::Once(fire)) => {
                     drop(queue);
-                    fire();
+                    survive(fire);
                 }
-                Some(first) => return Some(self.origin + Duration::from_nanos(first.key().expires)),
-                None => {
-                    queue.served = false;
-                    return None;
+                (timer, Action::Every(period, fire)) => {
+                    // From due to due, so that lateness does not add up.
+                    let next = TimerRef { expires: timer.expires.saturating_add(period), ..timer };
+                    queue.intervals.insert(timer.number, next.expires);
+                    drop(queue);
+                    self.fire_each(next, period, fire);
                 }
             }
         }
     }
+
+    /// Fires an interval and puts it back, unless it is over or was cancelled meanwhile.
+    fn fire_each(&self, next: TimerRef, period: u64, mut fire: FireEach) {
+        let goes_on = survive(&mut fire).unwrap_or(true);
+        let mut queue = self.queue();
+        if goes_on && queue.intervals.contains_key(&next.number) {
+            queue.waiting.insert(next, Action::Every(period, fire));
+            return;
+        }
+        queue.intervals.remove(&next.number);
+        drop(queue);
+        drop_caught(fire);
+    }
+}
+
+impl Queue {
+    /// Where a timer stands in the queue, if it does.
+    fn due(&self, timer: TimerRef) -> Option<TimerRef> {
+        if timer.expires == INTERVAL {
+            let expires = *self.intervals.get(&timer.number)?;
+            return Some(TimerRef { expires, ..timer });
+        }
+        self.waiting.contains_key(&timer).then_some(timer)
+    }
+}
+
+/// User code may be in what fires (a `Clone`, a `Drop`): its panic is reported, and the timers go on.
+fn survive<R>(fire: impl FnOnce() -> R) -> Option<R> {
+    let fired = catch_unwind(AssertUnwindSafe(fire));
+    if fired.is_err() {
+        tracing::error!(target: "incarnate::process", "a timer panicked as it fired");
+    }
+    fired.ok()
 }
 
 fn nanos(duration: Duration) -> u64 {
@@ -90,13 +157,35 @@ fn nanos(duration: Duration) -> u64 {
 
 /// Starts a timer; `build` is given its reference and answers what it does.
 pub(crate) fn start(node: &Node, after: Duration, build: impl FnOnce(TimerRef) -> Fire) -> TimerRef {
+    enqueue(node, after, |_, timer| (timer, Action::Once(build(timer))))
+}
+
+/// Starts an interval; `build` is given its reference and answers what it does each time.
+pub(crate) fn start_interval(
+    node: &Node,
+    every: Duration,
+    build: impl FnOnce(TimerRef) -> FireEach,
+) -> TimerRef {
+    enqueue(node, every, |queue, due| {
+        queue.intervals.insert(due.number, due.expires);
+        let interval = TimerRef { expires: INTERVAL, ..due };
+        (interval, Action::Every(nanos(every), build(interval)))
+    })
+}
+
+fn enqueue(
+    node: &Node,
+    after: Duration,
+    build: impl FnOnce(&mut Queue, TimerRef) -> (TimerRef, Action),
+) -> TimerRef {
     let timers = node.timers();
-    let expires = timers.now().saturating_add(nanos(after));
+    let expires = timers.now().saturating_add(nanos(after)).min(INTERVAL - 1);
     let mut queue = timers.queue();
     queue.number += 1;
-    let timer = TimerRef { expires, number: queue.number };
-    queue.waiting.insert(timer, build(timer));
-    let first = queue.waiting.first_key_value().is_some_and(|(first, _)| *first == timer);
+    let due = TimerRef { expires, number: queue.number };
+    let (timer, action) = build(&mut queue, due);
+    queue.waiting.insert(due, action);
+    let first = queue.waiting.first_key_value().is_some_and(|(first, _)| *first == due);
     let unserved = !std::mem::replace(&mut queue.served, true);
     drop(queue);
     if unserved {

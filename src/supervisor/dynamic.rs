@@ -12,9 +12,9 @@ use rustc_hash::FxHashMap;
 
 use super::child::{BoxFuture, Child, ChildSpec, Subtree, Up};
 use super::error::{ChangeError, LookupError, StartChildError, TerminateChildError};
-use super::kind::{Kind, Machine, Plan, nothing_to_start};
+use super::kind::{Kind, Machine, Plan, TokenOf, nothing_to_start};
 use super::live::{Supervising, ask, live, live_at};
-use super::order::{Ask, Note, Order, Token, Which};
+use super::order::{Ask, Note, Order, Which};
 use super::server::Server;
 use super::{ChildInfo, LiveTree};
 use crate::gen_server::{GenServer, Start, StartError};
@@ -37,7 +37,7 @@ impl<A, R> Clone for Recipe<A, R> {
 }
 
 /// The kind of a supervisor whose children are started with an `A` and answer an `R`.
-pub struct Dynamic<A, R> {
+pub(super) struct Dynamic<A, R> {
     recipe: Recipe<A, R>,
     args: FxHashMap<Key, A>,
 }
@@ -55,8 +55,7 @@ impl<A: Send + 'static, R: Child> Kind for Dynamic<A, R> {
         self.recipe = starts.0;
     }
 
-    #[allow(private_interfaces, reason = "sealed: nobody outside can name or call it")]
-    fn start_child(&mut self, machine: &mut Machine<Self>, token: Token<Self>, args: A, now: Duration) {
+    fn start_child(&mut self, machine: &mut Machine<Self>, token: TokenOf<Self>, args: A, now: Duration) {
         let key = machine.handle_start_dynamic(token, now);
         self.args.insert(key, args);
     }
@@ -79,11 +78,17 @@ impl<A: Send + 'static, R: Child> Kind for Dynamic<A, R> {
     }
 }
 
+/// A future whose type says no more than that it is `Send`: the compiler cannot see that of the future itself when a
+/// lifetime is among its parameters.
+fn boxed<T>(future: impl Future<Output = T> + Send + 'static) -> BoxFuture<T> {
+    Box::pin(future)
+}
+
 /// A recipe on its way to the supervisor.
 pub struct RecipeOf<A, R>(Recipe<A, R>);
 
 /// A name for a dynamic supervisor.
-pub type DynamicSupervisorName<A, R> = Name<Order<Dynamic<A, R>>, Never, Note>;
+pub type DynamicSupervisorName<A, R> = Name<Order<A, R, RecipeOf<A, R>>, Never, Note>;
 
 /// A supervisor of any number of alike children, started on demand with an argument: OTP's simple_one_for_one, Elixir's
 /// `DynamicSupervisor`. A value, until it is started.
@@ -123,7 +128,7 @@ pub type DynamicSupervisorName<A, R> = Name<Order<Dynamic<A, R>>, Never, Note>;
 /// # }
 /// ```
 #[must_use = "nothing is started yet"]
-pub struct DynamicSupervisor<A: Send + 'static, R: Child> {
+pub struct DynamicSupervisor<A, R> {
     label: Arc<str>,
     flags: Flags,
     template: Spec,
@@ -221,7 +226,7 @@ impl<A: Send + 'static, R: Child> DynamicSupervisor<A, R> {
     /// # Cancel safety
     /// Dropping the future leaves the supervisor to start on its own.
     pub async fn start(self) -> Result<DynamicSupervisorRef<A, R>, StartError> {
-        self.prepare().start().await.map(DynamicSupervisorRef::from)
+        boxed(self.prepare().start()).await.map(DynamicSupervisorRef::from)
     }
 
     /// Starts the supervisor, linked to the process whose code asks (`supervisor:start_link/2,3`).
@@ -232,7 +237,7 @@ impl<A: Send + 'static, R: Child> DynamicSupervisor<A, R> {
     /// # Cancel safety
     /// As [`start`](Self::start).
     pub async fn start_link(self) -> Result<DynamicSupervisorRef<A, R>, StartError> {
-        self.prepare().start_link().await.map(DynamicSupervisorRef::from)
+        boxed(self.prepare().start_link()).await.map(DynamicSupervisorRef::from)
     }
 
     /// As [`start`](Self::start), and monitors the supervisor in the same step.
@@ -243,7 +248,7 @@ impl<A: Send + 'static, R: Child> DynamicSupervisor<A, R> {
     /// # Cancel safety
     /// As [`start`](Self::start).
     pub async fn start_monitor(self) -> Result<(DynamicSupervisorRef<A, R>, MonitorRef), StartError> {
-        let (server, monitor) = self.prepare().start_monitor().await?;
+        let (server, monitor) = boxed(self.prepare().start_monitor()).await?;
         Ok((server.into(), monitor))
     }
 
@@ -259,7 +264,7 @@ impl<A: Send + 'static, R: Child> DynamicSupervisor<A, R> {
         start
     }
 
-    fn into_plan(self) -> Plan<Dynamic<A, R>> {
+    fn into_plan(self) -> Plan<RecipeOf<A, R>> {
         Plan {
             label: self.label,
             flags: self.flags,
@@ -289,7 +294,7 @@ impl<A: Clone + Send + 'static, R: Child> DynamicSupervisor<A, R> {
     }
 }
 
-impl<A: Send + 'static, R: Child> Clone for DynamicSupervisor<A, R> {
+impl<A, R> Clone for DynamicSupervisor<A, R> {
     fn clone(&self) -> Self {
         DynamicSupervisor {
             label: self.label.clone(),
@@ -302,7 +307,7 @@ impl<A: Send + 'static, R: Child> Clone for DynamicSupervisor<A, R> {
     }
 }
 
-impl<A: Send + 'static, R: Child> fmt::Debug for DynamicSupervisor<A, R> {
+impl<A, R> fmt::Debug for DynamicSupervisor<A, R> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "DynamicSupervisor({:?}, {:?})", self.label, self.template)
     }
@@ -320,20 +325,20 @@ impl<A: Send + 'static, R: Child> From<DynamicSupervisor<A, R>> for ChildSpec<Dy
 ///
 /// # Cancel safety
 /// Dropping the future of a request gives up waiting; the request may still be carried out.
-pub struct DynamicSupervisorRef<A: Send + 'static, R: Child> {
-    server: Supervising<Dynamic<A, R>>,
+pub struct DynamicSupervisorRef<A, R> {
+    server: Supervising<A, R, RecipeOf<A, R>>,
 }
 
 impl<A: Send + 'static, R: Child> Child for DynamicSupervisorRef<A, R> {
-    const SUBTREE: Option<Subtree> = Some(live_at::<Dynamic<A, R>>);
+    const SUBTREE: Option<Subtree> = Some(live_at::<A, R, RecipeOf<A, R>>);
 
     fn pid(&self) -> Pid {
         self.server.pid()
     }
 }
 
-impl<A: Send + 'static, R: Child> From<Supervising<Dynamic<A, R>>> for DynamicSupervisorRef<A, R> {
-    fn from(server: Supervising<Dynamic<A, R>>) -> Self {
+impl<A: Send + 'static, R: Child> From<Supervising<A, R, RecipeOf<A, R>>> for DynamicSupervisorRef<A, R> {
+    fn from(server: Supervising<A, R, RecipeOf<A, R>>) -> Self {
         DynamicSupervisorRef { server }
     }
 }
@@ -462,7 +467,7 @@ impl<A: Send + 'static, R: Child> DynamicSupervisorRef<A, R> {
     }
 }
 
-impl<A: Send + 'static, R: Child> Clone for DynamicSupervisorRef<A, R> {
+impl<A, R> Clone for DynamicSupervisorRef<A, R> {
     fn clone(&self) -> Self {
         DynamicSupervisorRef { server: self.server.clone() }
     }

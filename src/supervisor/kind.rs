@@ -9,14 +9,16 @@ use rustc_hash::FxHashMap;
 
 use super::cause::Cause;
 use super::child::{BoxFuture, Member, Starter, Up};
-use super::order::Token;
+use super::order::{Order, Token};
 use crate::gen_server::StartError;
 use crate::term::{ExitReason, Pid};
 
-pub(super) type Machine<K> = Supervisor<Pid, Token<K>, Cause>;
+pub(super) type Machine<K> = Supervisor<Pid, TokenOf<K>, Cause>;
+pub(super) type TokenOf<K> = Token<<K as Kind>::Value, <K as Kind>::Starts>;
+pub(super) type OrderOf<K> = Order<<K as Kind>::Child, <K as Kind>::Value, <K as Kind>::Starts>;
 
-/// Sealed: [`Static`] and [`Dynamic`](super::Dynamic).
-pub trait Kind: Sized + Send + 'static {
+/// A kind of supervisor.
+pub(super) trait Kind: Sized + Send + 'static {
     /// What the caller of start_child brings.
     type Child: Send + 'static;
     /// What a start function answers to that caller.
@@ -24,35 +26,29 @@ pub trait Kind: Sized + Send + 'static {
     /// The start functions of a plan.
     type Starts: Send + 'static;
 
-    #[doc(hidden)]
     fn new(keys: Vec<Key>, starts: Self::Starts) -> Self;
 
     /// Puts the start functions of a new plan in the place of the old ones.
-    #[doc(hidden)]
     fn replace(&mut self, keys: Vec<Key>, starts: Self::Starts);
 
     /// Hands the child to the machine and keeps what starts it.
-    #[doc(hidden)]
-    #[allow(private_interfaces, reason = "sealed: nobody outside can name or call it")]
     fn start_child(
         &mut self,
         machine: &mut Machine<Self>,
-        token: Token<Self>,
+        token: TokenOf<Self>,
         child: Self::Child,
         now: Duration,
     );
 
     /// Calls the start function.
-    #[doc(hidden)]
     fn start(&mut self, key: Key, wanted: bool) -> BoxFuture<Result<Up<Self::Value>, StartError>>;
 
     /// Drops what starts this child.
-    #[doc(hidden)]
     fn forget(&mut self, key: Key);
 }
 
 /// The kind of a supervisor whose children each have a specification of their own.
-pub struct Static {
+pub(super) struct Static {
     starts: FxHashMap<Key, Arc<dyn Starter>>,
 }
 
@@ -71,8 +67,13 @@ impl Kind for Static {
         self.starts.extend(keys.into_iter().zip(members.into_iter().map(|member| member.start)));
     }
 
-    #[allow(private_interfaces, reason = "sealed: nobody outside can name or call it")]
-    fn start_child(&mut self, machine: &mut Machine<Self>, token: Token<Self>, child: Member, now: Duration) {
+    fn start_child(
+        &mut self,
+        machine: &mut Machine<Self>,
+        token: TokenOf<Self>,
+        child: Member,
+        now: Duration,
+    ) {
         let key = machine.handle_start_child(token, child.spec, now);
         self.starts.insert(key, child.start);
     }
@@ -95,9 +96,9 @@ pub(super) fn nothing_to_start<T: Send + 'static>() -> BoxFuture<Result<T, Start
 }
 
 /// What a supervisor is started with.
-pub struct Plan<K: Kind> {
+pub struct Plan<S> {
     pub(super) label: Arc<str>,
     pub(super) flags: incarnate_supervisors::Flags,
     pub(super) specs: Vec<Spec>,
-    pub(super) starts: K::Starts,
+    pub(super) starts: S,
 }

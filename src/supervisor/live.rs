@@ -2,23 +2,34 @@
 
 use super::LiveTree;
 use super::child::BoxFuture;
-use super::kind::{Kind, Static};
 use super::order::{Ask, Branch, Note, Order};
-use crate::process::{CallError, Node, ServerRef, Timeout};
+use crate::process::{CallError, Node, ReplyTo, ServerRef, Timeout};
 use crate::term::{Never, Pid};
 
-pub(super) type Supervising<K> = ServerRef<Order<K>, Never, Note>;
+/// A reference to a supervisor whose start_child brings a `C` and answers a `V`.
+pub(super) type Supervising<C, V, S> = ServerRef<Order<C, V, S>, Never, Note>;
 
 /// Asks a supervisor, without limit, as all requests of OTP's module `supervisor` do.
-pub(super) async fn ask<K: Kind, R: Send + 'static>(
-    server: &Supervising<K>,
-    request: impl FnOnce(crate::process::ReplyTo<R>) -> Ask<K>,
-) -> Result<R, CallError> {
+pub(super) async fn ask<C, V, S, R>(
+    server: &Supervising<C, V, S>,
+    request: impl FnOnce(ReplyTo<R>) -> Ask<C, V, S>,
+) -> Result<R, CallError>
+where
+    C: Send + 'static,
+    V: Send + 'static,
+    S: Send + 'static,
+    R: Send + 'static,
+{
     server.call_timeout(|to| Order(request(to)), Timeout::Infinity).await
 }
 
 /// The tree of a supervisor, and of those below it. One that ends meanwhile is a leaf.
-pub(super) async fn live<K: Kind>(server: &Supervising<K>) -> Result<LiveTree, CallError> {
+pub(super) async fn live<C, V, S>(server: &Supervising<C, V, S>) -> Result<LiveTree, CallError>
+where
+    C: Send + 'static,
+    V: Send + 'static,
+    S: Send + 'static,
+{
     let Branch { mut tree, below } = ask(server, Ask::Tree).await?;
     for (pid, subtree) in below {
         if let Some(asking) = subtree(server.node(), pid)
@@ -31,12 +42,12 @@ pub(super) async fn live<K: Kind>(server: &Supervising<K>) -> Result<LiveTree, C
 }
 
 /// As [`live`], of a process that may be a supervisor of this kind.
-pub(super) fn live_at<K: Kind>(node: &Node, pid: Pid) -> Option<BoxFuture<Option<LiveTree>>> {
-    let server = Supervising::<K>::find(node, pid)?;
+pub(super) fn live_at<C, V, S>(node: &Node, pid: Pid) -> Option<BoxFuture<Option<LiveTree>>>
+where
+    C: Send + 'static,
+    V: Send + 'static,
+    S: Send + 'static,
+{
+    let server = Supervising::<C, V, S>::find(node, pid)?;
     Some(Box::pin(async move { live(&server).await.ok() }))
-}
-
-/// Of a supervisor with children of its own specifications.
-pub(super) fn live_static(node: &Node, pid: Pid) -> Option<BoxFuture<Option<LiveTree>>> {
-    live_at::<Static>(node, pid)
 }

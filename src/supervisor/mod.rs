@@ -83,7 +83,7 @@ mod tree;
 
 pub use cause::FailedToStartChild;
 pub use child::{Child, ChildSpec};
-pub use dynamic::{Dynamic, DynamicSupervisor, DynamicSupervisorName, DynamicSupervisorRef};
+pub use dynamic::{DynamicSupervisor, DynamicSupervisorName, DynamicSupervisorRef};
 pub use error::{
     ChangeError, DeleteChildError, LookupError, RestartChildError, StartChildError, TerminateChildError,
 };
@@ -91,7 +91,6 @@ pub use incarnate_supervisors::{
     AutoShutdown, Backoff, ChildId, ChildSpec as Specification, ChildState, ChildType, Counts, FlagsError,
     InitError, Restart, Shutdown, SpecError, Strategy,
 };
-pub use kind::Static;
 pub use order::{Note, Order};
 pub use partition::{PartitionSupervisor, PartitionSupervisorRef, Partitions};
 pub use reference::{SupervisorName, SupervisorRef};

@@ -9,13 +9,17 @@ use incarnate_supervisors::{
 
 use super::cause::Cause;
 use super::child::Subtree;
-use super::kind::{Kind, Plan};
+use super::kind::Plan;
 use super::{ChildInfo, LiveTree};
 use crate::process::ReplyTo;
 use crate::term::Pid;
 
 /// A request to a supervisor: what its reference sends.
-pub struct Order<K: Kind>(pub(super) Ask<K>);
+///
+/// Its parameters are what start_child brings, what a start function answers, and what start functions are kept as.
+/// They stand here as themselves and not behind a trait, so that the compiler sees that references to supervisors are
+/// `Send` also where a lifetime is among them.
+pub struct Order<C, V, S>(pub(super) Ask<C, V, S>);
 
 /// A message of a supervisor to itself.
 pub struct Note(pub(super) Own);
@@ -28,20 +32,20 @@ pub(super) enum Own {
 }
 
 /// A child that is up, with what its start function answered. `None`: it answered ignore.
-pub(super) type Begun<K> = Option<(Pid, Option<<K as Kind>::Value>)>;
-pub(super) type StartAnswer<K> = Result<Begun<K>, StartRefused<Pid, Cause>>;
-pub(super) type RestartAnswer<K> = Result<Begun<K>, RestartRefused<Cause>>;
+pub(super) type Begun<V> = Option<(Pid, Option<V>)>;
+pub(super) type StartAnswer<V> = Result<Begun<V>, StartRefused<Pid, Cause>>;
+pub(super) type RestartAnswer<V> = Result<Begun<V>, RestartRefused<Cause>>;
 
-pub(super) enum Ask<K: Kind> {
-    StartChild(K::Child, ReplyTo<StartAnswer<K>>),
-    RestartChild(ChildId, ReplyTo<RestartAnswer<K>>),
+pub(super) enum Ask<C, V, S> {
+    StartChild(C, ReplyTo<StartAnswer<V>>),
+    RestartChild(ChildId, ReplyTo<RestartAnswer<V>>),
     TerminateChild(Which, ReplyTo<Result<(), TerminateChildError>>),
     DeleteChild(ChildId, ReplyTo<Result<(), DeleteChildError>>),
     WhichChildren(ReplyTo<Vec<ChildInfo>>),
     WhichChild(Which, ReplyTo<Result<ChildInfo, NotFound>>),
     CountChildren(ReplyTo<Counts>),
     GetChildspec(Which, ReplyTo<Result<Arc<Spec>, NotFound>>),
-    Change(Box<Plan<K>>, ReplyTo<Result<(), InitError>>),
+    Change(Box<Plan<S>>, ReplyTo<Result<(), InitError>>),
     Tree(ReplyTo<Branch>),
 }
 
@@ -67,14 +71,14 @@ pub(super) struct Branch {
 }
 
 /// A caller that waits, as the machine keeps it.
-pub(super) enum Token<K: Kind> {
-    StartChild(ReplyTo<StartAnswer<K>>),
-    RestartChild(ReplyTo<RestartAnswer<K>>),
+pub(super) enum Token<V, S> {
+    StartChild(ReplyTo<StartAnswer<V>>),
+    RestartChild(ReplyTo<RestartAnswer<V>>),
     TerminateChild(ReplyTo<Result<(), TerminateChildError>>),
     DeleteChild(ReplyTo<Result<(), DeleteChildError>>),
     WhichChildren(ReplyTo<Vec<ChildInfo>>),
     WhichChild(ReplyTo<Result<ChildInfo, NotFound>>),
     CountChildren(ReplyTo<Counts>),
     GetChildspec(ReplyTo<Result<Arc<Spec>, NotFound>>),
-    Change(K::Starts, ReplyTo<Result<(), InitError>>),
+    Change(S, ReplyTo<Result<(), InitError>>),
 }

@@ -9,8 +9,7 @@ use std::time::Duration;
 use incarnate_supervisors::{ChildSpec as Spec, Counts, Restart, Shutdown};
 
 use super::child::{BoxFuture, Child, ChildSpec, Subtree};
-use super::live::live_static;
-use super::reference::{SupervisorName, SupervisorRef};
+use super::reference::{LIVE, SupervisorName, SupervisorRef};
 use super::tree::{Supervisor, Tree};
 use super::{ChildInfo, LiveTree};
 use crate::gen_server::StartError;
@@ -256,7 +255,7 @@ pub struct PartitionSupervisorRef<R> {
 }
 
 impl<R: Send + Sync + 'static> Child for PartitionSupervisorRef<R> {
-    const SUBTREE: Option<Subtree> = Some(live_static);
+    const SUBTREE: Option<Subtree> = Some(LIVE);
 
     fn pid(&self) -> Pid {
         self.supervisor.pid()

@@ -1,16 +1,16 @@
 //! A reference to a supervisor: what may be asked of it.
 
+use std::any::Any;
 use std::fmt;
 use std::sync::Arc;
 
 use incarnate_supervisors::{ChildId, ChildSpec as Spec, Counts};
 
-use super::child::{Child, ChildSpec, Subtree};
+use super::child::{Child, ChildSpec, Member, Subtree};
 use super::error::{
     ChangeError, DeleteChildError, LookupError, RestartChildError, StartChildError, TerminateChildError,
 };
-use super::kind::Static;
-use super::live::{Supervising, ask, live, live_static};
+use super::live::{Supervising, ask, live, live_at};
 use super::order::{Ask, Note, Order, Which};
 use super::tree::Tree;
 use super::{ChildInfo, LiveTree};
@@ -24,7 +24,13 @@ use crate::term::{ExitReason, Name, Never, Pid};
 ///
 /// const BANK: SupervisorName = SupervisorName::new("bank");
 /// ```
-pub type SupervisorName = Name<Order<Static>, Never, Note>;
+pub type SupervisorName = Name<Order<Member, Value, Vec<Member>>, Never, Note>;
+
+/// What the start function of any child answers.
+type Value = Box<dyn Any + Send>;
+
+/// Asks a supervisor of this kind for its tree.
+pub(super) const LIVE: Subtree = live_at::<Member, Value, Vec<Member>>;
 
 /// A reference to one life of a supervisor: OTP's module `supervisor`, with the supervisor as its first argument.
 ///
@@ -35,19 +41,19 @@ pub type SupervisorName = Name<Order<Static>, Never, Note>;
 /// Dropping the future of a request gives up waiting; the request may still be carried out.
 #[derive(Clone)]
 pub struct SupervisorRef {
-    server: Supervising<Static>,
+    server: Supervising<Member, Value, Vec<Member>>,
 }
 
 impl Child for SupervisorRef {
-    const SUBTREE: Option<Subtree> = Some(live_static);
+    const SUBTREE: Option<Subtree> = Some(LIVE);
 
     fn pid(&self) -> Pid {
         self.server.pid()
     }
 }
 
-impl From<Supervising<Static>> for SupervisorRef {
-    fn from(server: Supervising<Static>) -> Self {
+impl From<Supervising<Member, Value, Vec<Member>>> for SupervisorRef {
+    fn from(server: Supervising<Member, Value, Vec<Member>>) -> Self {
         SupervisorRef { server }
     }
 }

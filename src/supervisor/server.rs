@@ -11,7 +11,7 @@ use tokio::time::Instant;
 
 use super::cause::{Cause, exit_reason};
 use super::child::Subtree;
-use super::kind::{Kind, Machine, Plan};
+use super::kind::{Kind, Machine, OrderOf, Plan, TokenOf};
 use super::order::{Ask, Branch, Note, Order, Own, Token};
 use super::report;
 use crate::gen_server::{CallReply, Context, GenServer, Init, Next, StartError, noreply, stop};
@@ -19,7 +19,7 @@ use crate::process::{Error, Info, Result, catch};
 use crate::term::{ExitReason, MonitorRef, Never, Pid, TimerRef};
 
 /// The state of a supervisor.
-pub struct Server<K: Kind> {
+pub(super) struct Server<K: Kind> {
     pub(super) machine: Machine<K>,
     kind: K,
     label: Arc<str>,
@@ -38,13 +38,13 @@ pub struct Server<K: Kind> {
 }
 
 impl<K: Kind> GenServer for Server<K> {
-    type Args = Plan<K>;
-    type Call = Order<K>;
+    type Args = Plan<K::Starts>;
+    type Call = OrderOf<K>;
     type Cast = Never;
     type Info = Note;
     type Continue = Never;
 
-    async fn init(plan: Plan<K>, cx: &mut Context<Self>) -> Result<Init<Self>> {
+    async fn init(plan: Plan<K::Starts>, cx: &mut Context<Self>) -> Result<Init<Self>> {
         cx.trap_exit(true);
         let (machine, keys) = Supervisor::new(plan.flags, plan.specs)?;
         let mut server = Server {
@@ -65,7 +65,7 @@ impl<K: Kind> GenServer for Server<K> {
         })
     }
 
-    async fn handle_call(&mut self, Order(ask): Order<K>, cx: &mut Context<Self>) -> Result<CallReply> {
+    async fn handle_call(&mut self, Order(ask): OrderOf<K>, cx: &mut Context<Self>) -> Result<CallReply> {
         self.take(ask, cx);
         self.go_on(cx).await.map(CallReply::from)
     }
@@ -102,7 +102,7 @@ impl<K: Kind> Server<K> {
     }
 
     /// Hands a request to the machine.
-    fn take(&mut self, ask: Ask<K>, cx: &Context<Self>) {
+    fn take(&mut self, ask: Ask<K::Child, K::Value, K::Starts>, cx: &Context<Self>) {
         let now = self.now();
         self.wanted = matches!(ask, Ask::StartChild(..) | Ask::RestartChild(..));
         let is_alive = |pid| cx.node().is_alive(pid);
@@ -115,7 +115,7 @@ impl<K: Kind> Server<K> {
                 return self.machine.handle_code_change(Token::Change(starts, to), flags, specs, now);
             }
             Ask::Tree(to) => {
-                to.send(self.branch());
+                to.send(self.branch(cx.pid()));
                 return;
             }
             Ask::RestartChild(id, to) => {
@@ -137,9 +137,9 @@ impl<K: Kind> Server<K> {
         self.machine.handle_request(token, request, now);
     }
 
-    fn branch(&self) -> Branch {
+    fn branch(&self, pid: Pid) -> Branch {
         let below = self.subtrees.iter().map(|(pid, subtree)| (*pid, *subtree)).collect();
-        Branch { tree: self.machine.tree(&*self.label), below }
+        Branch { tree: self.machine.tree(&*self.label).with_pid(pid), below }
     }
 
     async fn go_on(&mut self, cx: &mut Context<Self>) -> Result<Next> {
@@ -169,7 +169,7 @@ impl<K: Kind> Server<K> {
         }
     }
 
-    fn act(&mut self, action: Action<Pid, Token<K>, Cause>, cx: &Context<Self>) {
+    fn act(&mut self, action: Action<Pid, TokenOf<K>, Cause>, cx: &Context<Self>) {
         match action {
             Action::Monitor { pid } => {
                 self.ending.insert(pid, cx.monitor(pid));
@@ -231,8 +231,9 @@ impl<K: Kind> Server<K> {
         }
     }
 
-    fn reply(&mut self, token: Token<K>, answer: Answer<Pid, Cause>, cx: &Context<Self>) {
+    fn reply(&mut self, token: TokenOf<K>, answer: Answer<Pid, Cause>, cx: &Context<Self>) {
         let value = self.value.take();
+        self.wanted = false;
         let begun = |pid: Option<Pid>| pid.map(|pid| (pid, value));
         // That nobody waits any more is no error of the supervisor's.
         let _is_awaited = match (token, answer) {

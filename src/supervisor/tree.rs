@@ -177,7 +177,7 @@ impl Tree {
         Ok(start)
     }
 
-    pub(super) fn into_plan(self) -> Plan<Static> {
+    pub(super) fn into_plan(self) -> Plan<Vec<Member>> {
         let specs = self.members.iter().map(|member| member.spec.clone()).collect();
         Plan { label: self.label, flags: self.flags, specs, starts: self.members }
     }

@@ -6,7 +6,9 @@
 
 use std::fmt;
 
-use crate::process::{CallError, Node, Signal, SlotId, System, Target, Timeout, answer, fill, locate, open};
+use crate::process::{
+    CallError, Me, Node, ProcessInfo, Signal, SlotId, System, Target, Timeout, answer, fill, locate, open,
+};
 use crate::term::ExitReason;
 
 /// Why a system message was not answered as asked.
@@ -19,6 +21,8 @@ pub enum SysError {
     Exit(ExitReason),
     /// It has not answered in time; it still may do what was asked.
     Timeout,
+    /// A process asked itself, which could never be answered: nothing was asked.
+    CallingSelf,
     /// Its state is of another type than asked for: nothing was changed.
     WrongState {
         /// The type that was asked for.
@@ -34,6 +38,7 @@ impl fmt::Display for SysError {
             SysError::NoProc => f.write_str("noproc: no such process"),
             SysError::Exit(reason) => write!(f, "the process ended before it answered: {reason}"),
             SysError::Timeout => f.write_str("timeout: not answered in time, it may still be done"),
+            SysError::CallingSelf => f.write_str("calling_self: a process asked itself, nothing was asked"),
             SysError::WrongState { wanted } => write!(f, "the state is no {wanted}: nothing was changed"),
             SysError::CallbackFailed => f.write_str("callback_failed: the closure panicked"),
         }
@@ -96,6 +101,43 @@ pub async fn replace_state<S: 'static>(
     visit(node, target, move |state: &mut S| *state = replace(state), timeout.into()).await
 }
 
+/// Looks at how a process shows itself (`sys:get_status/2`): a server by its `format_status`. Works while it is
+/// suspended.
+///
+/// # Errors
+/// See [`SysError`].
+pub async fn get_status(
+    node: &Node,
+    target: impl Target,
+    timeout: impl Into<Timeout>,
+) -> Result<Status, SysError> {
+    let done = open::<Option<Status>>();
+    let id = done.id();
+    let tell = Box::new(move |state: String| {
+        let info = Me::current().and_then(|me| me.node().process_info(me.pid()));
+        fill(id, info.map(|process| Status { state, process }));
+    });
+    deliver(node, target, System::Status(tell), id)?;
+    answer(node, done, timeout.into()).await?.ok_or(SysError::NoProc)
+}
+
+/// How a process shows itself.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Status {
+    /// The state, as its formatter shows it; of a plain process the name of its code.
+    pub state: String,
+    /// The process when it answered: its name and parent, whether it is suspended, how many messages wait.
+    pub process: ProcessInfo,
+}
+
+impl Status {
+    /// Whether it serves its messages; if not, it is suspended.
+    pub fn is_running(&self) -> bool {
+        !self.process.suspended
+    }
+}
+
 async fn request(
     node: &Node,
     target: impl Target,
@@ -133,5 +175,8 @@ async fn visit<S: 'static, T: Send + 'static>(
 
 fn deliver(node: &Node, target: impl Target, message: System, waiter: SlotId) -> Result<(), SysError> {
     let process = locate(node, &target).ok_or(SysError::NoProc)?;
+    if Me::current().is_some_and(|me| me.pid() == process.core().pid()) {
+        return Err(SysError::CallingSelf);
+    }
     process.signal(Signal::System(message, Some(waiter))).then_some(()).ok_or(SysError::NoProc)
 }
