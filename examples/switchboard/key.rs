@@ -2,6 +2,10 @@
 //!
 //! It is born with the value that made its key exist and ends when the key does: by `DEL`, by its expiry timer, or by a
 //! crash. A crash loses the value, as a restart runs `init`: the next life begins without one.
+//!
+//! It hibernates between requests: among 100,000 keys most are at rest, and one at rest is a few hundred bytes in place of
+//! several thousand. That is faster, too. A process that wakes runs in a shell that another has just left, which the
+//! processor still has at hand; one that kept its own would have to be fetched from memory piece by piece.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,6 +16,7 @@ use incarnate::{
 };
 
 use crate::clock;
+use crate::name::Name;
 use crate::reply::Reply;
 use crate::table::Table;
 use crate::value::{KeyOp, Next, UnixMillis, Value};
@@ -51,7 +56,7 @@ pub struct Birth {
     /// Where it enters itself.
     pub table: Arc<Table>,
     /// Its key.
-    pub key: Arc<[u8]>,
+    pub key: Name,
     /// Its value.
     pub value: Value,
     /// What the operation that made the value leaves to do.
@@ -68,7 +73,7 @@ pub struct Key {
 /// The process's entry in the table, which goes with it.
 struct Place {
     table: Arc<Table>,
-    key: Arc<[u8]>,
+    key: Name,
     life: u32,
     present: bool,
     held: bool,
@@ -114,7 +119,7 @@ impl GenServer for Key {
         let place = Place { table, key, life, present, held: true };
         let mut server = Key { value, place, timer: None };
         server.set_timer(next, clock::now(), cx);
-        Ok(if present { Init::Ready(server) } else { Init::Timeout(server, LINGER) })
+        Ok(if present { Init::Hibernate(server) } else { Init::Timeout(server, LINGER) })
     }
 
     async fn handle_call(&mut self, call: Call, cx: &mut Context<Self>) -> Result<CallReply> {
@@ -127,12 +132,12 @@ impl GenServer for Key {
         };
         let (reply, next) = self.value.apply(op, now);
         if next == Next::Live {
-            return to.reply(reply);
+            return to.reply(reply).hibernate();
         }
         // Before the answer: who has it finds the key gone.
         let follow = self.follow(next, now, cx);
         match follow {
-            Follow::Stay => to.reply(reply),
+            Follow::Stay => to.reply(reply).hibernate(),
             Follow::Linger => to.reply(reply).timeout(LINGER),
             Follow::End => to.reply(reply).stop(ExitReason::Normal),
         }
@@ -148,7 +153,7 @@ impl GenServer for Key {
             return if self.place.retire(cx) { stop(ExitReason::Normal) } else { noreply() };
         }
         match self.follow(next, now, cx) {
-            Follow::Stay => noreply(),
+            Follow::Stay => noreply().hibernate(),
             Follow::Linger => noreply().timeout(LINGER),
             Follow::End => stop(ExitReason::Normal),
         }

@@ -206,21 +206,21 @@ fn each_shown(tree: &LiveTree, see: &mut impl FnMut(&LiveTree)) {
     tree.children().iter().take(SHOWN).for_each(|child| each_shown(child, see));
 }
 
+/// One line for each process, and for those that are not shown one for all.
 fn draw(tree: &LiveTree, depth: usize, names: &[(Pid, String)], text: &mut String) {
-    let pid = tree.pid().map(ToString::to_string).unwrap_or_default();
-    let id = tree.id();
-    let name = tree.pid().and_then(|pid| names.iter().find(|(named, _)| named == pid));
     let indent = 2 * depth;
-    // Writing to a string cannot fail.
-    let _written = match (name, tree.strategy()) {
-        (Some((_, name)), _) => writeln!(text, "{:indent$}key {name:?} {pid}", ""),
-        (None, Some(strategy)) => writeln!(text, "{:indent$}{id} supervisor {strategy} {pid}", ""),
-        (None, None) => writeln!(text, "{:indent$}{id} {pid}", ""),
+    let name = tree.pid().and_then(|pid| names.iter().find(|(named, _)| named == pid));
+    let mut line = match (name, tree.strategy()) {
+        (Some((_, name)), _) => format!("key {name:?}"),
+        (None, Some(strategy)) => format!("{} supervisor {strategy}", tree.id()),
+        (None, None) => tree.id().to_string(),
     };
-    for child in tree.children().iter().take(SHOWN) {
-        draw(child, depth + 1, names, text);
-    }
-    if let Some(more) = tree.children().len().checked_sub(SHOWN).filter(|more| *more > 0) {
-        let _written = writeln!(text, "{:indent$}... and {more} more", "", indent = indent + 2);
+    line.extend(tree.pid().map(|pid| format!(" {pid}")));
+    // Writing to a string cannot fail.
+    let _written = writeln!(text, "{:indent$}{line}", "");
+    let children = tree.children();
+    children.iter().take(SHOWN).for_each(|child| draw(child, depth + 1, names, text));
+    if children.len() > SHOWN {
+        let _written = writeln!(text, "{:indent$}  ... and {} more", "", children.len() - SHOWN);
     }
 }

@@ -10,13 +10,14 @@
 use std::collections::HashMap;
 use std::hash::{BuildHasher, RandomState};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::sync::{PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use bytes::Bytes;
 use hashbrown::HashTable;
 
 use crate::glob;
 use crate::key::KeyRef;
+use crate::name::Name;
 
 /// A power of two, and many more than there are threads.
 pub const SHARDS: usize = 1 << SHARD_BITS;
@@ -40,12 +41,12 @@ struct Shard {
     /// Entries whose key exists, as a client sees it.
     present: usize,
     /// Crashed keys without a process: how many lives they had.
-    crashed: HashMap<Arc<[u8]>, u32>,
+    crashed: HashMap<Name, u32>,
 }
 
 struct Entry {
     hash: u64,
-    key: Arc<[u8]>,
+    key: Name,
     server: KeyRef,
     life: u32,
     /// False while a process without a value is still there: with requests in its mailbox, or after a crash.
@@ -102,7 +103,7 @@ impl Table {
     }
 
     /// Enters a new process, which answers which life of the key it is. `None`: another process has the key.
-    pub fn claim(&self, key: &Arc<[u8]>, server: KeyRef, present: bool) -> Option<u32> {
+    pub fn claim(&self, key: &Name, server: KeyRef, present: bool) -> Option<u32> {
         let hash = self.hash(key);
         let mut shard = self.write(hash);
         if shard.entries.find(hash, |entry| entry.key == *key).is_some() {
@@ -119,7 +120,7 @@ impl Table {
     }
 
     /// Says whether the key of a process exists.
-    pub fn mark(&self, key: &Arc<[u8]>, present: bool) {
+    pub fn mark(&self, key: &Name, present: bool) {
         let hash = self.hash(key);
         let mut shard = self.write(hash);
         let Some(entry) = shard.entries.find_mut(hash, |entry| entry.key == *key) else { return };
@@ -128,14 +129,14 @@ impl Table {
     }
 
     /// Takes a process out that is `idle`: asked while nobody can send it anything. False: it is not, and stays.
-    pub fn retire(&self, key: &Arc<[u8]>, idle: impl FnOnce() -> bool) -> bool {
+    pub fn retire(&self, key: &Name, idle: impl FnOnce() -> bool) -> bool {
         let hash = self.hash(key);
         let mut shard = self.write(hash);
         idle() && shard.remove(hash, key).is_some()
     }
 
     /// Takes a process out that ends without having retired.
-    pub fn lost(&self, key: &Arc<[u8]>) {
+    pub fn lost(&self, key: &Name) {
         let hash = self.hash(key);
         let mut shard = self.write(hash);
         let Some(entry) = shard.remove(hash, key) else { return };
@@ -178,7 +179,7 @@ impl Table {
     }
 
     /// Keys and processes for which `wanted` holds.
-    pub fn names(&self, mut wanted: impl FnMut(&KeyRef) -> bool) -> Vec<(Arc<[u8]>, KeyRef)> {
+    pub fn names(&self, mut wanted: impl FnMut(&KeyRef) -> bool) -> Vec<(Name, KeyRef)> {
         let mut found = Vec::new();
         for shard in 0..SHARDS {
             let shard = self.read(shard);
@@ -223,7 +224,7 @@ impl Shard {
         self.entries.iter().filter(|entry| entry.present)
     }
 
-    fn remove(&mut self, hash: u64, key: &Arc<[u8]>) -> Option<Entry> {
+    fn remove(&mut self, hash: u64, key: &Name) -> Option<Entry> {
         let found = self.entries.find_entry(hash, |entry| entry.key == *key).ok()?;
         let (entry, _) = found.remove();
         self.present -= usize::from(entry.present);
