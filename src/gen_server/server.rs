@@ -368,7 +368,7 @@ impl<S: GenServer> Server<S> {
     /// OTP's terminate report.
     fn report(&self, reason: &ExitReason, during: Callback) {
         // Nobody listens: no status is formatted to be thrown away.
-        if !tracing::enabled!(target: "incarnate::gen_server", tracing::Level::ERROR) {
+        if !tracing::event_enabled!(target: "incarnate::gen_server", tracing::Level::ERROR) {
             return;
         }
         let status = self.format(Some(reason), (during != Callback::Waiting).then_some(during));

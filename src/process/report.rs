@@ -5,7 +5,9 @@ use crate::term::ExitReason;
 
 /// The report of a process that ended by itself and not in order (`proc_lib`'s crash report). Orderly ends are silent.
 pub(crate) fn crash(process: &dyn Process, reason: &ExitReason) {
-    if reason.is_orderly() || !tracing::enabled!(target: "incarnate::crash_report", tracing::Level::ERROR) {
+    if reason.is_orderly()
+        || !tracing::event_enabled!(target: "incarnate::crash_report", tracing::Level::ERROR)
+    {
         return;
     }
     let core = process.core();

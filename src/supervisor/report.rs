@@ -79,7 +79,7 @@ pub(super) fn report(label: &str, supervisor: Pid, report: Report<Pid, Cause>, r
 
 /// OTP, rule 2.11.2: one report for each reason that dynamic children ended with, and how many did.
 fn shutdown_errors(label: &str, supervisor: Pid, spec: &Spec, ended: &[(Pid, Cause)]) {
-    if !tracing::enabled!(target: "incarnate::supervisor", tracing::Level::ERROR) {
+    if !tracing::event_enabled!(target: "incarnate::supervisor", tracing::Level::ERROR) {
         return;
     }
     let mut reasons = BTreeMap::<String, usize>::new();
