@@ -104,6 +104,10 @@ pub enum CommandError {
     ClientAttribute(Box<str>),
     /// `SHUTDOWN ABORT` while no shutdown runs.
     NoShutdown,
+    /// The process of the key crashed over this very command, and so did its successor.
+    Crashed,
+    /// The processes that serve keys are being started anew, or stopped.
+    Unavailable,
     /// `SHUTDOWN SAVE`: nothing is kept on disk, so the promise cannot be made; the server goes on.
     CannotSave,
 }
@@ -142,6 +146,10 @@ impl fmt::Display for CommandError {
                 write!(f, "ERR {what} cannot contain spaces, newlines or special characters.")
             }
             Self::ClientAttribute(option) => write!(f, "ERR Unrecognized option '{option}'"),
+            Self::Crashed => {
+                f.write_str("ERR the process of the key crashed twice, the command has no effect")
+            }
+            Self::Unavailable => f.write_str("LOADING the keys are not served at the moment"),
             Self::NoShutdown => f.write_str("ERR No shutdown in progress."),
             Self::CannotSave => f.write_str("ERR Errors trying to SHUTDOWN. Check logs."),
         }

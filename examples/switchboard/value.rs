@@ -10,6 +10,9 @@ use crate::reply::Reply;
 /// Longest string that a key may hold, Redis's `proto-max-bulk-len`.
 const LONGEST: usize = 512 * 1024 * 1024;
 
+/// Values up to this length are copied into a reply.
+const COPIED: usize = 256;
+
 /// A point in time: milliseconds since 1970. The wall clock, not the process's own, because `EXAT` names a date and a
 /// key may live on elsewhere.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -180,8 +183,14 @@ impl Value {
         })
     }
 
+    /// The value as it is now. A short one is copied, which costs less than to share it: what is shared has a count of
+    /// its own somewhere in memory, and two threads that write there.
     fn get(&self) -> Reply {
-        self.bytes.clone().map_or(Reply::Nil, Reply::Bulk)
+        match &self.bytes {
+            None => Reply::Nil,
+            Some(bytes) if bytes.len() <= COPIED => Reply::Bulk(Bytes::copy_from_slice(bytes)),
+            Some(bytes) => Reply::Bulk(bytes.clone()),
+        }
     }
 
     fn set(&mut self, value: Bytes, when: SetWhen, expiry: Expiry, get: bool) -> Reply {

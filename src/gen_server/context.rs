@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use super::source::{Source, SourceRef, Sourced};
 use super::start::Starter;
-use super::{GenServer, ServerRefOf};
+use super::{AliasOf, GenServer, ServerRefOf};
 use crate::process::{
     Alias, AliasMode, AnyProcess, Core, Error, Inbox, Info, Me, Message, MonitorOptions, ParkedInbox, Signal,
     Target, start_timer, unalias,
@@ -140,7 +140,7 @@ impl<S: GenServer> Context<S> {
     }
 
     /// An address of this server that can be taken back (`erlang:alias/1`).
-    pub fn alias(&self, mode: AliasMode) -> Alias<S::Info, S::Call, S::Cast> {
+    pub fn alias(&self, mode: AliasMode) -> AliasOf<S> {
         Alias::new(&self.server(), mode)
     }
 
@@ -154,7 +154,7 @@ impl<S: GenServer> Context<S> {
         &self,
         target: impl Target,
         options: MonitorOptions,
-    ) -> (MonitorRef, Option<Alias<S::Info, S::Call, S::Cast>>) {
+    ) -> (MonitorRef, Option<AliasOf<S>>) {
         let (monitor, alias) = self.me.monitor_with(target, options);
         (monitor, alias.map(|alias| Alias::of(&self.server(), alias)))
     }

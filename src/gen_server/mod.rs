@@ -206,6 +206,10 @@ pub trait GenServer: Sized + Send + 'static {
 pub type ServerRefOf<S> =
     crate::process::ServerRef<<S as GenServer>::Call, <S as GenServer>::Cast, <S as GenServer>::Info>;
 
+/// An address of a server of this kind that can be taken back.
+pub type AliasOf<S> =
+    crate::process::Alias<<S as GenServer>::Info, <S as GenServer>::Call, <S as GenServer>::Cast>;
+
 /// A server that can change to another version while it runs: the opt-in that hot upgrade asks for (`code_change/3`).
 ///
 /// A server without it takes part in nothing that needs its state as data, and needs no `Serialize`.

@@ -157,10 +157,10 @@ impl<S: GenServer> Server<S> {
         loop {
             if self.gives_itself_work() {
                 self.cx.inbox.turn().await;
-            }
-            if let Some(message) = self.cx.take_immediate_event() {
-                self.message_came();
-                return Event::Info(Info::User(message));
+                if let Some(message) = self.cx.take_immediate_event() {
+                    self.message_came();
+                    return Event::Info(Info::User(message));
+                }
             }
             let envelope = match self.prepare_wait() {
                 Some(event) => return event,

@@ -29,7 +29,7 @@ pub(crate) type ServerCell<Call, Cast, Info> = Cell<Message<Call, Cast, Info>>;
 /// A reference to one process, typed by the messages that it takes (`gen_server:server_ref()` with a pid).
 ///
 /// Names one life: after a restart the new process has another reference, so keep a [`Name`] where that matters.
-/// Cheap to clone; keeps nothing alive but a few hundred bytes.
+/// Cheap to clone. Of a process that has ended it keeps nothing but a few hundred bytes, and its node.
 pub struct ServerRef<Call, Cast = Never, Info = Never> {
     cell: Arc<ServerCell<Call, Cast, Info>>,
 }
@@ -241,7 +241,8 @@ where
         self.stop_with(ExitReason::Normal, Timeout::Infinity).await
     }
 
-    /// Waits for the end of the process and answers its reason; [`ExitReason::NoProc`] if it had ended before.
+    /// Waits for the end of the process and answers its reason; [`ExitReason::NoProc`] if it had ended, or was ending,
+    /// when this was first polled.
     ///
     /// # Cancel safety
     /// Dropping the future only stops waiting.

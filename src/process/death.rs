@@ -17,13 +17,15 @@ pub(crate) fn finish(process: &Arc<dyn Process>, reason: &ExitReason) {
         if relations.gone {
             return;
         }
-        relations.end()
+        let (links, rare) = relations.end();
+        // Under the same lock: who finds the process gone finds its names free, too.
+        let rare = rare.map(|rare| *rare).unwrap_or_default();
+        for name in &rare.names {
+            core.node().registry().unregister(name, core.pid());
+        }
+        core.node().table().remove(core.id());
+        (links, rare)
     };
-    let rare = rare.map(|rare| *rare).unwrap_or_default();
-    for name in &rare.names {
-        core.node().registry().unregister(name, core.pid());
-    }
-    core.node().table().remove(core.id());
     process.close(reason);
     for (reference, monitor) in rare.monitors {
         forget(reference, &monitor);

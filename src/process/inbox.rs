@@ -7,7 +7,7 @@ use std::task::{Context, Poll};
 
 use super::cell::{Callback, Cell, Envelope, Process};
 use super::signal::Signal;
-use super::slots::{self, SlotId};
+use super::slots::{SlotId, Waiters};
 use crate::term::MonitorRef;
 
 /// After this many messages without a wait a process lets others run.
@@ -20,16 +20,13 @@ pub(crate) struct Inbox<M: Send + 'static> {
     /// The request in work.
     current: Option<SlotId>,
     /// Requests whose answer was put off.
-    #[expect(clippy::box_collection, reason = "one word instead of three; rarely used")]
-    deferred: Option<Box<Vec<SlotId>>>,
-    /// At this many deferred requests the answered ones among them are dropped.
-    prune_at: u32,
+    deferred: Option<Box<Waiters>>,
     budget: u32,
 }
 
 impl<M: Send + 'static> Inbox<M> {
     pub(crate) fn new(cell: Arc<Cell<M>>) -> Self {
-        Inbox { cell, batch: VecDeque::new(), current: None, deferred: None, prune_at: 8, budget: FAIRNESS }
+        Inbox { cell, batch: VecDeque::new(), current: None, deferred: None, budget: FAIRNESS }
     }
 
     pub(crate) fn cell(&self) -> &Arc<Cell<M>> {
@@ -166,20 +163,12 @@ impl<M: Send + 'static> Inbox<M> {
         if answered == Some(current) {
             return;
         }
-        let deferred = self.deferred.get_or_insert_default();
-        if deferred.len() >= self.prune_at as usize {
-            deferred.retain(|id| slots::is_waiting(*id));
-            self.prune_at = (deferred.len() as u32 * 2).max(8);
-        }
-        deferred.push(current);
+        self.deferred.get_or_insert_default().push(current);
     }
 
     /// Gives memory back before a long wait. The batch is empty then.
     pub(crate) fn park(mut self) -> ParkedInbox<M> {
-        let deferred = self.deferred.take().and_then(|mut deferred| {
-            deferred.retain(|id| slots::is_waiting(*id));
-            (!deferred.is_empty()).then_some(deferred)
-        });
+        let deferred = self.deferred.take().and_then(|mut deferred| deferred.prune().then_some(deferred));
         ParkedInbox { cell: self.cell.clone(), deferred }
     }
 
@@ -193,8 +182,7 @@ impl<M: Send + 'static> Inbox<M> {
 /// The inbox of a process that hibernates.
 pub(crate) struct ParkedInbox<M: Send + 'static> {
     cell: Arc<Cell<M>>,
-    #[expect(clippy::box_collection, reason = "one word instead of three in every hibernated process")]
-    deferred: Option<Box<Vec<SlotId>>>,
+    deferred: Option<Box<Waiters>>,
 }
 
 impl<M: Send + 'static> ParkedInbox<M> {
@@ -206,7 +194,7 @@ impl<M: Send + 'static> ParkedInbox<M> {
 impl<M: Send + 'static> Drop for ParkedInbox<M> {
     fn drop(&mut self) {
         if let Some(deferred) = self.deferred.take() {
-            self.cell.leave(VecDeque::new(), deferred.into_iter());
+            self.cell.leave(VecDeque::new(), (*deferred).into_iter());
         }
     }
 }
@@ -214,7 +202,7 @@ impl<M: Send + 'static> Drop for ParkedInbox<M> {
 impl<M: Send + 'static> Drop for Inbox<M> {
     fn drop(&mut self) {
         let open = self.current.take().into_iter();
-        let deferred = self.deferred.take().into_iter().flat_map(|ids| ids.into_iter());
+        let deferred = self.deferred.take().into_iter().flat_map(|ids| *ids);
         self.cell.leave(std::mem::take(&mut self.batch), open.chain(deferred));
     }
 }

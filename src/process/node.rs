@@ -21,7 +21,8 @@ use crate::term::{ExitReason, NodeId, Pid};
 /// A node: processes with their names, timers and shells, on the tokio runtime that it was made in.
 ///
 /// Everything hangs off this value and nothing off global statics, so several nodes can live in one program or one
-/// test. Cloning it is cheap and gives the same node. Source: Erlang's `node()`.
+/// test. Cloning it is cheap and gives the same node. Dropping it ends nothing, since its processes keep it:
+/// [`halt`](Self::halt) does. Source: Erlang's `node()`.
 #[derive(Clone)]
 pub struct Node(Arc<Inner>);
 

@@ -91,8 +91,8 @@ mod tests {
             seed ^= seed >> 7;
             seed ^= seed << 17;
             // Mostly new keys at the end, as references come; some late, some again.
-            let key = if seed % 5 == 0 { seed % (step + 1) } else { step };
-            if seed % 3 == 0 {
+            let key = if seed.is_multiple_of(5) { seed % (step + 1) } else { step };
+            if seed.is_multiple_of(3) {
                 assert_eq!(ordered.remove(key / 2), map.remove(&(key / 2)), "step {step}");
             } else {
                 ordered.insert(key, step);

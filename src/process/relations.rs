@@ -7,7 +7,7 @@ use rustc_hash::FxHashMap;
 use super::cell::Process;
 use super::ordered::Ordered;
 use super::signal::Object;
-use super::slots::SlotId;
+use super::slots::Waiters;
 use crate::term::{AliasRef, MonitorRef, Pid, Term};
 
 /// Up to this many links are searched in line; more are hashed.
@@ -143,7 +143,7 @@ pub(crate) struct Rare {
     /// Processes that hear of the end of this one.
     pub(crate) watchers: Ordered<MonitorRef, Arc<dyn Process>>,
     /// Tasks that wait for the end and its reason.
-    pub(crate) waiting: Vec<SlotId>,
+    pub(crate) waiting: Waiters,
     pub(crate) aliases: FxHashMap<AliasRef, AliasEntry>,
     pub(crate) names: Vec<&'static str>,
     pub(crate) label: Option<Term>,

@@ -348,6 +348,39 @@ pub(crate) fn is_waiting(id: SlotId) -> bool {
     })
 }
 
+/// Slots that are to be filled or failed some day. Those whose waiter has given up are dropped as it grows, so that it
+/// never holds many more than wait.
+#[derive(Default)]
+pub(crate) struct Waiters {
+    ids: Vec<SlotId>,
+    prune_at: usize,
+}
+
+impl Waiters {
+    pub(crate) fn push(&mut self, id: SlotId) {
+        if self.ids.len() >= self.prune_at {
+            self.prune();
+            self.prune_at = (self.ids.len() * 2).max(8);
+        }
+        self.ids.push(id);
+    }
+
+    /// Drops those that nobody waits at any more; answers whether any is left.
+    pub(crate) fn prune(&mut self) -> bool {
+        self.ids.retain(|id| is_waiting(*id));
+        !self.ids.is_empty()
+    }
+}
+
+impl IntoIterator for Waiters {
+    type Item = SlotId;
+    type IntoIter = std::vec::IntoIter<SlotId>;
+
+    fn into_iter(self) -> Self::IntoIter {
+        self.ids.into_iter()
+    }
+}
+
 /// Fails every waiter of `clock` whose tick has passed; answers how many are still armed.
 ///
 /// A read per slot that was ever used: 100,000 armed slots take well below a millisecond.
@@ -435,6 +468,19 @@ mod tests {
         let mut pending = open::<u32>();
         assert!(!fill(pending.id(), "seven"));
         assert_eq!(poll(&mut pending), Poll::Ready(Err(Failure::BadReply)));
+    }
+
+    #[test]
+    fn waiters_that_gave_up_take_no_room() {
+        let mut waiters = Waiters::default();
+        let stays = open::<u8>();
+        waiters.push(stays.id());
+        for _ in 0..10_000 {
+            waiters.push(open::<u8>().id());
+        }
+        assert!(waiters.ids.len() <= 16, "{} are kept", waiters.ids.len());
+        assert!(waiters.prune());
+        assert!(waiters.into_iter().eq([stays.id()]));
     }
 
     #[test]

@@ -132,7 +132,7 @@ async fn lk_009_process_monitors_by_name() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn lk_013_otp_5772_link() {
     let node = node();
-    for round in 0..4000u32 {
+    for round in 0..1000u32 {
         inside(&node, move |mut me: Process<()>| async move {
             me.trap_exit(true);
             let victim = me.spawn_link(wait_for_reason);
@@ -155,7 +155,7 @@ async fn lk_013_otp_5772_link() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn lk_015_otp_5772_monitor() {
     let node = node();
-    for round in 0..4000u32 {
+    for round in 0..1000u32 {
         inside(&node, move |mut me: Process<()>| async move {
             let (victim, monitor) = me.spawn_monitor(wait_for_reason);
             let mut ended = Box::pin(victim.ended());

@@ -65,7 +65,8 @@ async fn mon_006_mon_007_demonitor_unknown() {
     // Known to the target only as its target.
     assert!(!target.run(move |me| me.demonitor(monitor)).await);
     let forged: MonitorRef = Term::encode(&u64::MAX).unwrap().decode().unwrap();
-    assert!(!a.run(move |me| me.demonitor(forged) || me.demonitor_flush(forged) != true).await);
+    assert!(!a.run(move |me| me.demonitor(forged)).await);
+    assert!(a.run(move |me| me.demonitor_flush(forged)).await, "no flush was needed");
     node.exit(pid, ExitReason::Shutdown);
     assert_eq!(a.next_down().await.reference, monitor);
 }
@@ -261,7 +262,7 @@ async fn mon_019_named_down() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn mon_024_down_on_alias_gh5310() {
     let node = node();
-    for round in 0..2000 {
+    for round in 0..500 {
         inside(&node, move |mut me: Process<u32>| async move {
             let victim = me.spawn(wait_for_reason);
             let (monitor, alias) = me.monitor_alias(&victim, AliasMode::ExplicitUnalias);

@@ -341,7 +341,7 @@ async fn pr_066_alias_bif() {
         reply.send(5);
         assert_eq!((heard(&mut me).await, heard(&mut me).await), (Some(4), None));
         assert!(!me.unalias(reply.reference()));
-        assert!(!me.unalias(me.alias(AliasMode::Reply).reference()) == false);
+        assert!(me.unalias(me.alias(AliasMode::Reply).reference()), "one that was not used");
     })
     .await;
     assert_eq!(node.dead_letters(), 0, "a dead alias drops silently");

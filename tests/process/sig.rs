@@ -49,7 +49,7 @@ async fn sig_001_xm_sig_order() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn sig_001_a_busy_receiver_takes_nothing_sent_after_the_signal() {
     let node = node();
-    for round in 0..3000u32 {
+    for round in 0..500u32 {
         let seen_late = Arc::new(AtomicBool::new(false));
         let (late, started) = (seen_late.clone(), Arc::new(AtomicBool::new(false)));
         let running = started.clone();
@@ -269,7 +269,7 @@ async fn a_process_that_always_has_mail_yields() {
 async fn one_reason_for_everyone() {
     let node = node();
     let mut own = 0u32;
-    for round in 0..2000u32 {
+    for round in 0..500u32 {
         let victim = node.spawn(wait_for_reason);
         let pid = victim.pid();
         let mut peer = Probe::<u32>::trapping(&node).await;
@@ -288,7 +288,7 @@ async fn one_reason_for_everyone() {
         peer.is_quiet().await;
         peer.process.stop().await.unwrap();
     }
-    println!("{own} of 2000 ended by themselves");
+    println!("{own} of 500 ended by themselves");
 }
 
 /// An alias that was taken back lets nothing through any more, whatever was under way.

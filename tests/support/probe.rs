@@ -12,9 +12,11 @@ use tokio::sync::{mpsc, oneshot};
 /// What waits longer than this hangs. Never waited for by a test that passes.
 pub const HANGS: Duration = Duration::from_secs(30);
 
+type Act<M> = Box<dyn FnOnce(&mut Process<Probed<M>>) + Send>;
+
 /// What a probe takes: something to do as itself, or a message to be heard by the test.
 pub enum Probed<M: Send + 'static> {
-    Do(Box<dyn FnOnce(&mut Process<Probed<M>>) + Send>),
+    Do(Act<M>),
     Message(M),
 }
 

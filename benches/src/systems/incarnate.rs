@@ -1,10 +1,14 @@
 //! incarnate: GenServers with every default in force, the 5 s deadline of a call among them.
 
-use std::{iter, sync::Arc, time::Instant};
+use std::{
+    iter,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use incarnate::{
-    CallReply, Context, ExitReason, GenServer, Info, Init, Never, Next, Node, ReplyTo, Result, ServerRef,
-    noreply, process::Timeout, stop,
+    CallReply, ChildSpec, Context, Error, ExitReason, GenServer, Info, Init, Never, Next, Node, ReplyTo,
+    Result, ServerRef, Supervisor, noreply, process::Timeout, stop,
 };
 use tokio::{sync::mpsc, task::JoinSet};
 
@@ -229,6 +233,62 @@ fn memory(n: u64, rest: Rest) -> Sample {
     })
 }
 
+/// Fails in one way or the other when it is told to; says when it is up.
+struct Mortal;
+
+enum MortalCast {
+    Fail,
+    Panic,
+}
+
+type Life = ServerRef<Never, MortalCast>;
+
+impl GenServer for Mortal {
+    type Args = mpsc::UnboundedSender<Life>;
+    type Call = Never;
+    type Cast = MortalCast;
+    type Info = Never;
+    type Continue = Never;
+
+    async fn init(ups: Self::Args, cx: &mut Context<Self>) -> Result<Init<Self>> {
+        ups.send(cx.server())?;
+        Ok(Init::Ready(Mortal))
+    }
+
+    async fn handle_call(&mut self, call: Never, _: &mut Context<Self>) -> Result<CallReply> {
+        match call {}
+    }
+
+    async fn handle_cast(&mut self, cast: MortalCast, _: &mut Context<Self>) -> Result<Next> {
+        match cast {
+            MortalCast::Fail => Err(Error::msg("told to fail")),
+            MortalCast::Panic => panic!("told to panic"),
+        }
+    }
+}
+
+/// Under a real supervisor, which may restart its child as often as it likes within a second.
+fn restart(n: u64, crash: fn() -> MortalCast) -> Sample {
+    on_workers(async move {
+        let node = Node::new("bench");
+        let (ups, mut lives) = mpsc::unbounded_channel();
+        let child = ChildSpec::worker("mortal", move || Mortal::start_link(ups.clone()));
+        let tree = Supervisor::tree("bench").intensity(u32::MAX, Duration::from_secs(1)).child(child);
+        let supervisor = tree.on(&node).start().await.expect("the tree starts");
+        let mut life = lives.recv().await.expect("the first life");
+        let start = Instant::now();
+        let mut restarts = 0;
+        for _ in 0..n {
+            life.cast(crash());
+            life = lives.recv().await.expect("the next life");
+            restarts += 1;
+        }
+        let elapsed = start.elapsed();
+        supervisor.stop().await.expect("the tree stops");
+        Sample::new(n, elapsed, restarts)
+    })
+}
+
 impl System for Incarnate {
     fn cast(&self, n: u64) -> Option<Sample> {
         Some(on_workers(async move {
@@ -330,9 +390,12 @@ impl System for Incarnate {
         }))
     }
 
-    /// Under a supervisor, which the crate has not yet.
-    fn restart_err(&self, _: u64) -> Option<Sample> {
-        None
+    fn restart_err(&self, n: u64) -> Option<Sample> {
+        Some(restart(n, || MortalCast::Fail))
+    }
+
+    fn restart_panic(&self, n: u64) -> Option<Sample> {
+        Some(restart(n, || MortalCast::Panic))
     }
 
     fn fanout(&self, n: u64) -> Option<Sample> {

@@ -53,6 +53,9 @@ pub mod hibernation {}
 #[doc = include_str!("../testing.md")]
 pub mod testing {}
 
+#[doc = include_str!("../switchboard.md")]
+pub mod switchboard {}
+
 /// The code in the README is no chapter, and runs all the same.
 #[cfg(doctest)]
 #[doc = include_str!("../../../README.md")]

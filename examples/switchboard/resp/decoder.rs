@@ -125,6 +125,7 @@ enum Stage {
 }
 
 /// Where a complete request's arguments lie.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Source {
     Buffer,
     Inline,
@@ -149,6 +150,8 @@ pub struct Decoder {
     spans: Vec<Span>,
     /// The words of an inline request without their quotes.
     words: Vec<u8>,
+    /// Where the present request lies, once it is complete.
+    source: Source,
     failed: Option<ProtocolError>,
 }
 
@@ -165,12 +168,16 @@ impl Decoder {
             missing: 0,
             spans: Vec::new(),
             words: Vec::new(),
+            source: Source::Buffer,
             failed: None,
         }
     }
 
     /// The read buffer, to append what the socket gives. Only append: the decoder counts on the bytes it has seen.
+    ///
+    /// Requests that were read are given up by this, and with them their [places](Self::place).
     pub fn buffer(&mut self) -> &mut BytesMut {
+        self.compact();
         &mut self.buffer
     }
 
@@ -181,23 +188,50 @@ impl Decoder {
     /// When the bytes cannot be a request. Where the next one begins is then unknown, so the decoder stays in this
     /// state and says the same again.
     pub fn next_request(&mut self) -> Result<Option<Arguments<'_>>, ProtocolError> {
+        Ok(self.find_request()?.then(|| self.request()))
+    }
+
+    /// Goes on to the next complete request, which [`request`](Self::request) then shows; false when more bytes are
+    /// needed. [`next_request`](Self::next_request) in two steps, for a caller who looks back while it holds a request.
+    ///
+    /// # Errors
+    ///
+    /// As [`next_request`](Self::next_request).
+    pub fn find_request(&mut self) -> Result<bool, ProtocolError> {
         if let Some(error) = self.failed {
             return Err(error);
         }
         match self.scan() {
-            Ok(Some(Source::Buffer)) => {
-                Ok(Some(Arguments { source: &self.buffer[self.start..], spans: &self.spans }))
-            }
-            Ok(Some(Source::Inline)) => Ok(Some(Arguments { source: &self.words, spans: &self.spans })),
-            Ok(None) => {
-                self.compact();
-                Ok(None)
+            Ok(found) => {
+                self.source = found.unwrap_or(self.source);
+                Ok(found.is_some())
             }
             Err(error) => {
                 self.failed = Some(error);
                 Err(error)
             }
         }
+    }
+
+    /// The request that [`find_request`](Self::find_request) has found.
+    pub fn request(&self) -> Arguments<'_> {
+        let source = match self.source {
+            Source::Buffer => &self.buffer[self.start..],
+            Source::Inline => &self.words,
+        };
+        Arguments { source, spans: &self.spans }
+    }
+
+    /// Where the next request begins, for [`replay`](Self::replay).
+    pub fn place(&self) -> usize {
+        if self.stage == Stage::Start { self.cursor } else { self.start }
+    }
+
+    /// A decoder that reads again from a place that this one has passed.
+    pub fn replay(&self, place: usize) -> Self {
+        let mut again = Self::new(self.limits);
+        again.buffer.extend_from_slice(&self.buffer[place..self.cursor]);
+        again
     }
 
     /// Goes on until a request is complete or the bytes run out.

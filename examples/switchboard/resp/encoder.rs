@@ -24,8 +24,7 @@ pub fn encode(reply: &Reply, out: &mut BytesMut) -> Result<(), RedisProtocolErro
         Reply::Nil => out.extend_from_slice(b"$-1\r\n"),
         Reply::Integer(value) => line(b':', *value, out),
         Reply::Bulk(bytes) => {
-            // A string in memory is never longer than `isize::MAX`.
-            line(b'$', bytes.len() as i64, out);
+            encode_bulk_start(bytes.len(), out);
             out.extend_from_slice(bytes);
             out.extend_from_slice(b"\r\n");
         }
@@ -34,6 +33,19 @@ pub fn encode(reply: &Reply, out: &mut BytesMut) -> Result<(), RedisProtocolErro
         }
     }
     Ok(())
+}
+
+/// Appends the beginning of an array of `length` replies, which follow one by one: for arrays too long to be encoded at
+/// once.
+pub fn encode_array_start(length: usize, out: &mut BytesMut) {
+    // No array in memory has more than `isize::MAX` elements.
+    line(b'*', length as i64, out);
+}
+
+/// Appends the beginning of a bulk string of `length` bytes, which follow with a line break.
+pub fn encode_bulk_start(length: usize, out: &mut BytesMut) {
+    // A string in memory is never longer than `isize::MAX`.
+    line(b'$', length as i64, out);
 }
 
 /// Appends the last words to a client whose bytes cannot be a request: none at all to a browser.

@@ -5,4 +5,4 @@ mod encoder;
 mod inline;
 
 pub use decoder::{Arguments, Decoder, Limits};
-pub use encoder::{encode, encode_last};
+pub use encoder::{encode, encode_array_start, encode_bulk_start, encode_last};

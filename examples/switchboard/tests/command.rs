@@ -1,7 +1,7 @@
 //! Requests through the whole of it, on a service without processes. The expected texts are those of Redis 7.0.15,
 //! which `differential` asks again where it is installed.
 
-use super::model::{Model, request};
+use super::support::model::{Model, request};
 use crate::value::UnixMillis;
 
 /// Sends the lines to a fresh service at the time 1000000, and expects the last line's reply.

@@ -6,8 +6,8 @@ use std::process::{Child, Command, Stdio};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use super::model::{Model, request};
-use super::random::Random;
+use super::support::model::{Model, request};
+use super::support::random::Random;
 use crate::value::UnixMillis;
 
 /// The last request of each stream: when its reply is there, all are.

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use super::random::Random;
+use super::support::random::Random;
 use crate::glob::matches;
 
 #[test]

@@ -3,9 +3,7 @@
 mod command;
 mod differential;
 mod glob;
-mod model;
 mod number;
-mod random;
 mod resp;
-mod speed;
+mod support;
 mod value;

@@ -3,8 +3,8 @@
 use bytes::{Bytes, BytesMut};
 use redis_protocol::resp2::{decode, types::OwnedFrame};
 
-use super::model::request;
-use super::random::Random;
+use super::support::model::request;
+use super::support::random::Random;
 use crate::error::{CommandError, ProtocolError};
 use crate::reply::Reply;
 use crate::resp::{Decoder, Limits, encode};
