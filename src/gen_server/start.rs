@@ -341,13 +341,11 @@ impl<S: GenServer> Starting<S> {
     }
 }
 
-/// The start fails with an error, and the process ends normally, unseen by a linked starter (OTP 26). One that has
-/// been acknowledged ends with `reason` as any other.
+/// The start fails with an error, and the process ends normally, which no linked starter sees (OTP 26): the link says
+/// nothing to one that waits and traps exits, and normal ends none that does not. One that has been acknowledged ends
+/// with `reason` as any other.
 fn not_started<S: GenServer>(mut cx: Context<S>, reason: ExitReason, error: StartError) -> Outcome {
     let Some(starter) = cx.refuse() else { return Outcome::Exit(reason) };
-    if let Some(process) = starter.process {
-        unlink(cx.process(), &process);
-    }
     Outcome::ExitThen(ExitReason::Normal, failed(starter.id, error))
 }
 

@@ -4,14 +4,45 @@ use std::fmt;
 use std::sync::Arc;
 
 use serde::de::DeserializeOwned;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
 /// Any value that serialises, kept as named MessagePack: what an exit reason, a monitor tag or a label carries when
 /// its type is the user's own.
 ///
 /// Cheap to clone, comparable by content, and the same on every node. It stands for Erlang's "any term".
-#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Term(Arc<Vec<u8>>);
+
+/// As bytes, not as a sequence of numbers, which would take up to twice the room.
+impl Serialize for Term {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_bytes(&self.0)
+    }
+}
+
+impl<'de> Deserialize<'de> for Term {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Bytes;
+
+        impl de::Visitor<'_> for Bytes {
+            type Value = Vec<u8>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("the bytes of a term")
+            }
+
+            fn visit_bytes<E: de::Error>(self, bytes: &[u8]) -> Result<Vec<u8>, E> {
+                Ok(bytes.to_vec())
+            }
+
+            fn visit_byte_buf<E: de::Error>(self, bytes: Vec<u8>) -> Result<Vec<u8>, E> {
+                Ok(bytes)
+            }
+        }
+
+        deserializer.deserialize_byte_buf(Bytes).map(|bytes| Term(Arc::new(bytes)))
+    }
+}
 
 impl Term {
     /// Encodes a value.
@@ -87,6 +118,14 @@ mod tests {
         assert_eq!(term.decode::<(String, u32)>().unwrap(), ("retry".into(), 3));
         assert!(term.decode::<u64>().is_err());
         assert_eq!(term, Term::encode(&("retry", 3u32)).unwrap());
+    }
+
+    #[test]
+    fn a_term_crosses_the_wire_as_bytes() {
+        let term = Term::encode(&vec![200u8; 1000]).unwrap();
+        let wire = rmp_serde::to_vec(&term).unwrap();
+        assert_eq!(wire.len(), term.0.len() + 3);
+        assert_eq!(rmp_serde::from_slice::<Term>(&wire).unwrap(), term);
     }
 
     #[test]

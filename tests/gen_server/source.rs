@@ -142,6 +142,19 @@ async fn a_source_ends_with_its_server_however_it_ends() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_source_that_somebody_else_holds_ends_with_its_server_too() {
+    let node = Node::new("a");
+    let bench = Bench::new(&node, 100).await;
+    let (give, held) = tokio::sync::oneshot::channel();
+    bench.act(move |lab, _| assert!(give.send(lab.source.take().unwrap()).is_ok())).await;
+    let held = held.await.unwrap();
+    bench.lab.stop().await.unwrap();
+    until("the end of its reader", || node.process_count() == 0).await;
+    assert_eq!(Arc::strong_count(&bench.alive), 1);
+    held.active_once();
+}
+
+#[tokio::test(start_paused = true)]
 async fn the_end_of_a_source_is_one_message_and_no_exit_even_to_a_server_that_traps_exits() {
     let node = Node::new("a");
     let seen = Seen::default();
