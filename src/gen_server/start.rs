@@ -2,9 +2,10 @@
 
 use std::any::Any;
 use std::fmt;
-use std::future::Future;
+use std::future::{Future, poll_fn};
 use std::pin::{Pin, pin};
 use std::sync::Arc;
+use std::task::Poll;
 use std::time::Duration;
 
 use super::context::ServerMessage;
@@ -182,7 +183,10 @@ impl<S: GenServer> Start<S> {
         let acknowledged = open::<Acknowledgement>();
         let (cell, life) = self.prepare(&node, parent.as_ref(), tie, acknowledged.id())?;
         let process: Arc<dyn AnyProcess> = cell.clone();
-        start_life(&node, life);
+        match &parent {
+            Some(parent) if *parent.node() == node => begin(parent, life).await,
+            _ => start_life(&node, life),
+        }
         match answer(&node, acknowledged, timeout).await {
             Ok(Acknowledgement::Ready(monitor)) => Ok((ServerRef::of(cell), monitor)),
             Ok(Acknowledgement::Failed(error)) => Err(error),
@@ -229,6 +233,24 @@ impl<S: GenServer> Start<S> {
             link_child(parent.process(), &process);
         }
         Ok((cell, life))
+    }
+}
+
+/// Begins a life in the task of its starter, as far as that goes without a wait, and leaves the rest to a shell.
+async fn begin(parent: &Me, life: Life) {
+    let starter = parent.process().core();
+    // Not within another `init`: a chain of starts would pile up on one stack.
+    if starter.callback() == Callback::Init {
+        return start_life(parent.node(), life);
+    }
+    let mut life = Some(life);
+    let step = poll_fn(|cx| Poll::Ready(life.take().and_then(|life| life.first_step(cx))));
+    if let Some(life) = step.await {
+        start_life(parent.node(), life);
+    }
+    // The link has ended the starter: it goes no further than here.
+    if starter.is_doomed() {
+        std::future::pending().await
     }
 }
 

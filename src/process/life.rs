@@ -48,11 +48,13 @@ pub(crate) struct Life {
     /// The same, lent to the thread while it runs.
     me: Option<Arc<dyn Process>>,
     stage: Stage,
+    /// It comes from another task: this shell's waker is not known to the process yet.
+    moved: bool,
 }
 
 impl Life {
     pub(crate) fn new(process: Arc<dyn Process>, incarnation: Box<dyn Incarnation>) -> Self {
-        Life { me: Some(process.clone()), process, stage: Stage::Ready(incarnation) }
+        Life { me: Some(process.clone()), process, stage: Stage::Ready(incarnation), moved: false }
     }
 
     fn finish_by_itself(&mut self, reason: ExitReason) {
@@ -78,8 +80,9 @@ impl Life {
         }
     }
 
-    fn poll_stage(&mut self, cx: &mut Context<'_>) -> Poll<Option<Outcome>> {
-        if let Stage::Ready(_) = self.stage {
+    fn poll_stage(&mut self, cx: &mut Context<'_>, in_shell: bool) -> Poll<Option<Outcome>> {
+        if self.moved || matches!(self.stage, Stage::Ready(_)) {
+            self.moved = false;
             self.process.begin(cx.waker().clone());
         }
         // Looked at after the waker is known: a signal from now on wakes this shell.
@@ -93,7 +96,7 @@ impl Life {
             self.stage = Stage::Running(incarnation.run());
         }
         let Stage::Running(future) = &mut self.stage else { return Poll::Ready(None) };
-        let _seat = watch::enter(self.process.core());
+        let _seat = in_shell.then(|| watch::enter(self.process.core()));
         let me = &mut self.me;
         let polled = catch_unwind(AssertUnwindSafe(|| current::within(me, || future.as_mut().poll(cx))));
         match polled {
@@ -102,6 +105,44 @@ impl Life {
             Err(payload) => Poll::Ready(Some(Outcome::Exit(ExitReason::panic(&*payload)))),
         }
     }
+
+    /// Runs the first incarnation until it waits, ends or becomes another, in the task of whoever starts it: an `init`
+    /// that awaits nothing costs no switch of tasks. What is left is for a shell.
+    ///
+    /// Meanwhile the thread is the starter's, and so is the stall if it holds it.
+    pub(crate) fn first_step(mut self, cx: &mut Context<'_>) -> Option<Life> {
+        match self.poll_stage(cx, false) {
+            Poll::Pending => {
+                self.moved = true;
+                Some(self)
+            }
+            Poll::Ready(outcome) => {
+                self.stage = Stage::Ready(self.turn(outcome)?);
+                Some(self)
+            }
+        }
+    }
+
+    /// Does what comes after an incarnation; answers the next one, if there is one.
+    fn turn(&mut self, outcome: Option<Outcome>) -> Option<Box<dyn Incarnation>> {
+        match outcome {
+            // A signal ended it, wherever it awaited.
+            None => self.finish(ExitReason::Killed),
+            Some(Outcome::Exit(reason)) => self.finish_by_itself(reason),
+            Some(Outcome::ExitThen(reason, then)) => {
+                self.finish_by_itself(reason);
+                then();
+            }
+            Some(Outcome::Become(next)) => return Some(next),
+            Some(Outcome::Park(incarnation)) => {
+                // The future is gone before the process can be started elsewhere.
+                self.stage = Stage::Over;
+                self.process.core().enter(Callback::Hibernating);
+                return self.process.park(incarnation);
+            }
+        }
+        None
+    }
 }
 
 impl Future for Life {
@@ -109,30 +150,13 @@ impl Future for Life {
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
         loop {
-            match self.poll_stage(cx) {
+            match self.poll_stage(cx, true) {
                 Poll::Pending => return Poll::Pending,
-                // A signal ended it, wherever it awaited.
-                Poll::Ready(None) => self.finish(ExitReason::Killed),
-                Poll::Ready(Some(Outcome::Exit(reason))) => self.finish_by_itself(reason),
-                Poll::Ready(Some(Outcome::ExitThen(reason, then))) => {
-                    self.finish_by_itself(reason);
-                    then();
-                }
-                Poll::Ready(Some(Outcome::Become(next))) => {
-                    self.stage = Stage::Ready(next);
-                    continue;
-                }
-                Poll::Ready(Some(Outcome::Park(incarnation))) => {
-                    // The future is gone before the process can be started elsewhere.
-                    self.stage = Stage::Over;
-                    self.process.core().enter(Callback::Hibernating);
-                    if let Some(awake) = self.process.park(incarnation) {
-                        self.stage = Stage::Ready(awake);
-                        continue;
-                    }
-                }
+                Poll::Ready(outcome) => match self.turn(outcome) {
+                    Some(next) => self.stage = Stage::Ready(next),
+                    None => return Poll::Ready(()),
+                },
             }
-            return Poll::Ready(());
         }
     }
 }
