@@ -146,7 +146,9 @@ impl fmt::Display for CommandError {
                 write!(f, "ERR {what} cannot contain spaces, newlines or special characters.")
             }
             Self::ClientAttribute(option) => write!(f, "ERR Unrecognized option '{option}'"),
-            Self::Crashed => f.write_str("ERR the process of the key crashed twice, the command has no effect"),
+            Self::Crashed => {
+                f.write_str("ERR the process of the key crashed twice, the command has no effect")
+            }
             Self::Unavailable => f.write_str("LOADING the keys are not served at the moment"),
             Self::NoShutdown => f.write_str("ERR No shutdown in progress."),
             Self::CannotSave => f.write_str("ERR Errors trying to SHUTDOWN. Check logs."),

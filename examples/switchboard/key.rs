@@ -11,8 +11,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use incarnate::{
-    CallReply, Context, Error, ExitReason, GenServer, Info, Init, Never, Node, ReplyTo, Result, ServerRef, Then,
-    TimerRef, noreply, stop,
+    CallReply, Context, Error, ExitReason, GenServer, Info, Init, Never, Node, ReplyTo, Result, ServerRef,
+    Then, TimerRef, noreply, stop,
 };
 
 use crate::clock;

@@ -4,7 +4,9 @@ use std::io;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use incarnate::supervisor::{DynamicSupervisor, DynamicSupervisorName, DynamicSupervisorRef, StartChildError};
+use incarnate::supervisor::{
+    DynamicSupervisor, DynamicSupervisorName, DynamicSupervisorRef, StartChildError,
+};
 use incarnate::{Error, Me, Never, Process, ProcessRef, StartError};
 use tokio::net::{TcpListener, TcpStream};
 

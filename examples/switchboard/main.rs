@@ -93,7 +93,8 @@ fn fail(message: &str, code: u8) -> ExitCode {
 }
 
 async fn run(address: SocketAddr) -> Result<(), String> {
-    let socket = TcpListener::bind(address).map_err(|error| format!("cannot listen on {address}: {error}"))?;
+    let socket =
+        TcpListener::bind(address).map_err(|error| format!("cannot listen on {address}: {error}"))?;
     let address = socket.local_addr().map_err(|error| format!("cannot listen on {address}: {error}"))?;
     let cannot_hear = |error| format!("cannot hear signals: {error}");
     let mut signals = Signals {

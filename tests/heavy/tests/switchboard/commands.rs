@@ -165,8 +165,14 @@ fn a_walk_meets_every_key_that_stays() {
     pipeline.query::<()>(&mut client).unwrap();
     let (mut cursor, mut met, mut steps) = (0u64, BTreeSet::new(), 0);
     loop {
-        let (next, keys): (u64, Vec<String>) =
-            cmd("SCAN").arg(cursor).arg("MATCH").arg("stays:*").arg("COUNT").arg(50).query(&mut client).unwrap();
+        let (next, keys): (u64, Vec<String>) = cmd("SCAN")
+            .arg(cursor)
+            .arg("MATCH")
+            .arg("stays:*")
+            .arg("COUNT")
+            .arg(50)
+            .query(&mut client)
+            .unwrap();
         met.extend(keys);
         // Keys come and go meanwhile.
         let () = client.del(format!("goes:{steps}")).unwrap();
