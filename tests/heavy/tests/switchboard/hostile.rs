@@ -29,6 +29,7 @@ fn bytes_that_are_no_request_get_an_error_and_the_end() {
     let mut socket = service.socket();
     socket.send("NO SUCH COMMAND\r\nPING\r\n");
     socket.expect("-ERR unknown command 'NO', with args beginning with: 'SUCH' 'COMMAND' \r\n+PONG\r\n");
+    drop(socket);
     service.await_info("connected_clients", |clients| clients == 1);
 }
 
