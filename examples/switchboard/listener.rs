@@ -1,6 +1,7 @@
 //! The process that accepts connections. It owns the socket: when it ends, nobody is accepted any more.
 
 use std::io;
+use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -25,6 +26,19 @@ pub fn supervisor() -> DynamicSupervisor<Accepted, ProcessRef<Never>> {
     DynamicSupervisor::temporary("connections", connection::start_link).name(SUPERVISOR)
 }
 
+/// Clients that may wait to be accepted; the kernel has a limit of its own.
+const BACKLOG: i32 = 4096;
+
+/// Binds a socket and listens on it. With the standard library's short queue a crowd that comes at once would be told to
+/// come again in a second.
+pub fn bind(address: SocketAddr) -> io::Result<std::net::TcpListener> {
+    let socket = socket2::Socket::new(socket2::Domain::for_address(address), socket2::Type::STREAM, None)?;
+    socket.set_reuse_address(true)?;
+    socket.bind(&address.into())?;
+    socket.listen(BACKLOG)?;
+    Ok(socket.into())
+}
+
 /// The socket that the first listener takes over. A later one binds again.
 pub struct Socket(Mutex<Option<std::net::TcpListener>>);
 
@@ -38,7 +52,7 @@ impl Socket {
         let bound = self.0.lock().unwrap_or_else(PoisonError::into_inner).take();
         let socket = match bound {
             Some(socket) => socket,
-            None => std::net::TcpListener::bind(service.address())?,
+            None => bind(service.address())?,
         };
         socket.set_nonblocking(true)?;
         TcpListener::from_std(socket)

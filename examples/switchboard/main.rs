@@ -33,7 +33,7 @@ mod tests;
 mod value;
 
 use std::io::{IsTerminal, Write};
-use std::net::{IpAddr, SocketAddr, TcpListener};
+use std::net::{IpAddr, SocketAddr};
 use std::process::ExitCode;
 use std::sync::Arc;
 
@@ -93,8 +93,7 @@ fn fail(message: &str, code: u8) -> ExitCode {
 }
 
 async fn run(address: SocketAddr) -> Result<(), String> {
-    let socket =
-        TcpListener::bind(address).map_err(|error| format!("cannot listen on {address}: {error}"))?;
+    let socket = listener::bind(address).map_err(|error| format!("cannot listen on {address}: {error}"))?;
     let address = socket.local_addr().map_err(|error| format!("cannot listen on {address}: {error}"))?;
     let cannot_hear = |error| format!("cannot hear signals: {error}");
     let mut signals = Signals {
