@@ -104,7 +104,7 @@ pub enum CommandError {
     ClientAttribute(Box<str>),
     /// `SHUTDOWN ABORT` while no shutdown runs.
     NoShutdown,
-    /// The process of the key crashed over this very command, and so did its successor.
+    /// The process of the key crashed over this command, and so did its successors.
     Crashed,
     /// The processes that serve keys are being started anew, or stopped.
     Unavailable,
@@ -147,7 +147,7 @@ impl fmt::Display for CommandError {
             }
             Self::ClientAttribute(option) => write!(f, "ERR Unrecognized option '{option}'"),
             Self::Crashed => {
-                f.write_str("ERR the process of the key crashed twice, the command has no effect")
+                f.write_str("ERR the process of the key crashed again and again, the command has no effect")
             }
             Self::Unavailable => f.write_str("LOADING the keys are not served at the moment"),
             Self::NoShutdown => f.write_str("ERR No shutdown in progress."),

@@ -155,6 +155,7 @@ impl Service {
             ("total_connections_received", self.accepted.load(Ordering::Relaxed).to_string()),
             ("total_commands_processed", self.commands.load(Ordering::Relaxed).to_string()),
             ("processes", node.process_count().to_string()),
+            ("crashes", keys.table().crashes().to_string()),
             ("restarts", keys.table().restarts().to_string()),
             ("dead_letters", node.dead_letters().to_string()),
         ])

@@ -32,6 +32,7 @@ pub struct Table {
     shards: Box<[RwLock<Shard>]>,
     /// Seeded at random: nobody can choose keys that meet in one place.
     hasher: RandomState,
+    crashes: AtomicU64,
     restarts: AtomicU64,
 }
 
@@ -66,6 +67,7 @@ impl Default for Table {
         Table {
             shards: (0..SHARDS).map(|_| RwLock::default()).collect(),
             hasher: RandomState::new(),
+            crashes: AtomicU64::new(0),
             restarts: AtomicU64::new(0),
         }
     }
@@ -140,6 +142,7 @@ impl Table {
         let hash = self.hash(key);
         let mut shard = self.write(hash);
         let Some(entry) = shard.remove(hash, key) else { return };
+        self.crashes.fetch_add(1, Ordering::Relaxed);
         if shard.crashed.len() >= MOST_RECORDS {
             shard.crashed.clear();
         }
@@ -149,6 +152,11 @@ impl Table {
     /// How many keys exist.
     pub fn len(&self) -> usize {
         (0..SHARDS).map(|shard| self.read(shard).present).sum()
+    }
+
+    /// How many processes ended without having retired.
+    pub fn crashes(&self) -> u64 {
+        self.crashes.load(Ordering::Relaxed)
     }
 
     /// How often a crashed key got another process.

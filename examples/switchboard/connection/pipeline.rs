@@ -4,8 +4,8 @@
 //! Two requests for one key keep their order, because its mailbox does. Requests for different keys are carried out in
 //! any order, as nobody can tell; what looks at many keys at once waits for all before it.
 //!
-//! A request that its process took along in a crash is sent once more, to the key's next life. It is applied once to any
-//! state that there is: what the first attempt may have done is gone with the process.
+//! A request that its process took along in a crash is sent again, to the key's next life. It is applied once to any state
+//! that there is: what an earlier attempt may have done is gone with the process.
 
 use bytes::Bytes;
 use incarnate::Timeout;
@@ -20,6 +20,9 @@ use crate::value::{Expiry, KeyOp, SetWhen, UnixMillis};
 
 /// Operations of one command that are under way at most, however many keys it names.
 const MOST_ASKED: usize = 512;
+
+/// How often a request is sent again whose process has crashed.
+const TRIES: usize = 8;
 
 /// The requests of one batch.
 pub struct Pipeline {
@@ -198,7 +201,8 @@ fn set(value: &[u8]) -> KeyOp {
     KeyOp::Set { value, when: SetWhen::Always, expiry: Expiry::Never, get: false }
 }
 
-/// Reads an operation again out of the request that it came in, and has it carried out.
+/// Reads an operation again out of the request that it came in, and has it carried out. A process may crash over that, too;
+/// an operation that crashes every one is given up.
 async fn once_more(keys: &Keys, decoder: &Decoder, origin: Origin, now: UnixMillis) -> Reply {
     let mut again = decoder.replay(origin.place);
     let request = again.next_request().ok().flatten();
@@ -211,15 +215,19 @@ async fn once_more(keys: &Keys, decoder: &Decoder, origin: Origin, now: UnixMill
         _ => (None, KeyOp::Get),
     };
     let Some(key) = key else { return CommandError::Crashed.into() };
-    let reached = match keys.ask(key, op, now) {
-        Ok(request) => Reached::Asked(request),
-        Err(absent) => keys.without(key, absent, now).await,
-    };
-    match reached {
-        Reached::Answered(reply) => reply,
-        Reached::Asked(request) => {
-            let answer = request.receive(Timeout::Infinity).await;
-            answer.unwrap_or_else(|_| CommandError::Crashed.into())
+    for _ in 0..TRIES {
+        let reached = match keys.ask(key, op.clone(), now) {
+            Ok(request) => Reached::Asked(request),
+            Err(absent) => keys.without(key, absent, now).await,
+        };
+        match reached {
+            Reached::Answered(reply) => return reply,
+            Reached::Asked(request) => {
+                if let Ok(reply) = request.receive(Timeout::Infinity).await {
+                    return reply;
+                }
+            }
         }
     }
+    CommandError::Crashed.into()
 }

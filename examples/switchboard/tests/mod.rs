@@ -3,6 +3,8 @@
 mod command;
 mod differential;
 mod glob;
+mod keys;
+mod name;
 mod number;
 mod resp;
 mod support;

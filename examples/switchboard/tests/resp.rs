@@ -286,3 +286,28 @@ fn replies_are_written_as_the_crate_would() {
     check(CommandError::Syntax.into(), "-ERR syntax error\r\n");
     check(CommandError::UnsupportedOption("a\r\n+OK".into()).into(), "-ERR Unsupported option a  +OK\r\n");
 }
+
+#[test]
+fn a_request_can_be_read_again_until_more_is_read() {
+    let mut decoder = Decoder::new(Limits::default());
+    decoder.buffer().extend_from_slice(b"GET a\r\n*2\r\n$3\r\nG");
+    assert!(decoder.find_request().unwrap());
+    assert!(!decoder.find_request().unwrap());
+    // The second one is half there: it begins where it begins.
+    decoder.buffer().extend_from_slice(b"ET\r\n$1\r\nb\r\n\r\nGET 'c d'\r\n");
+    let mut places = Vec::new();
+    loop {
+        places.push(decoder.place());
+        if !decoder.find_request().unwrap() {
+            break;
+        }
+    }
+    let read = |place| {
+        let mut again = decoder.replay(place);
+        let request =
+            again.next_request().unwrap().map(|request| request.iter().collect::<Vec<_>>().join(&b' '));
+        request.map(|words| String::from_utf8(words).unwrap())
+    };
+    let read: Vec<_> = places.into_iter().map(read).collect();
+    assert_eq!(read, [Some("GET b".to_owned()), Some("GET c d".to_owned()), None]);
+}
