@@ -114,7 +114,7 @@ where
         R: Send + 'static,
         F: FnOnce(ReplyTo<R>) -> Call,
     {
-        Request::new(self.node().clone(), self.ask(|to| Message::Call(request(to))))
+        Request::new(self.ask(|to| Message::Call(request(to))))
     }
 
     /// Asks a plain process, or a server by its `Info`, and waits for the answer.

@@ -324,8 +324,8 @@ impl Next {
             Next::Wake(waker) => waker.wake(),
             Next::Start(incarnation) => {
                 let process = incarnation.process();
-                let node = process.core().node().clone();
-                shell::start(&node, Life::new(process, incarnation));
+                // The process is held, not its node: every waking process would count the node up and down.
+                shell::start_short(process.core().node(), Life::new(process.clone(), incarnation));
             }
         }
     }

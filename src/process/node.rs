@@ -53,12 +53,14 @@ impl Node {
     /// # Panics
     /// Outside a tokio runtime, or in one without timers.
     pub fn new(name: &str) -> Self {
+        let runtime = Handle::current();
         Node(Arc::new(Inner {
             name: name.into(),
             id: NodeId::of(name),
             // Random, and never 0.
             creation: (RandomState::new().build_hasher().finish() as u32).max(1),
-            runtime: Handle::current(),
+            shells: Pool::new(runtime.metrics().num_workers()),
+            runtime,
             next_process: AtomicU64::new(1),
             next_reference: AtomicU64::new(1),
             dead_letters: AtomicU64::new(0),
@@ -66,7 +68,6 @@ impl Node {
             registry: Registry::default(),
             timers: Timers::new(Instant::now()),
             deadlines: Deadlines::new(),
-            shells: Pool::default(),
             watch: Watch::default(),
         }))
     }

@@ -16,14 +16,14 @@ pub struct Request<R> {
 }
 
 enum State<R> {
-    Asked(Node, Pending<R>),
+    Asked(Pending<R>),
     Failed(CallError),
 }
 
 impl<R: Send + 'static> Request<R> {
-    pub(crate) fn new(node: Node, asked: Result<Pending<R>, CallError>) -> Self {
+    pub(crate) fn new(asked: Result<Pending<R>, CallError>) -> Self {
         match asked {
-            Ok(pending) => Request { state: State::Asked(node, pending) },
+            Ok(pending) => Request { state: State::Asked(pending) },
             Err(error) => Request::failed(error),
         }
     }
@@ -38,7 +38,7 @@ impl<R: Send + 'static> Request<R> {
     /// See [`CallError`].
     pub async fn receive(self, timeout: impl Into<Timeout>) -> Result<R, CallError> {
         match self.state {
-            State::Asked(node, pending) => answer(&node, pending, timeout.into()).await,
+            State::Asked(pending) => answer_here(pending, timeout.into()).await,
             State::Failed(error) => Err(error),
         }
     }
@@ -51,7 +51,7 @@ impl<R: Send + 'static> Request<R> {
     pub async fn wait(&mut self, timeout: Duration) -> Option<Result<R, CallError>> {
         match &mut self.state {
             // A timer of its own: the sweep would end the wait for good.
-            State::Asked(_, pending) => {
+            State::Asked(pending) => {
                 let polled = tokio::time::timeout(timeout, poll_fn(|cx| pending.poll(cx))).await;
                 polled.ok().map(|answer| answer.map_err(CallError::from))
             }
@@ -69,8 +69,23 @@ impl<R: Send + 'static> Request<R> {
 
     fn poll_answer(&mut self, cx: &mut Context<'_>) -> Poll<Result<R, CallError>> {
         match &mut self.state {
-            State::Asked(_, pending) => pending.poll(cx).map_err(CallError::from),
+            State::Asked(pending) => pending.poll(cx).map_err(CallError::from),
             State::Failed(error) => Poll::Ready(Err(error.clone())),
+        }
+    }
+}
+
+/// Waits on the clock of the node that waits. A request keeps no node: to count each in and out would cost more than the
+/// rest of it, and few are waited for with a limit.
+async fn answer_here<R: Send + 'static>(mut pending: Pending<R>, timeout: Timeout) -> Result<R, CallError> {
+    let Timeout::After(after) = timeout else {
+        return poll_fn(|cx| pending.poll(cx)).await.map_err(CallError::from);
+    };
+    match Node::current() {
+        Some(node) => answer(&node, pending, timeout).await,
+        None => {
+            let answer = tokio::time::timeout(after, poll_fn(|cx| pending.poll(cx))).await;
+            answer.map_or(Err(CallError::Timeout), |answer| answer.map_err(CallError::from))
         }
     }
 }

@@ -2,11 +2,19 @@
 //!
 //! A shell runs one life after another. An idle one waits in the node's pool for the next: that about doubles what
 //! spawn, restart and waking from hibernation reach.
+//!
+//! A process that wakes from hibernation mostly goes back to it at once, so there the shells go to the lives: as many
+//! *fetching* shells as there are threads take lives from one queue, one after the other in the same poll. To wake a shell
+//! for each would cost more than what most of them do. A fetching shell whose life waits stays with it and passes its
+//! turn on.
+//!
+//! Invariant: while lives are in the queue, a shell fetches.
 
+use std::collections::VecDeque;
 use std::future::{Future, poll_fn};
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker, ready};
 use std::time::Duration;
 
@@ -20,11 +28,71 @@ const KEPT: usize = 1024;
 /// How often half of the surplus is given back: a wave of ends is often followed by a wave of starts.
 const TRIM_EVERY: Duration = Duration::from_secs(1);
 
-/// The idle shells of a node.
-#[derive(Default)]
+/// So many lives in one poll, then others run.
+const LIVES: u32 = 32;
+
+/// The idle shells of a node, and the lives that wait for one.
 pub(crate) struct Pool {
-    idle: Mutex<Vec<Arc<Slot>>>,
+    stock: Mutex<Stock>,
+    /// How many shells fetch at most: one for each thread.
+    fetchers: usize,
     trimming: AtomicBool,
+}
+
+#[derive(Default)]
+struct Stock {
+    idle: Vec<Arc<Slot>>,
+    queue: VecDeque<Life>,
+    /// How many [`Turn`]s there are.
+    fetching: usize,
+}
+
+/// A life to run, and the turn to fetch more.
+struct Work {
+    life: Life,
+    turn: Option<Turn>,
+}
+
+/// The right to fetch, with the duty to go on until the queue is empty.
+struct Turn {
+    node: WeakNode,
+    /// False: it was given back.
+    held: bool,
+}
+
+impl Turn {
+    /// The shell waits with its life: another takes the turn, if there is something to fetch.
+    fn pass_on(mut self) {
+        let Some(node) = self.node.upgrade() else { return };
+        let mut stock = node.shells().stock();
+        match stock.queue.pop_front() {
+            Some(life) => {
+                let idle = stock.idle.pop();
+                drop(stock);
+                hand_over(&node, idle, Work { life, turn: Some(self) });
+            }
+            None => {
+                stock.fetching -= 1;
+                self.held = false;
+            }
+        }
+    }
+}
+
+impl Drop for Turn {
+    /// The shell has gone with its turn: the runtime shuts down.
+    fn drop(&mut self) {
+        if !self.held {
+            return;
+        }
+        let Some(node) = self.node.upgrade() else { return };
+        let mut stock = node.shells().stock();
+        stock.fetching -= 1;
+        // Those that still fetch come to what waits; else each is started, or refused.
+        let waiting = if stock.fetching == 0 { std::mem::take(&mut stock.queue) } else { VecDeque::new() };
+        drop(stock);
+        waiting.into_iter().for_each(|life| start_short(&node, life));
+    }
 }
 
 /// Where an idle shell finds its next life.
@@ -38,7 +106,7 @@ enum Handover {
     #[default]
     Nothing,
     Waiting(Waker),
-    Life(Life),
+    Work(Work),
     /// The node is gone.
     Closed,
 }
@@ -51,10 +119,10 @@ impl Slot {
         }
     }
 
-    fn poll_life(&self, cx: &Context<'_>) -> Poll<Option<Life>> {
+    fn poll_work(&self, cx: &Context<'_>) -> Poll<Option<Work>> {
         let mut next = self.next.lock().unwrap_or_else(PoisonError::into_inner);
         match std::mem::take(&mut *next) {
-            Handover::Life(life) => Poll::Ready(Some(life)),
+            Handover::Work(work) => Poll::Ready(Some(work)),
             Handover::Closed => Poll::Ready(None),
             former => {
                 *next = Handover::Waiting(cx.waker().clone());
@@ -67,31 +135,46 @@ impl Slot {
 }
 
 impl Pool {
-    fn idle(&self) -> std::sync::MutexGuard<'_, Vec<Arc<Slot>>> {
-        self.idle.lock().unwrap_or_else(PoisonError::into_inner)
+    /// Without shells; those to come run on so many threads.
+    pub(crate) fn new(threads: usize) -> Self {
+        Pool { stock: Mutex::default(), fetchers: threads.max(1), trimming: AtomicBool::new(false) }
     }
 
-    /// Takes a shell in. A surplus stays for a while: ending a shell costs more than a life in it.
-    fn offer(&self, slot: &Arc<Slot>, node: &Node) {
-        let mut idle = self.idle();
-        idle.push(slot.clone());
-        let surplus = idle.len() > KEPT;
-        drop(idle);
+    fn stock(&self) -> MutexGuard<'_, Stock> {
+        self.stock.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The next life for a shell that fetches; without one the shell is idle, and its turn over.
+    fn fetch(&self, slot: &Arc<Slot>, turn: &mut Option<Turn>, node: &Node) -> Option<Life> {
+        let mut stock = self.stock();
+        if let Some(fetching) = turn {
+            if let Some(life) = stock.queue.pop_front() {
+                return Some(life);
+            }
+            fetching.held = false;
+            stock.fetching -= 1;
+        }
+        stock.idle.push(slot.clone());
+        let surplus = stock.idle.len() > KEPT;
+        drop(stock);
+        *turn = None;
+        // A surplus stays for a while: ending a shell costs more than a life in it.
         if surplus && !self.trimming.load(Ordering::Relaxed) && !self.trimming.swap(true, Ordering::AcqRel) {
             node.runtime().spawn(trim(node.downgrade()));
         }
+        None
     }
 
     /// Ends half of the surplus, the longest idle first; false when there was none.
     fn trim(&self) -> bool {
-        let mut idle = self.idle();
-        let surplus = idle.len().saturating_sub(KEPT);
-        let ended: Vec<_> = idle.drain(..surplus.div_ceil(2)).collect();
+        let mut stock = self.stock();
+        let surplus = stock.idle.len().saturating_sub(KEPT);
+        let ended: Vec<_> = stock.idle.drain(..surplus.div_ceil(2)).collect();
         if surplus == 0 {
             // Under the lock: a shell that is offered from now on sees that nobody trims.
             self.trimming.store(false, Ordering::Release);
         }
-        drop(idle);
+        drop(stock);
         ended.iter().for_each(|slot| slot.hand_over(Handover::Closed));
         surplus > 0
     }
@@ -108,22 +191,41 @@ async fn trim(node: WeakNode) {
 
 impl Drop for Pool {
     fn drop(&mut self) {
-        self.idle().drain(..).for_each(|slot| slot.hand_over(Handover::Closed));
+        let Stock { idle, queue, .. } = std::mem::take(&mut *self.stock());
+        idle.iter().for_each(|slot| slot.hand_over(Handover::Closed));
+        drop(queue);
     }
 }
 
 /// Starts a life in an idle shell, or in a new one. Never waits; may be called from any thread.
 pub(crate) fn start(node: &Node, life: Life) {
-    let idle = node.shells().idle().pop();
+    let idle = node.shells().stock().idle.pop();
+    hand_over(node, idle, Work { life, turn: None });
+}
+
+/// Starts a life that is likely to be short. Never waits; may be called from any thread.
+pub(crate) fn start_short(node: &Node, life: Life) {
+    let mut stock = node.shells().stock();
+    if stock.fetching >= node.shells().fetchers {
+        stock.queue.push_back(life);
+        return;
+    }
+    stock.fetching += 1;
+    let idle = stock.idle.pop();
+    drop(stock);
+    hand_over(node, idle, Work { life, turn: Some(Turn { node: node.downgrade(), held: true }) });
+}
+
+fn hand_over(node: &Node, idle: Option<Arc<Slot>>, work: Work) {
     match idle {
-        Some(slot) => slot.hand_over(Handover::Life(life)),
-        None => start_new(node, life),
+        Some(slot) => slot.hand_over(Handover::Work(work)),
+        None => start_new(node, work),
     }
 }
 
-fn start_new(node: &Node, life: Life) {
+fn start_new(node: &Node, work: Work) {
     let _runtime = node.runtime().enter();
-    let shift = Shift { node: node.downgrade(), life: Some(life), slot: None };
+    let shift = Shift { node: node.downgrade(), life: Some(work.life), turn: work.turn, slot: None };
     // ractor's spawn awaits nothing but our `pre_start`, which is ready at once; without tokio's budget one poll is
     // enough, and spawning is synchronous.
     let spawn = tokio::task::coop::unconstrained(Actor::spawn(None, Shell, shift));
@@ -151,23 +253,38 @@ struct Shell;
 struct Shift {
     node: WeakNode,
     life: Option<Life>,
+    turn: Option<Turn>,
     slot: Option<Arc<Slot>>,
 }
 
 impl Shift {
     /// Runs one life after another, until the pool lets this shell go.
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let mut lives = 0;
         loop {
             if let Some(life) = &mut self.life {
-                ready!(Pin::new(life).poll(cx));
+                if lives == LIVES {
+                    cx.waker().wake_by_ref();
+                    return Poll::Pending;
+                }
+                lives += 1;
+                if Pin::new(life).poll(cx).is_pending() {
+                    if let Some(turn) = self.turn.take() {
+                        turn.pass_on();
+                    }
+                    return Poll::Pending;
+                }
                 self.life = None;
                 let slot = self.slot.get_or_insert_default();
                 let Some(node) = self.node.upgrade() else { return Poll::Ready(()) };
-                node.shells().offer(slot, &node);
+                self.life = node.shells().fetch(slot, &mut self.turn, &node);
+                if self.life.is_some() {
+                    continue;
+                }
             }
             let Some(slot) = &self.slot else { return Poll::Ready(()) };
-            match ready!(slot.poll_life(cx)) {
-                Some(next) => self.life = Some(next),
+            match ready!(slot.poll_work(cx)) {
+                Some(Work { life, turn }) => (self.life, self.turn) = (Some(life), turn),
                 None => return Poll::Ready(()),
             }
         }

@@ -1,7 +1,9 @@
 //! Hibernation: really gives the shell back, and changes nothing else.
 
 use incarnate::process::Callback;
-use incarnate::{Error, ExitReason, GenServer, Init, Name, Node, Process, Then, noreply, sys};
+use incarnate::{
+    Context, Error, ExitReason, GenServer, Init, Name, Node, Process, ReplyTo, Then, noreply, sys,
+};
 
 use crate::lab::*;
 
@@ -265,4 +267,56 @@ async fn pl_008_a_crash_after_waking_is_reported() {
     assert_eq!(lab.ended().await, boom());
     assert_eq!(seen.take(), ["cast", "terminate \"boom\""]);
     assert_eq!(reports.targets(), ["gen_server", "crash_report"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn of_a_crowd_that_wakes_at_once_those_that_wait_hold_up_nobody() {
+    let node = Node::new("a");
+    let mut labs = Vec::new();
+    for _ in 0..200 {
+        let lab = Lab::server(sleepy(&Seen::default())).on(&node).start().await.unwrap();
+        hibernates(&lab).await;
+        labs.push(lab);
+    }
+    let start = tokio::time::Instant::now();
+    // All of them wake before any of them runs.
+    let mut asked = Vec::new();
+    for pair in labs.chunks(2) {
+        pair[0].cast(Cast::Slow(ms(1000)));
+        let act = |to: ReplyTo<u32>, lab: &mut Lab, _: &mut Context<Lab>| to.reply(lab.value).hibernate();
+        asked.push(pair[1].send_request(|to| Call::Do(to, Box::new(act))));
+    }
+    for request in asked {
+        assert_eq!(request.receive(ms(500)).await, Ok(0));
+    }
+    assert_eq!(start.elapsed(), ms(0));
+    // And those that waited serve again.
+    for lab in &labs {
+        assert_eq!(value(lab).await, Ok(0));
+    }
+    assert!(start.elapsed() >= ms(1000));
+}
+
+#[test]
+fn a_crowd_that_wakes_when_the_runtime_has_gone_is_killed() {
+    let build = || tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
+    let runtime = build();
+    let labs = runtime.block_on(async {
+        let node = Node::new("a");
+        let mut labs = Vec::new();
+        for _ in 0..2000 {
+            labs.push(Lab::server(sleepy(&Seen::default())).on(&node).start().await.unwrap());
+        }
+        for lab in &labs {
+            hibernates(lab).await;
+        }
+        // Some wake, and do not come to run.
+        labs[..1000].iter().for_each(|lab| lab.cast(Cast::Slow(ms(0))));
+        labs
+    });
+    drop(runtime);
+    labs[1000..].iter().for_each(|lab| lab.cast(Cast::Slow(ms(0))));
+    assert!(labs.iter().all(|lab| !lab.is_alive()));
+    let ended = build().block_on(labs[1999].ended());
+    assert_eq!(ended, ExitReason::NoProc);
 }
