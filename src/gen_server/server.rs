@@ -379,7 +379,7 @@ impl<S: GenServer> Server<S> {
             registered_name = name,
             ?label,
             server = std::any::type_name::<S>(),
-            message = %status.message,
+            last_message = %status.message,
             state = %status.state,
             reason = %status.reason,
             "gen_server terminating"

@@ -60,7 +60,7 @@ async fn gs_028_a_crash_is_reported_by_the_server_and_by_its_process() {
         assert!(report.field("label").contains("mine"));
     }
     assert_eq!(server.field("state"), "value 4");
-    assert_eq!(server.field("message"), "handle_call");
+    assert_eq!(server.field("last_message"), "handle_call");
     assert!(server.field("server").ends_with("Lab"));
     assert!(process.field("initial_call").ends_with("Lab"));
     assert_eq!(process.field("messages_handled"), "1");
@@ -84,7 +84,7 @@ async fn gs_028_each_kind_of_last_message_is_named() {
         lab.ended().await;
         let reports = reports.take();
         assert_eq!(reports.len(), 2, "{reports:#?}");
-        assert_eq!(reports[0].field("message"), kind);
+        assert_eq!(reports[0].field("last_message"), kind);
     }
 }
 
@@ -108,7 +108,7 @@ async fn gs_092_a_terminate_that_crashes_reports_the_message_and_the_new_reason(
     assert_eq!(ask(&lab, |_, _, _| stop(boom())).await, Err(CallError::Exit(expected.clone())));
     let reports = reports.take();
     let [server, process] = &reports[..] else { panic!("not two reports: {reports:#?}") };
-    assert_eq!(server.field("message"), "handle_call");
+    assert_eq!(server.field("last_message"), "handle_call");
     assert_eq!(server.field("reason"), expected.to_string());
     assert_eq!(process.field("reason"), expected.to_string());
 }
@@ -170,8 +170,8 @@ async fn gs_095_a_formatter_rewrites_state_message_and_reason() {
     tell(&lab, |_, _| stop(boom()));
     lab.ended().await;
     let reports = reports.take();
-    for name in ["state", "message", "reason"] {
-        assert_eq!(reports[0].field(name), format!("new {name}"));
+    for (name, text) in [("state", "new state"), ("last_message", "new message"), ("reason", "new reason")] {
+        assert_eq!(reports[0].field(name), text);
     }
     // What the process itself reports is not the formatter's.
     assert_eq!(reports[1].field("reason"), "\"boom\"");
