@@ -1,16 +1,17 @@
 //! What a process does as itself: links, monitors, exit signals, names, aliases.
 
+use std::cmp::Ordering;
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, MutexGuard};
 use std::time::Duration;
 
 use super::address::ServerRef;
-use super::cell::{By, Process};
+use super::cell::{By, Core, Process};
 use super::current;
 use super::death;
 use super::error::NoProc;
 use super::node::Node;
-use super::relations::{AliasEntry, AliasMode, Monitor};
+use super::relations::{AliasEntry, AliasMode, Monitor, Relations};
 use super::signal::{Exit, Object, Signal};
 use crate::term::{AliasRef, ExitReason, MonitorRef, Name, Pid, Term, TimerRef};
 
@@ -297,19 +298,7 @@ pub(crate) enum Linked {
 
 /// Links two processes.
 pub(crate) fn link(me: &Arc<dyn Process>, peer: &Arc<dyn Process>) -> Linked {
-    let (mine, theirs) = (me.core(), peer.core());
-    if mine.pid() == theirs.pid() {
-        return Linked::Done;
-    }
-    // Both sides change at once, locked in the order of pids, so that a link is never half.
-    let (mut a, mut b);
-    if mine.pid() < theirs.pid() {
-        a = mine.relations();
-        b = theirs.relations();
-    } else {
-        b = theirs.relations();
-        a = mine.relations();
-    }
+    let Some((mut a, mut b)) = lock_both(me.core(), peer.core()) else { return Linked::Done };
     if a.gone {
         return Linked::MeGone;
     }
@@ -330,20 +319,28 @@ pub(crate) fn link_child(parent: &Arc<dyn Process>, child: &Arc<dyn Process>) {
 
 /// Removes the link between two processes, if there is one.
 pub(crate) fn unlink(me: &Arc<dyn Process>, peer: &Arc<dyn Process>) {
-    let (mine, theirs) = (me.core(), peer.core());
-    if mine.pid() == theirs.pid() {
-        return;
+    let Some((mut a, mut b)) = lock_both(me.core(), peer.core()) else { return };
+    a.links.remove(peer.core().pid());
+    b.links.remove(me.core().pid());
+}
+
+/// Locks what ties two processes, in the order of their pids, so that both sides of a link change at once and two who
+/// lock each other never wait for each other. `None`: they are one.
+fn lock_both<'a>(
+    mine: &'a Core,
+    theirs: &'a Core,
+) -> Option<(MutexGuard<'a, Relations>, MutexGuard<'a, Relations>)> {
+    match mine.pid().cmp(&theirs.pid()) {
+        Ordering::Equal => None,
+        Ordering::Less => {
+            let a = mine.relations();
+            Some((a, theirs.relations()))
+        }
+        Ordering::Greater => {
+            let b = theirs.relations();
+            Some((mine.relations(), b))
+        }
     }
-    let (mut a, mut b);
-    if mine.pid() < theirs.pid() {
-        a = mine.relations();
-        b = theirs.relations();
-    } else {
-        b = theirs.relations();
-        a = mine.relations();
-    }
-    a.links.remove(theirs.pid());
-    b.links.remove(mine.pid());
 }
 
 /// Sets a monitor.
