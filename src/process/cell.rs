@@ -25,6 +25,9 @@ use super::signal::{Exit, Signal};
 use super::slots::{self, Failure, SlotId};
 use crate::term::{ExitReason, Pid, Term, TimerRef};
 
+/// So many entries before a receiver that was woken and has not come are a backlog.
+const BACKLOG: usize = 256;
+
 /// One entry of a mailbox.
 pub(crate) enum Envelope<M> {
     User(M),
@@ -158,20 +161,24 @@ impl fmt::Display for Callback {
 }
 
 /// The part of a cell that does not depend on its messages.
+///
+/// What its shell writes for each message comes first, and what its senders write comes last in the cell: in one cache
+/// line they would have a sender and a receiver that run side by side wait for each other.
+#[repr(C)]
 pub(crate) struct Core {
-    id: u64,
-    node: Node,
-    parent: Option<Box<Pid>>,
-    /// The type name of what runs (`initial_call`).
-    kind: fn() -> &'static str,
+    handled: AtomicU64,
+    callback: AtomicU8,
     doomed: AtomicBool,
     suspended: AtomicBool,
     /// Its parent waits for it to be started, and is told of a failure by the answer alone.
     starting: AtomicBool,
     /// It was linked to its parent when it was started.
     linked: AtomicBool,
-    callback: AtomicU8,
-    handled: AtomicU64,
+    id: u64,
+    node: Node,
+    parent: Option<Box<Pid>>,
+    /// The type name of what runs (`initial_call`).
+    kind: fn() -> &'static str,
     relations: Mutex<Relations>,
 }
 
@@ -275,6 +282,7 @@ impl Core {
 }
 
 /// A cell whose mailbox carries messages `M`.
+#[repr(C)]
 pub(crate) struct Cell<M> {
     core: Core,
     mail: Mutex<Mail<M>>,
@@ -302,6 +310,8 @@ struct Mail<M> {
     queue: Vec<Envelope<M>>,
     /// Whoever waits for the mailbox to have something.
     receiver: Option<Waker>,
+    /// The receiver was woken, or is new, and has not looked since.
+    summoned: bool,
     /// The shell.
     shell: Option<Waker>,
     /// Requests that were taken out and not yet answered when their inbox went.
@@ -315,10 +325,19 @@ pub(crate) enum Next {
     Nothing,
     Wake(Waker),
     Start(Box<dyn Incarnation>),
+    /// A backlog stands before a receiver that does not come: let another thread of this node have it.
+    Spread(Node),
 }
 
 impl Next {
+    #[inline]
     pub(crate) fn run(self) {
+        if !matches!(self, Next::Nothing) {
+            self.run_something();
+        }
+    }
+
+    fn run_something(self) {
         match self {
             Next::Nothing => {}
             Next::Wake(waker) => waker.wake(),
@@ -327,20 +346,41 @@ impl Next {
                 // The process is held, not its node: every waking process would count the node up and down.
                 shell::start_short(process.core().node(), Life::new(process.clone(), incarnation));
             }
+            Next::Spread(node) => shell::spread(&node),
         }
     }
 }
 
 impl<M> Mail<M> {
-    fn put(&mut self, envelope: Envelope<M>) -> Next {
+    /// Why it takes no such entry.
+    #[inline]
+    fn refusal(&self, core: &Core, envelope: &Envelope<M>) -> Option<Rejected> {
+        if self.is_closed() {
+            return Some(Rejected::Closed);
+        }
+        let full = self.bound != 0
+            && !matches!(envelope, Envelope::Signal(_))
+            && self.enqueued - core.handled() >= u64::from(self.bound);
+        full.then_some(Rejected::Full)
+    }
+
+    // Inlined: an entry goes from its sender's registers to the queue.
+    #[inline(always)]
+    fn put(&mut self, core: &Core, envelope: Envelope<M>) -> Next {
         self.enqueued += 1;
         if self.first.is_none() && self.queue.is_empty() {
             self.first = Some(envelope);
         } else {
             self.queue.push(envelope);
+            if self.queue.len() == BACKLOG && self.summoned {
+                return Next::Spread(core.node.clone());
+            }
         }
         match self.receiver.take() {
-            Some(waker) => Next::Wake(waker),
+            Some(waker) => {
+                self.summoned = true;
+                Next::Wake(waker)
+            }
             None => self.unpark(),
         }
     }
@@ -351,7 +391,10 @@ impl<M> Mail<M> {
             return Next::Nothing;
         }
         match std::mem::replace(&mut self.phase, Phase::Open) {
-            Phase::Parked(incarnation) => Next::Start(incarnation),
+            Phase::Parked(incarnation) => {
+                self.summoned = true;
+                Next::Start(incarnation)
+            }
             _ => Next::Nothing,
         }
     }
@@ -378,6 +421,7 @@ impl<M: Send + 'static> Cell<M> {
                 first: None,
                 queue: Vec::new(),
                 receiver: None,
+                summoned: true,
                 shell: None,
                 unanswered: None,
             }),
@@ -390,35 +434,36 @@ impl<M: Send + 'static> Cell<M> {
 
     /// Puts a message into the mailbox, in the order of the caller's signals.
     pub(crate) fn push(&self, envelope: Envelope<M>) -> Result<(), Rejected> {
-        // A refused message is dropped here, outside the lock: its drop is user code.
-        self.push_then(envelope).map(Next::run).map_err(|(why, _)| why)
+        let mut mail = self.mail();
+        if let Some(why) = mail.refusal(&self.core, &envelope) {
+            // The message is dropped outside the lock: its drop is user code.
+            drop(mail);
+            return Err(why);
+        }
+        let next = mail.put(&self.core, envelope);
+        drop(mail);
+        next.run();
+        Ok(())
     }
 
     /// As [`push`](Self::push), for a caller that holds a lock: what is left to do, and a refused message to drop, are
     /// for after it.
     pub(crate) fn push_then(&self, envelope: Envelope<M>) -> Result<Next, (Rejected, Envelope<M>)> {
         let mut mail = self.mail();
-        if mail.is_closed() {
-            return Err((Rejected::Closed, envelope));
+        match mail.refusal(&self.core, &envelope) {
+            Some(why) => Err((why, envelope)),
+            None => Ok(mail.put(&self.core, envelope)),
         }
-        if mail.bound != 0
-            && !matches!(envelope, Envelope::Signal(_))
-            && mail.enqueued - self.core.handled() >= u64::from(mail.bound)
-        {
-            return Err((Rejected::Full, envelope));
-        }
-        Ok(mail.put(envelope))
     }
 
     /// As [`push`](Self::push), whatever the bound: for what holds itself back by other means.
     pub(crate) fn push_unbounded(&self, envelope: Envelope<M>) -> Result<(), Rejected> {
         let mut mail = self.mail();
         if mail.is_closed() {
-            // The message is dropped outside the lock: its drop is user code.
             drop(mail);
             return Err(Rejected::Closed);
         }
-        let next = mail.put(envelope);
+        let next = mail.put(&self.core, envelope);
         drop(mail);
         next.run();
         Ok(())
@@ -431,6 +476,7 @@ impl<M: Send + 'static> Cell<M> {
         if mail.is_over() {
             return None;
         }
+        mail.summoned = false;
         if !mail.queue.is_empty() {
             // Two buffers that change hands: neither is copied or freed.
             let empty = Vec::from(std::mem::take(batch));
@@ -454,6 +500,7 @@ impl<M: Send + 'static> Cell<M> {
         if mail.is_over() {
             return false;
         }
+        mail.summoned = false;
         let before = batch.len();
         batch.extend(mail.first.take());
         batch.extend(mail.queue.drain(..));
@@ -509,7 +556,7 @@ impl<M: Send + 'static> Process for Cell<M> {
         // exit(Pid, kill) cannot be trapped and shows as killed. A link that carries kill is an ordinary signal.
         let kill = by == By::Call && reason == ExitReason::Kill;
         if mail.trap_exit && !kill {
-            return mail.put(Envelope::Signal(Box::new(Signal::Exit(Exit { from, reason }))));
+            return mail.put(&self.core, Envelope::Signal(Box::new(Signal::Exit(Exit { from, reason }))));
         }
         // A normal exit of another process ends nobody; exit(self(), normal) ends the caller.
         if reason == ExitReason::Normal && !(by == By::Call && from == self.core.pid()) {

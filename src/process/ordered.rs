@@ -1,5 +1,6 @@
 //! A map for keys that come in order, as references do.
 
+use std::cmp::Ordering;
 use std::collections::VecDeque;
 
 /// Values under ascending keys, in one run of memory.
@@ -50,12 +51,25 @@ impl<K: Copy + Ord, V> Ordered<K, V> {
         Some(value)
     }
 
+    /// Where the key is, or would be.
+    ///
+    /// Looks near the front first, in steps that double: what is asked for is mostly among the oldest, and a bisection
+    /// of the whole would touch memory that nobody has looked at for long.
     fn position(&self, key: K) -> Result<usize, usize> {
-        // The oldest is what is asked for most.
-        match self.entries.front() {
-            Some((first, _)) if *first == key => Ok(0),
-            _ => self.entries.binary_search_by_key(&key, |(key, _)| *key),
+        let mut end = 1;
+        while end < self.entries.len() && self.entries[end].0 < key {
+            end *= 2;
         }
+        let (mut low, mut high) = (end / 2, self.entries.len().min(end + 1));
+        while low < high {
+            let middle = low + (high - low) / 2;
+            match self.entries[middle].0.cmp(&key) {
+                Ordering::Less => low = middle + 1,
+                Ordering::Equal => return Ok(middle),
+                Ordering::Greater => high = middle,
+            }
+        }
+        Err(low)
     }
 
     /// All values, oldest first.

@@ -19,6 +19,7 @@ use std::task::{Context, Poll, Waker, ready};
 use std::time::Duration;
 
 use ractor::{Actor, ActorProcessingErr, ActorRef};
+use tokio::runtime::RuntimeFlavor;
 
 use super::life::Life;
 use super::node::{Node, WeakNode};
@@ -194,6 +195,16 @@ impl Drop for Pool {
         let Stock { idle, queue, .. } = std::mem::take(&mut *self.stock());
         idle.iter().for_each(|slot| slot.hand_over(Handover::Closed));
         drop(queue);
+    }
+}
+
+/// Lets another thread have what this one has woken last.
+///
+/// A worker of tokio keeps that for itself until its task awaits, although others may be idle; a task after it moves it
+/// to where they find it. So a process that sends and sends and never awaits has its receiver run beside it.
+pub(crate) fn spread(node: &Node) {
+    if node.runtime().runtime_flavor() == RuntimeFlavor::MultiThread {
+        node.runtime().spawn(std::future::ready(()));
     }
 }
 

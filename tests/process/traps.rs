@@ -499,3 +499,37 @@ async fn a_receive_that_does_not_wait() {
     })
     .await;
 }
+
+/// A task that sends and never awaits does not keep its receiver from another idle thread.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_receiver_runs_beside_a_sender_that_never_awaits() {
+    let node = node();
+    for hibernated in [false, true] {
+        let heard = Arc::new(AtomicU32::new(0));
+        let server = napper(&node, ()).await;
+        let counter = heard.clone();
+        let receiver = node.spawn(move |mut me: Process<()>| async move {
+            loop {
+                me.receive().await;
+                counter.fetch_add(1, Ordering::Relaxed);
+            }
+        });
+        // On a worker: it keeps what it wakes last for itself until this task awaits.
+        let sender = tokio::spawn(async move {
+            let heard_one = |heard: &AtomicU32| heard.load(Ordering::Relaxed) > 0;
+            for _ in 0..1000 {
+                let heard = heard.clone();
+                match hibernated {
+                    true => server.cast(Box::new(move |_| _ = heard.fetch_add(1, Ordering::Relaxed))),
+                    false => receiver.send(()),
+                }
+            }
+            let begin = std::time::Instant::now();
+            while !heard_one(&heard) && begin.elapsed() < crate::probe::HANGS {
+                std::thread::yield_now();
+            }
+            heard_one(&heard)
+        });
+        assert!(sender.await.unwrap(), "hibernated: {hibernated}");
+    }
+}
