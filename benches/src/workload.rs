@@ -44,7 +44,9 @@ pub enum Workload {
     OneDeath,
     /// 100,000 processes with one monitor each hear of one death.
     OneDeathSpread,
-    /// Resident bytes per idle process, 200,000 alive.
+    /// Resident bytes per process that has started and was told nothing, 200,000 alive.
+    MemoryNew,
+    /// Resident bytes per idle process that has answered a call, 200,000 alive.
     MemoryIdle,
     /// Resident bytes per process that hibernated as soon as it had started, 200,000 alive.
     MemoryHibernated,
@@ -52,7 +54,7 @@ pub enum Workload {
 
 impl Workload {
     /// Every workload, in the order of the table.
-    pub const ALL: [Workload; 16] = [
+    pub const ALL: [Workload; 17] = [
         Workload::Cast,
         Workload::Call,
         Workload::CallNoTimeout,
@@ -67,6 +69,7 @@ impl Workload {
         Workload::Fanout,
         Workload::OneDeath,
         Workload::OneDeathSpread,
+        Workload::MemoryNew,
         Workload::MemoryIdle,
         Workload::MemoryHibernated,
     ];
@@ -88,6 +91,7 @@ impl Workload {
             Workload::Fanout => "fanout",
             Workload::OneDeath => "one_death",
             Workload::OneDeathSpread => "one_death_spread",
+            Workload::MemoryNew => "memory_new",
             Workload::MemoryIdle => "memory_idle",
             Workload::MemoryHibernated => "memory_hibernated",
         }
@@ -99,7 +103,7 @@ impl Workload {
             Workload::SpawnSequential | Workload::SpawnConcurrent => Some("spawn"),
             Workload::RestartErr | Workload::RestartPanic => Some("restart"),
             Workload::OneDeath | Workload::OneDeathSpread => Some("down"),
-            Workload::MemoryIdle | Workload::MemoryHibernated => Some("memory"),
+            Workload::MemoryNew | Workload::MemoryIdle | Workload::MemoryHibernated => Some("memory"),
             _ => None,
         }
     }
@@ -116,7 +120,7 @@ impl Workload {
             // Small, because OTP keeps each restart of the last seconds in a list that it walks at the next one.
             Workload::RestartErr | Workload::RestartPanic => 2_000,
             Workload::Fanout | Workload::OneDeath | Workload::OneDeathSpread => 100_000,
-            Workload::MemoryIdle | Workload::MemoryHibernated => 200_000,
+            Workload::MemoryNew | Workload::MemoryIdle | Workload::MemoryHibernated => 200_000,
         }
     }
 
@@ -139,14 +143,14 @@ impl Workload {
     pub fn most_rounds(self) -> usize {
         match self {
             Workload::Fanout | Workload::OneDeath | Workload::OneDeathSpread => 3,
-            Workload::MemoryIdle | Workload::MemoryHibernated => 2,
+            Workload::MemoryNew | Workload::MemoryIdle | Workload::MemoryHibernated => 2,
             _ => usize::MAX,
         }
     }
 
     /// Whether the figure is bytes per process and not a rate.
     pub fn is_memory(self) -> bool {
-        matches!(self, Workload::MemoryIdle | Workload::MemoryHibernated)
+        matches!(self, Workload::MemoryNew | Workload::MemoryIdle | Workload::MemoryHibernated)
     }
 }
 

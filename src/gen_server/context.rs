@@ -183,6 +183,11 @@ impl<S: GenServer> Context<S> {
         self.continues.as_mut()?.pop_front()
     }
 
+    /// Whether an event timeout stands.
+    pub(super) fn has_event(&self) -> bool {
+        self.event.is_some()
+    }
+
     /// Whether an event timeout is due at once.
     pub(super) fn is_event_due(&self) -> bool {
         self.event.as_ref().is_some_and(|event| event.timer.is_none())

@@ -59,6 +59,10 @@ impl<S: GenServer> Incarnation for Server<S> {
         self.cx.process().clone()
     }
 
+    fn is_at_rest(&self) -> bool {
+        self.step == Step::Wait && !self.cx.has_continue() && !self.cx.has_event() && self.idle().is_none()
+    }
+
     fn run(self: Box<Self>) -> Pin<Box<dyn Future<Output = Outcome> + Send>> {
         (*self).serve()
     }

@@ -291,7 +291,7 @@ pub(crate) struct Cell<M> {
 enum Phase {
     /// A shell runs it, or is about to.
     Open,
-    /// It hibernates here.
+    /// It is at rest here, or hibernates: no shell runs it.
     Parked(Box<dyn Incarnation>),
     /// An untrapped exit signal has come.
     Doomed(ExitReason),

@@ -18,6 +18,11 @@ pub(crate) trait Incarnation: Send {
     /// The process that it is an incarnation of.
     fn process(&self) -> Arc<dyn Process>;
 
+    /// Whether it would wait for a signal at once: nothing is to be run, and no time to be kept, before one comes.
+    fn is_at_rest(&self) -> bool {
+        false
+    }
+
     /// Runs until something is to be decided outside. Boxed once per life, never per message.
     fn run(self: Box<Self>) -> Pin<Box<dyn Future<Output = Outcome> + Send>>;
 }
@@ -133,15 +138,24 @@ impl Life {
                 self.finish_by_itself(reason);
                 then();
             }
+            // What is at rest needs no shell, and thus no task, before its first signal.
+            Some(Outcome::Become(next)) if next.is_at_rest() => return self.park(next, Callback::Waiting),
             Some(Outcome::Become(next)) => return Some(next),
-            Some(Outcome::Park(incarnation)) => {
-                // The future is gone before the process can be started elsewhere.
-                self.stage = Stage::Over;
-                self.process.core().enter(Callback::Hibernating);
-                return self.process.park(incarnation);
-            }
+            Some(Outcome::Park(incarnation)) => return self.park(incarnation, Callback::Hibernating),
         }
         None
+    }
+
+    /// Gives up the shell; answers the incarnation if there is something to do.
+    fn park(
+        &mut self,
+        incarnation: Box<dyn Incarnation>,
+        callback: Callback,
+    ) -> Option<Box<dyn Incarnation>> {
+        // The future is gone before the process can be started elsewhere.
+        self.stage = Stage::Over;
+        self.process.core().enter(callback);
+        self.process.park(incarnation)
     }
 }
 

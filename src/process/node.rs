@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
 
 use tokio::runtime::Handle;
+use tokio::task::AbortHandle;
 use tokio::time::Instant;
 
 use super::cell::{By, Process};
@@ -44,6 +45,25 @@ struct Inner {
     deadlines: Deadlines,
     shells: Pool,
     watch: Watch,
+    /// Dropped with the runtime: see [`Sentinel`].
+    sentinel: AbortHandle,
+}
+
+/// Ends the processes that have no shell when the runtime shuts down: those that have one hear of it by its drop.
+struct Sentinel(WeakNode);
+
+impl Drop for Sentinel {
+    fn drop(&mut self) {
+        if let Some(node) = self.0.upgrade() {
+            node.halt();
+        }
+    }
+}
+
+impl Drop for Inner {
+    fn drop(&mut self) {
+        self.sentinel.abort();
+    }
 }
 
 impl Node {
@@ -54,13 +74,14 @@ impl Node {
     /// Outside a tokio runtime, or in one without timers.
     pub fn new(name: &str) -> Self {
         let runtime = Handle::current();
-        Node(Arc::new(Inner {
+        let inner = |inner: &Weak<Inner>| Inner {
+            sentinel: sentinel(&runtime, WeakNode(inner.clone())),
             name: name.into(),
             id: NodeId::of(name),
             // Random, and never 0.
             creation: (RandomState::new().build_hasher().finish() as u32).max(1),
             shells: Pool::new(runtime.metrics().num_workers()),
-            runtime,
+            runtime: runtime.clone(),
             next_process: AtomicU64::new(1),
             next_reference: AtomicU64::new(1),
             dead_letters: AtomicU64::new(0),
@@ -69,7 +90,8 @@ impl Node {
             timers: Timers::new(Instant::now()),
             deadlines: Deadlines::new(),
             watch: Watch::default(),
-        }))
+        };
+        Node(Arc::new_cyclic(inner))
     }
 
     /// The node of the process whose code asks (`erlang:node/0`); `None` outside a process.
@@ -196,6 +218,15 @@ impl Node {
     pub(crate) fn downgrade(&self) -> WeakNode {
         WeakNode(Arc::downgrade(&self.0))
     }
+}
+
+fn sentinel(runtime: &Handle, node: WeakNode) -> AbortHandle {
+    let sentinel = Sentinel(node);
+    let waiting = async move {
+        let _ends_with_the_runtime = sentinel;
+        std::future::pending::<()>().await
+    };
+    runtime.spawn(waiting).abort_handle()
 }
 
 /// Sends an exit signal; with nobody to have sent it, it comes from the target itself.

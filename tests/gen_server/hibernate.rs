@@ -232,7 +232,7 @@ async fn what_a_process_has_lives_on_while_it_hibernates() {
 
 /// As many as no pool of shells could hold: their tasks are gone.
 #[tokio::test(start_paused = true)]
-async fn a_hibernated_server_has_no_task() {
+async fn a_server_that_is_new_or_hibernates_has_no_task() {
     const MANY: usize = 5000;
     let node = Node::new("a");
     let tasks = || tokio::runtime::Handle::current().metrics().num_alive_tasks();
@@ -240,6 +240,11 @@ async fn a_hibernated_server_has_no_task() {
     let mut labs = Vec::new();
     for _ in 0..MANY {
         labs.push(Lab::server(Plan::ready(&seen)).on(&node).start().await.unwrap());
+    }
+    // None has been told anything yet: only the node itself has tasks.
+    assert!(tasks() < 10, "{} tasks", tasks());
+    for lab in &labs {
+        assert_eq!(value(lab).await, Ok(0));
     }
     assert!(tasks() >= MANY, "{} tasks", tasks());
     for lab in &labs {

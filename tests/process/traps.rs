@@ -397,22 +397,27 @@ fn the_runtime_shuts_down() {
             one.run(|_| ()).await;
             (one, pooled, napper(&node, ()).await)
         });
+        let newborn = doomed.block_on(async { Napper::server(()).on(&node).start().await.unwrap() });
         let other = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-        let running_ended = other.spawn({
+        let [running_ended, asleep_ended, newborn_ended] = {
             let process = running.process.clone();
-            async move { process.ended().await }
-        });
+            let (asleep, newborn) = (asleep.clone(), newborn.clone());
+            [
+                other.spawn(async move { process.ended().await }),
+                other.spawn(async move { asleep.ended().await }),
+                other.spawn(async move { newborn.ended().await }),
+            ]
+        };
         other.block_on(async { tokio::task::yield_now().await });
         drop(doomed);
         other.block_on(async {
-            assert_eq!(in_time(running_ended).await.unwrap(), ExitReason::Killed);
+            // With a shell or without: each hears of it.
+            for ended in [running_ended, asleep_ended, newborn_ended] {
+                assert_eq!(in_time(ended).await.unwrap(), ExitReason::Killed);
+            }
             assert!(!pooled.is_alive());
-            // The one that hibernates is woken by the call, finds nowhere to run, and ends.
             let answer = in_time(asleep.call_timeout(Ask::Ping, incarnate::Timeout::Infinity)).await;
-            assert!(
-                matches!(answer, Err(CallError::Exit(ExitReason::Killed) | CallError::NoProc)),
-                "{answer:?}"
-            );
+            assert_eq!(answer, Err(CallError::NoProc));
             // Nothing new lives, in a pooled shell or a new one, and whoever asks is told.
             for _ in 0..3 {
                 let late = idle(&node);

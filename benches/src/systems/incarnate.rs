@@ -219,13 +219,17 @@ async fn watch(watcher: &WatcherRef, server: &CounterRef) {
     watched.expect("the watcher answers");
 }
 
-fn memory(n: u64, rest: Rest) -> Sample {
+fn memory(n: u64, rest: Rest, called: bool) -> Sample {
     on_workers(async move {
         let node = Node::new("bench");
         let mut servers = Vec::with_capacity(n as usize);
         let before = resident_bytes();
         for _ in 0..n {
-            servers.push(start(&node, rest).await);
+            let server = start(&node, rest).await;
+            if called {
+                Hasty(server.clone()).call().await;
+            }
+            servers.push(server);
         }
         let bytes = resident_bytes() - before;
         let alive = servers.iter().filter(|server| server.is_alive()).count();
@@ -455,11 +459,15 @@ impl System for Incarnate {
         }))
     }
 
+    fn memory_new(&self, n: u64) -> Option<Sample> {
+        Some(memory(n, Rest::Awake, false))
+    }
+
     fn memory_idle(&self, n: u64) -> Option<Sample> {
-        Some(memory(n, Rest::Awake))
+        Some(memory(n, Rest::Awake, true))
     }
 
     fn memory_hibernated(&self, n: u64) -> Option<Sample> {
-        Some(memory(n, Rest::Hibernating))
+        Some(memory(n, Rest::Hibernating, false))
     }
 }

@@ -93,6 +93,10 @@ pub trait System {
     fn one_death_spread(&self, _: u64) -> Option<Sample> {
         None
     }
+    /// See [`Workload::MemoryNew`]. Elsewhere it is the same as an idle process.
+    fn memory_new(&self, _: u64) -> Option<Sample> {
+        None
+    }
     /// See [`Workload::MemoryIdle`].
     fn memory_idle(&self, n: u64) -> Option<Sample>;
     /// See [`Workload::MemoryHibernated`].
@@ -118,6 +122,7 @@ pub fn run(system: &dyn System, workload: Workload, n: u64) -> Option<Sample> {
         Workload::Fanout => system.fanout(n),
         Workload::OneDeath => system.one_death(n),
         Workload::OneDeathSpread => system.one_death_spread(n),
+        Workload::MemoryNew => system.memory_new(n),
         Workload::MemoryIdle => system.memory_idle(n),
         Workload::MemoryHibernated => system.memory_hibernated(n),
     }
