@@ -46,6 +46,17 @@ struct Stock {
     queue: VecDeque<Life>,
     /// How many [`Turn`]s there are.
     fetching: usize,
+    /// How many lives were fetched, and how many of them before the last look of the watch.
+    fetched: u64,
+    seen: u64,
+}
+
+impl Stock {
+    fn fetch(&mut self) -> Option<Life> {
+        let life = self.queue.pop_front()?;
+        self.fetched += 1;
+        Some(life)
+    }
 }
 
 /// A life to run, and the turn to fetch more.
@@ -62,11 +73,16 @@ struct Turn {
 }
 
 impl Turn {
+    /// One that was counted.
+    fn new(node: &Node) -> Self {
+        Turn { node: node.downgrade(), held: true }
+    }
+
     /// The shell waits with its life: another takes the turn, if there is something to fetch.
     fn pass_on(mut self) {
         let Some(node) = self.node.upgrade() else { return };
         let mut stock = node.shells().stock();
-        match stock.queue.pop_front() {
+        match stock.fetch() {
             Some(life) => {
                 let idle = stock.idle.pop();
                 drop(stock);
@@ -149,7 +165,7 @@ impl Pool {
     fn fetch(&self, slot: &Arc<Slot>, turn: &mut Option<Turn>, node: &Node) -> Option<Life> {
         let mut stock = self.stock();
         if let Some(fetching) = turn {
-            if let Some(life) = stock.queue.pop_front() {
+            if let Some(life) = stock.fetch() {
                 return Some(life);
             }
             fetching.held = false;
@@ -224,7 +240,20 @@ pub(crate) fn start_short(node: &Node, life: Life) {
     stock.fetching += 1;
     let idle = stock.idle.pop();
     drop(stock);
-    hand_over(node, idle, Work { life, turn: Some(Turn { node: node.downgrade(), held: true }) });
+    hand_over(node, idle, Work { life, turn: Some(Turn::new(node)) });
+}
+
+/// Looked at now and then: when lives wait and none was fetched since the last time, those that fetch hold their threads,
+/// and one more shell fetches until the queue is empty.
+pub(crate) fn relieve(node: &Node) {
+    let mut stock = node.shells().stock();
+    let stuck = stock.fetched == stock.seen;
+    stock.seen = stock.fetched;
+    let Some(life) = stuck.then(|| stock.fetch()).flatten() else { return };
+    stock.fetching += 1;
+    let idle = stock.idle.pop();
+    drop(stock);
+    hand_over(node, idle, Work { life, turn: Some(Turn::new(node)) });
 }
 
 fn hand_over(node: &Node, idle: Option<Arc<Slot>>, work: Work) {

@@ -1,7 +1,8 @@
 //! Reports callbacks that hold their thread.
 //!
 //! A shell notes on its thread when it begins and ends a poll: two plain stores, no clock. A thread of the node looks
-//! every so often; a poll that it meets twice has run for that long without an await.
+//! every so often; a poll that it meets twice has run for that long without an await. It also sees to it that such polls do
+//! not hold up processes that wait for a shell.
 
 use std::cell::RefCell;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -10,6 +11,7 @@ use std::time::Duration;
 
 use super::cell::Core;
 use super::node::{Node, WeakNode};
+use super::shell;
 use crate::term::Pid;
 
 /// A callback that holds its thread this long is reported, at most twice this late.
@@ -109,6 +111,7 @@ fn look(node: &WeakNode) {
     loop {
         std::thread::sleep(LOOK_EVERY);
         let Some(node) = node.upgrade() else { return };
+        shell::relieve(&node);
         let seats = node.watch().seats.lock().unwrap_or_else(PoisonError::into_inner).clone();
         former = seats.into_iter().map(|seat| look_at(&node, seat, &former)).collect();
     }

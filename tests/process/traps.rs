@@ -429,6 +429,30 @@ fn the_runtime_shuts_down() {
     }
 }
 
+/// Processes that block their threads as soon as they wake do not keep others asleep.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn blocked_threads_keep_nobody_asleep() {
+    let node = node();
+    let (blockers, sleepers) = (4, 4);
+    let mut gates = Vec::new();
+    for _ in 0..blockers {
+        let (open, opened) = std::sync::mpsc::channel();
+        let blocker = napper(&node, ()).await;
+        blocker.cast(Box::new(move |_| {
+            tokio::task::block_in_place(|| opened.recv_timeout(crate::probe::HANGS).expect("opened in time"));
+        }));
+        gates.push((open, blocker));
+    }
+    for _ in 0..sleepers {
+        let sleeper = napper(&node, ()).await;
+        assert_eq!(sleeper.call(Ask::Ping).await, Ok(1));
+    }
+    for (open, blocker) in gates {
+        open.send(()).unwrap();
+        assert_eq!(blocker.call(Ask::Ping).await, Ok(1));
+    }
+}
+
 /// A callback that never awaits is reported, once for each time that it holds its thread.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_callback_that_never_awaits_is_reported() {
