@@ -48,6 +48,7 @@
 //! | [`supervisor`] | trees, dynamic and partition supervisors | `supervisor` |
 //! | [`task`] | values from processes of their own | Elixir's `Task` |
 //! | [`sys`] | suspend a process, look inside | `sys` |
+//! | [`handoff`] | state on its way from one version to another: versions, the capsule | `code_change` |
 //! | [`term`] | pids, exit reasons, names: data | |
 //!
 //! What is used every day stands at the top of the crate. `docs/semantics.md` in the repository has the guarantees on one page,
@@ -59,6 +60,7 @@
 //! that does not wait cannot be ended from outside; [`Context::blocking`] runs such work elsewhere.
 
 pub mod gen_server;
+pub mod handoff;
 pub mod process;
 pub mod supervisor;
 pub mod sys;

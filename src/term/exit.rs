@@ -38,7 +38,7 @@ impl ExitReason {
     /// A reason of the user's own, from any serialisable value.
     ///
     /// # Panics
-    /// The value's `Serialize` refuses; use [`Term::encode`] where it may.
+    /// The value is none that [`Term::encode`] takes; use that where it may not be.
     pub fn term<T: Serialize + ?Sized>(value: &T) -> Self {
         ExitReason::Term(Term::encode(value).expect("an exit reason serialises"))
     }
@@ -46,7 +46,7 @@ impl ExitReason {
     /// `{shutdown, Cause}` from any serialisable value.
     ///
     /// # Panics
-    /// The value's `Serialize` refuses; use [`Term::encode`] where it may.
+    /// The value is none that [`Term::encode`] takes; use that where it may not be.
     pub fn shutdown_with<T: Serialize + ?Sized>(cause: &T) -> Self {
         ExitReason::ShutdownWith(Term::encode(cause).expect("a shutdown cause serialises"))
     }

@@ -7,6 +7,7 @@ mod name;
 mod never;
 mod pid;
 mod reference;
+mod shape;
 mod value;
 
 pub use exit::{Crash, CrashClass, ExitReason};
@@ -14,4 +15,5 @@ pub use name::Name;
 pub use never::Never;
 pub use pid::{NodeId, Pid};
 pub use reference::{AliasRef, MonitorRef, TimerRef};
+pub(crate) use shape::check as check_shape;
 pub use value::{Term, TermError};

@@ -7,6 +7,7 @@ use crate::tokens::{Kind, inline_modules, only, paths, reads, tokens};
 /// two in one row do not know each other. The `Node` value lives in `process`; `node` is distribution.
 const LAYERS: &[&[&str]] = &[
     &["term"],
+    &["handoff"],
     &["process"],
     &["sys"],
     &["gen_server"],
