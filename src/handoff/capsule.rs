@@ -84,6 +84,7 @@ pub struct Unread {
 
 /// The kinds of message, as the callbacks of a server tell them apart.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum UnreadKind {
     /// A request that awaits an answer.
     Call,
@@ -190,7 +191,7 @@ fn body(bytes: &[u8]) -> Result<&[u8], CapsuleError> {
 }
 
 /// Why bytes are not a capsule. Whoever handed them over still has what they were made of.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub enum CapsuleError {
     /// They do not begin as a capsule does.

@@ -46,48 +46,69 @@ pub(crate) fn check(bytes: &[u8]) -> Result<(), Flaw> {
     let mut rest = bytes;
     // Of each value that is still open: how many items are missing after the one that is being read.
     let mut open = [0; DEPTH];
-    let (mut depth, mut missing) = (0, 1);
+    let (mut depth, mut missing) = (0, 1_u64);
     loop {
-        missing -= 1;
-        let items = item(&mut rest)?;
-        if items > 0 {
-            *open.get_mut(depth).ok_or(Flaw::TooDeep)? = missing;
-            (depth, missing) = (depth + 1, items);
+        while missing > 0 {
+            missing -= 1;
+            let size = usize::from(SIZES[usize::from(*rest.first().ok_or(Flaw::Truncated)?)]);
+            if size > 0 {
+                rest = rest.get(size..).ok_or(Flaw::Truncated)?;
+                continue;
+            }
+            let items = head(&mut rest)?;
+            if items > rest.len() as u64 {
+                return Err(Flaw::Truncated);
+            }
+            if items > 0 {
+                *open.get_mut(depth).ok_or(Flaw::TooDeep)? = missing;
+                (depth, missing) = (depth + 1, items);
+            }
         }
-        while missing == 0 {
-            let Some(outer) = depth.checked_sub(1) else {
-                return if rest.is_empty() { Ok(()) } else { Err(Flaw::Trailing(rest.len())) };
-            };
-            (depth, missing) = (outer, open[outer]);
-        }
-        if missing > rest.len() as u64 {
-            return Err(Flaw::Truncated);
-        }
+        let Some(outer) = depth.checked_sub(1) else {
+            return if rest.is_empty() { Ok(()) } else { Err(Flaw::Trailing(rest.len())) };
+        };
+        (depth, missing) = (outer, open[outer]);
     }
 }
 
-/// Takes one value off, or the head of an array or a map. Answers how many values belong into it.
-fn item(rest: &mut &[u8]) -> Result<u64, Flaw> {
+/// The size of each value that its first byte tells all of, that byte included; 0 for the others. Most values are of
+/// these, and the check is paid by each state that is handed over.
+const SIZES: &[u8; 256] = &{
+    let mut sizes = [0; 256];
+    let mut marker = 0;
+    while marker < 256 {
+        sizes[marker] = match marker {
+            0x00..=0x7f | 0xc0 | 0xc2 | 0xc3 | 0xe0.. => 1,
+            // Text of up to 31 bytes.
+            0xa0..=0xbf => 1 + (marker as u8 & 0x1f),
+            // Floats, unsigned and signed numbers.
+            0xca | 0xcb => 1 + (4 << (marker - 0xca)),
+            0xcc..=0xcf => 1 + (1 << (marker - 0xcc)),
+            0xd0..=0xd3 => 1 + (1 << (marker - 0xd0)),
+            // Extensions carry a type besides.
+            0xd4..=0xd8 => 2 + (1 << (marker - 0xd4)),
+            _ => 0,
+        };
+        marker += 1;
+    }
+    sizes
+};
+
+/// Takes off a value with a length, or the head of an array or a map. Answers how many values belong into it.
+fn head(rest: &mut &[u8]) -> Result<u64, Flaw> {
     let marker = number(rest, 1)?;
     let (data, items) = match marker {
-        0x00..=0x7f | 0xc0 | 0xc2 | 0xc3 | 0xe0.. => (0, 0),
         0x80..=0x8f => (0, 2 * (marker & 0x0f)),
         0x90..=0x9f => (0, marker & 0x0f),
-        0xa0..=0xbf => (marker & 0x1f, 0),
-        0xc1 => return Err(Flaw::Reserved),
-        // Binary and text, behind a length of 1, 2 or 4 bytes.
+        // Binary, extensions and text, behind a length of 1, 2 or 4 bytes.
         0xc4..=0xc6 => (number(rest, 1 << (marker - 0xc4))?, 0),
-        0xd9..=0xdb => (number(rest, 1 << (marker - 0xd9))?, 0),
-        // Extensions carry a type besides.
         0xc7..=0xc9 => (number(rest, 1 << (marker - 0xc7))? + 1, 0),
-        0xd4..=0xd8 => ((1 << (marker - 0xd4)) + 1, 0),
-        // Floats, then unsigned and signed numbers.
-        0xca | 0xcb => (4 << (marker - 0xca), 0),
-        0xcc..=0xcf => (1 << (marker - 0xcc), 0),
-        0xd0..=0xd3 => (1 << (marker - 0xd0), 0),
+        0xd9..=0xdb => (number(rest, 1 << (marker - 0xd9))?, 0),
         // Arrays and maps, behind a count of 2 or 4 bytes.
         0xdc | 0xdd => (0, number(rest, 2 << (marker - 0xdc))?),
         0xde | 0xdf => (0, 2 * number(rest, 2 << (marker - 0xde))?),
+        // 0xc1; the others have a size.
+        _ => return Err(Flaw::Reserved),
     };
     let data = usize::try_from(data).map_err(|_| Flaw::Truncated)?;
     *rest = rest.get(data..).ok_or(Flaw::Truncated)?;

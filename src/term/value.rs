@@ -66,6 +66,16 @@ impl Term {
         Term(Arc::new(vec![0xc0]))
     }
 
+    /// A term of bytes that were kept elsewhere. They may be anything: [`decode`](Self::decode) is what looks.
+    pub fn from_bytes(bytes: impl Into<Vec<u8>>) -> Self {
+        Term(Arc::new(bytes.into()))
+    }
+
+    /// The value as MessagePack.
+    pub fn as_bytes(&self) -> &[u8] {
+        &self.0
+    }
+
     /// Reads the value back as a `T`. The bytes may come from anywhere: neither their depth nor the lengths that they
     /// promise harm who reads them.
     ///
@@ -73,12 +83,8 @@ impl Term {
     /// The bytes are not a `T`, nest deeper than [`MAX_DEPTH`](Self::MAX_DEPTH), or something follows the value.
     pub fn decode<T: DeserializeOwned>(&self) -> Result<T, TermError> {
         shape::check(&self.0).map_err(|flaw| TermError(flaw.to_string()))?;
-        let mut rest = rmp_serde::Deserializer::new(self.0.as_slice());
-        let value = T::deserialize(&mut rest).map_err(|e| TermError(e.to_string()))?;
-        match rest.get_ref().len() {
-            0 => Ok(value),
-            n => Err(TermError(format!("{n} bytes follow the value"))),
-        }
+        // It would pass over what follows the value, had the shape let that through.
+        rmp_serde::from_slice(&self.0).map_err(|e| TermError(e.to_string()))
     }
 }
 
