@@ -3,6 +3,7 @@
 use std::ops::ControlFlow;
 use std::sync::{Arc, Mutex};
 
+use incarnate::gen_server::Then;
 use incarnate::sys::{DebugOptions, Event, EventKind, Log, RequestId, SysError};
 use incarnate::{
     CallError, Down, ExitReason, GenServer, Info, Node, Process, StopError, Timeout, noreply, sys,
@@ -338,9 +339,9 @@ async fn what_watches_survives_hibernation() {
     sys::install(&node, &lab, "a", watched.see(), ms(100)).await.unwrap();
     sys::statistics(&node, &lab, true, ms(100)).await.unwrap();
     for _ in 0..2 {
-        tell(&lab, |_, _| incarnate::Then::hibernate(noreply()));
+        ask(&lab, |to, lab, _| to.reply(lab.value).hibernate()).await.unwrap();
         hibernates(&lab).await;
-        assert_eq!(watched.take(), ["cast", "noreply"]);
+        assert_eq!(watched.take(), ["call", "reply"]);
     }
     assert_eq!(sys::get_statistics(&node, &lab, ms(100)).await.unwrap().unwrap().messages_in, 2);
 }
