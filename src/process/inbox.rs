@@ -137,33 +137,40 @@ impl<M: Content> Inbox<M> {
     /// Cancel safe, as [`poll_next`](Self::poll_next). Scans each waiting entry once per call.
     pub(crate) async fn next_where(&mut self, mut wanted: impl FnMut(&Envelope<M>) -> bool) -> Envelope<M> {
         let mut seen = 0;
-        poll_fn(|cx| {
-            if self.cell.core().is_doomed() {
-                return Poll::Pending;
-            }
-            if self.spent(cx) {
-                return Poll::Pending;
-            }
-            loop {
-                while seen < self.batch.len() {
-                    if wanted(&self.batch[seen])
-                        && let Some(envelope) = self.batch.remove(seen)
-                    {
-                        let envelope = self.taken(envelope);
-                        if self.cell.core().is_debugged() {
-                            self.saw(&envelope);
-                        }
-                        return Poll::Ready(envelope);
+        poll_fn(|cx| self.poll_where(cx, &mut seen, &mut wanted)).await
+    }
+
+    /// As [`next_where`](Self::next_where), past the entries that were `seen`.
+    pub(crate) fn poll_where(
+        &mut self,
+        cx: &mut Context<'_>,
+        seen: &mut usize,
+        mut wanted: impl FnMut(&Envelope<M>) -> bool,
+    ) -> Poll<Envelope<M>> {
+        if self.cell.core().is_doomed() {
+            return Poll::Pending;
+        }
+        if self.spent(cx) {
+            return Poll::Pending;
+        }
+        loop {
+            while *seen < self.batch.len() {
+                if wanted(&self.batch[*seen])
+                    && let Some(envelope) = self.batch.remove(*seen)
+                {
+                    let envelope = self.taken(envelope);
+                    if self.cell.core().is_debugged() {
+                        self.saw(&envelope);
                     }
-                    seen += 1;
+                    return Poll::Ready(envelope);
                 }
-                if !self.cell.drain_into(&mut self.batch, Some(cx.waker())) {
-                    self.budget = FAIRNESS;
-                    return Poll::Pending;
-                }
+                *seen += 1;
             }
-        })
-        .await
+            if !self.cell.drain_into(&mut self.batch, Some(cx.waker())) {
+                self.budget = FAIRNESS;
+                return Poll::Pending;
+            }
+        }
     }
 
     /// A process that an untrapped exit signal has reached goes no further than this, whatever it was about to do.

@@ -3,7 +3,7 @@
 use std::future::{Future, poll_fn};
 use std::pin::{Pin, pin};
 use std::sync::Arc;
-use std::task::Poll;
+use std::task::{Context, Poll, ready};
 
 use super::work::Work;
 use crate::process::{
@@ -81,9 +81,11 @@ impl<W: Work> Incarnation for Running<W> {
     }
 
     fn run(self: Box<Self>) -> Pin<Box<dyn Future<Output = Outcome> + Send>> {
-        let Running { inbox, work, value } = *self;
+        let Running { mut inbox, work, value } = *self;
+        let cell = inbox.cell().clone();
         Box::pin(async move {
-            match obedient(inbox, work.outcome()).await {
+            let mut work = pin!(work.outcome());
+            match poll_fn(|cx| poll_obedient(&mut inbox, &cell, work.as_mut(), cx)).await {
                 Ok(output) => {
                     // A value that nobody waits for any more is dropped here.
                     fill(value, output);
@@ -95,34 +97,28 @@ impl<W: Work> Incarnation for Running<W> {
     }
 }
 
-/// Runs a future that obeys system messages whenever it waits: suspended, it is not polled.
+/// Polls work that obeys system messages whenever it waits: suspended, it is not polled.
 ///
-/// Work that never waits never looks at the mailbox.
-async fn obedient<F: Future>(mut inbox: Inbox<Never>, work: F) -> F::Output {
-    let cell = inbox.cell().clone();
-    let mut work = pin!(work);
-    loop {
-        let is_for_me = |envelope: &Envelope<Never>| match cell.core().is_suspended() {
-            true => reaches_suspended(envelope, &*cell),
+/// The work comes first: if it never waits, nobody looks at the mailbox.
+fn poll_obedient<F: Future>(
+    inbox: &mut Inbox<Never>,
+    cell: &Cell<Never>,
+    mut work: Pin<&mut F>,
+    cx: &mut Context<'_>,
+) -> Poll<F::Output> {
+    let core = cell.core();
+    // Told to end, it is not polled again.
+    while !core.is_doomed() {
+        if !core.is_suspended()
+            && let Poll::Ready(output) = work.as_mut().poll(cx)
+        {
+            return Poll::Ready(output);
+        }
+        let is_for_me = |envelope: &Envelope<Never>| match core.is_suspended() {
+            true => reaches_suspended(envelope, cell),
             false => is_system(envelope),
         };
-        let told = {
-            let mut next = pin!(inbox.next_where(is_for_me));
-            poll_fn(|cx| {
-                if !cell.core().is_suspended()
-                    && let Poll::Ready(output) = work.as_mut().poll(cx)
-                {
-                    return Poll::Ready(Ok(output));
-                }
-                next.as_mut().poll(cx).map(Err)
-            })
-            .await
-        };
-        match told {
-            Ok(output) => return output,
-            Err(envelope) => serve(envelope, &*cell),
-        }
-        // Told to end, it is not polled again.
-        inbox.heed().await;
+        serve(ready!(inbox.poll_where(cx, &mut 0, is_for_me)), cell);
     }
+    Poll::Pending
 }
