@@ -70,7 +70,8 @@ impl<M: Content> Inbox<M> {
         next
     }
 
-    #[inline]
+    // Inlined: nearly every message takes this way, and the other one is not to make it a call.
+    #[inline(always)]
     fn poll_usual(&mut self, cx: &mut Context<'_>) -> Poll<Envelope<M>> {
         if self.spent(cx) {
             return Poll::Pending;
