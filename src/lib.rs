@@ -47,8 +47,8 @@
 //! | [`gen_server`] | servers: the trait, its context, what callbacks return | `gen_server` |
 //! | [`supervisor`] | trees, dynamic and partition supervisors | `supervisor` |
 //! | [`task`] | values from processes of their own | Elixir's `Task` |
-//! | [`sys`] | suspend a process, look inside | `sys` |
 //! | [`handoff`] | state on its way from one version to another: versions, the capsule | `code_change` |
+//! | [`sys`] | suspend a process, look inside, watch it | `sys` |
 //! | [`term`] | pids, exit reasons, names: data | |
 //!
 //! What is used every day stands at the top of the crate. `docs/semantics.md` in the repository has the guarantees on one page,

@@ -8,6 +8,8 @@ mod begin;
 mod calls;
 #[path = "gen_server/continues.rs"]
 mod continues;
+#[path = "gen_server/debug.rs"]
+mod debug;
 #[path = "gen_server/hibernate.rs"]
 mod hibernate;
 #[path = "support/lab.rs"]

@@ -23,5 +23,7 @@ mod significant;
 mod start;
 #[path = "sup/stop.rs"]
 mod stop;
+#[path = "sup/system.rs"]
+mod system;
 #[path = "sup/tree.rs"]
 mod tree;

@@ -8,6 +8,8 @@ mod fate;
 mod stream;
 #[path = "task/supervised.rs"]
 mod supervised;
+#[path = "task/system.rs"]
+mod system;
 
 use std::future::{Future, pending};
 use std::time::Duration;

@@ -9,6 +9,7 @@ use std::time::Duration;
 use super::context::{Context, ParkedContext, ServerMessage};
 use super::flow::{Next, Step};
 use super::{CallReply, GenServer, Status, StatusView};
+use crate::process::debug::{EventKind, Seen};
 use crate::process::{
     AnyProcess, Callback, Envelope, Error, Incarnation, Info, Message, Outcome, Signal, System, catch,
 };
@@ -119,6 +120,7 @@ impl<S: GenServer> Server<S> {
             let next = if self.cx.has_continue() {
                 self.cx.inbox.turn().await;
                 let Some(continuation) = self.cx.take_continue() else { continue };
+                self.saw(EventKind::Continue, &continuation);
                 self.enter(Callback::HandleContinue);
                 self.state.handle_continue(continuation, &mut self.cx).await
             } else {
@@ -153,6 +155,10 @@ impl<S: GenServer> Server<S> {
                 Ok(next) => self.step = next.step,
                 Err(error) => return Leave::Stop(error.into_reason()),
             }
+            // All that debugging costs a server that nobody debugs: the inbox has looked at this byte already.
+            if self.cx.core().is_debugged() {
+                self.cx.core().saw_done();
+            }
         }
     }
 
@@ -162,6 +168,7 @@ impl<S: GenServer> Server<S> {
             if self.gives_itself_work() {
                 self.cx.inbox.turn().await;
                 if let Some(message) = self.cx.take_immediate_event() {
+                    self.saw(EventKind::Timeout, &message);
                     self.message_came();
                     return Event::Info(Info::User(message));
                 }
@@ -204,6 +211,7 @@ impl<S: GenServer> Server<S> {
             Step::Timeout(after) if self.timeout.is_none() => {
                 // Zero means: if nothing waits (rule 2.8.2).
                 if after.is_zero() && self.cx.inbox.is_empty() {
+                    self.saw(EventKind::Timeout, &());
                     self.message_came();
                     return Some(Event::Info(Info::Timeout));
                 }
@@ -274,10 +282,13 @@ impl<S: GenServer> Server<S> {
             Signal::Down(down) => Info::Down(down),
             Signal::EventTimeout(number) => {
                 if self.timeout.as_ref().is_some_and(|(running, _)| *running == number) {
+                    self.saw(EventKind::Timeout, &());
                     Info::Timeout
                 } else {
                     // One that was cancelled when it had already fired is nothing.
-                    Info::User(self.cx.take_event(number)?)
+                    let message = self.cx.take_event(number)?;
+                    self.saw(EventKind::Timeout, &message);
+                    Info::User(message)
                 }
             }
         };
@@ -295,7 +306,10 @@ impl<S: GenServer> Server<S> {
 
     fn serve_system(&mut self, system: System) -> Option<Leave> {
         match system {
-            System::Terminate(reason) => return Some(Leave::Stop(reason)),
+            System::Terminate(reason, acknowledge) => {
+                acknowledge();
+                return Some(Leave::Stop(reason));
+            }
             System::Suspend(acknowledge) => {
                 self.cx.core().set_suspended(true);
                 acknowledge();
@@ -306,6 +320,7 @@ impl<S: GenServer> Server<S> {
             }
             System::Visit(visit) => visit(&mut self.state),
             System::Status(tell) => tell(self.format(None, None).state),
+            System::Debug(change) => change(self.cx.core()),
         }
         None
     }
@@ -339,6 +354,13 @@ impl<S: GenServer> Server<S> {
             }
         }
         None
+    }
+
+    /// Shows those who watch what comes from no mailbox.
+    fn saw<T: 'static>(&self, kind: EventKind, message: &T) {
+        if self.cx.core().is_debugged() {
+            self.cx.core().saw(None, Seen::new(kind, message));
+        }
     }
 
     fn enter(&self, callback: Callback) {
@@ -386,6 +408,7 @@ impl<S: GenServer> Server<S> {
             last_message = %status.message,
             state = %status.state,
             reason = %status.reason,
+            log = ?self.cx.core().logged(),
             "gen_server terminating"
         );
     }

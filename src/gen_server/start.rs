@@ -17,6 +17,7 @@ use crate::process::{
     Object, Outcome, RegisterError, ServerRef, SlotId, Timeout, answer, catch, fill, link_child, monitor,
     open, register, start_life, unlink, watch_end,
 };
+use crate::sys::DebugOptions;
 use crate::term::{ExitReason, MonitorRef, Name, Pid, Term};
 
 /// Why a server was not started. No process and no name is left behind, whatever it is.
@@ -63,6 +64,7 @@ pub struct Start<S: GenServer> {
     bound: u32,
     registry: Option<Registry<S>>,
     extras: Option<Box<Extras>>,
+    debug: DebugOptions,
 }
 
 /// Tries to register a server somewhere; what it answers gives the name up by its drop.
@@ -81,6 +83,7 @@ impl<S: GenServer> Start<S> {
             bound: 0,
             registry: None,
             extras: None,
+            debug: DebugOptions::default(),
         }
     }
 
@@ -119,6 +122,12 @@ impl<S: GenServer> Start<S> {
     /// answered runs, it does not.
     pub fn hibernate_after(mut self, idle: Duration) -> Self {
         self.extras.get_or_insert_default().hibernate_after = Some(idle);
+        self
+    }
+
+    /// What watches the server from its first message on (`{debug, Options}`).
+    pub fn debug(mut self, options: DebugOptions) -> Self {
+        self.debug = options;
         self
     }
 
@@ -211,6 +220,7 @@ impl<S: GenServer> Start<S> {
             core.start_linked();
         }
         let cell: Arc<ServerCell<S>> = Arc::new(Cell::new(core, self.bound));
+        self.debug.install_in(cell.core());
         let process: Arc<dyn AnyProcess> = cell.clone();
         let starter = Starter { id, tie, process: parent.map(|me| me.process().clone()) };
         let mut extras = self.extras;

@@ -8,7 +8,9 @@ use std::time::Duration;
 use super::cell::{Cell, Envelope, Process, Rejected};
 use super::current;
 use super::deadlines;
+use super::debug::{EventKind, Seen};
 use super::error::{CallError, NoProc, SendError, Timeout};
+use super::inbox::Content;
 use super::node::Node;
 use super::reply::ReplyTo;
 use super::request::Request;
@@ -22,6 +24,21 @@ pub(crate) enum Message<Call, Cast, Info> {
     Call(Call),
     Cast(Cast),
     Info(Info),
+}
+
+impl<Call, Cast, Info> Content for Message<Call, Cast, Info>
+where
+    Call: Send + 'static,
+    Cast: Send + 'static,
+    Info: Send + 'static,
+{
+    fn seen(&self) -> Seen<'_> {
+        match self {
+            Message::Call(call) => Seen::new(EventKind::Call, call),
+            Message::Cast(cast) => Seen::new(EventKind::Cast, cast),
+            Message::Info(info) => Seen::new(EventKind::Info, info),
+        }
+    }
 }
 
 pub(crate) type ServerCell<Call, Cast, Info> = Cell<Message<Call, Cast, Info>>;
@@ -225,7 +242,7 @@ where
     pub async fn stop_with(&self, reason: ExitReason, timeout: impl Into<Timeout>) -> Result<(), StopError> {
         let ended = self.watch_end().ok_or(StopError::NoProc)?;
         // Refused when it is ending by itself: that end is awaited then.
-        self.cell.signal(Signal::System(System::Terminate(reason.clone()), None));
+        self.cell.signal(Signal::System(System::Terminate(reason.clone(), Box::new(|| ())), None));
         match answer(self.node(), ended, timeout.into()).await {
             Ok(actual) if actual == reason => Ok(()),
             Ok(actual) => Err(StopError::Exit(actual)),

@@ -28,6 +28,11 @@ use crate::term::{ExitReason, Pid, Term, TimerRef};
 /// So many entries before a receiver that was woken and has not come are a backlog.
 const BACKLOG: usize = 256;
 
+/// Bits of [`Core::attention`]: an untrapped exit signal has come.
+const DOOMED: u8 = 1;
+/// Somebody watches what it does.
+const DEBUGGED: u8 = 2;
+
 /// One entry of a mailbox.
 pub(crate) enum Envelope<M> {
     User(M),
@@ -168,7 +173,8 @@ impl fmt::Display for Callback {
 pub(crate) struct Core {
     handled: AtomicU64,
     callback: AtomicU8,
-    doomed: AtomicBool,
+    /// What is unusual about it, as bits: its shell looks at them before each message, and finds none.
+    attention: AtomicU8,
     suspended: AtomicBool,
     /// Its parent waits for it to be started, and is told of a failure by the answer alone.
     starting: AtomicBool,
@@ -189,7 +195,7 @@ impl Core {
             node,
             parent: parent.map(Box::new),
             kind,
-            doomed: AtomicBool::new(false),
+            attention: AtomicU8::new(0),
             suspended: AtomicBool::new(false),
             starting: AtomicBool::new(false),
             linked: AtomicBool::new(false),
@@ -230,8 +236,24 @@ impl Core {
         (rare.and_then(|rare| rare.names.first().copied()), rare.and_then(|rare| rare.label.clone()))
     }
 
+    /// Whether anything is unusual about it: it is doomed, or watched.
+    pub(crate) fn needs_attention(&self) -> bool {
+        self.attention.load(Ordering::Acquire) != 0
+    }
+
     pub(crate) fn is_doomed(&self) -> bool {
-        self.doomed.load(Ordering::Acquire)
+        self.attention.load(Ordering::Acquire) & DOOMED != 0
+    }
+
+    /// Whether somebody watches what it does.
+    pub(crate) fn is_debugged(&self) -> bool {
+        self.attention.load(Ordering::Relaxed) & DEBUGGED != 0
+    }
+
+    pub(super) fn set_debugged(&self, on: bool) {
+        if on != self.is_debugged() {
+            self.attention.fetch_xor(DEBUGGED, Ordering::Relaxed);
+        }
     }
 
     pub(crate) fn callback(&self) -> Callback {
@@ -507,7 +529,10 @@ impl<M: Send + 'static> Cell<M> {
         if batch.len() > before {
             return true;
         }
-        let stale = waker.and_then(|waker| mail.receiver.replace(waker.clone()));
+        // One that looks again and again, as a task does, is known by now.
+        let known = |waker: &&Waker| mail.receiver.as_ref().is_some_and(|known| known.will_wake(waker));
+        let new = waker.filter(|waker| !known(waker));
+        let stale = new.and_then(|waker| mail.receiver.replace(waker.clone()));
         drop(mail);
         drop(stale);
         false
@@ -534,7 +559,7 @@ impl<M: Send + 'static> Cell<M> {
             start => start,
         };
         mail.phase = Phase::Doomed(reason);
-        self.core.doomed.store(true, Ordering::Release);
+        self.core.attention.fetch_or(DOOMED, Ordering::Release);
         next
     }
 }

@@ -26,6 +26,9 @@ pub(crate) fn finish(process: &Arc<dyn Process>, reason: &ExitReason) {
         core.node().table().remove(core.id());
         (links, rare)
     };
+    if let Some(debug) = rare.debug {
+        debug.drop_caught();
+    }
     process.close(reason);
     for (reference, monitor) in rare.monitors {
         forget(reference, &monitor);

@@ -6,9 +6,10 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use super::cell::{Callback, Cell, Envelope, Process};
+use super::debug::{EventKind, Seen};
 use super::signal::Signal;
-use super::slots::{SlotId, Waiters};
-use crate::term::MonitorRef;
+use super::slots::{self, SlotId, Waiters};
+use crate::term::{MonitorRef, Never};
 
 /// After this many messages without a wait a process lets others run.
 const FAIRNESS: u32 = 256;
@@ -24,7 +25,19 @@ pub(crate) struct Inbox<M: Send + 'static> {
     budget: u32,
 }
 
-impl<M: Send + 'static> Inbox<M> {
+/// What a mailbox carries, as it is shown to those who watch.
+pub(crate) trait Content: Send + 'static {
+    /// Its kind, and the part of it that is the user's.
+    fn seen(&self) -> Seen<'_>;
+}
+
+impl Content for Never {
+    fn seen(&self) -> Seen<'_> {
+        match *self {}
+    }
+}
+
+impl<M: Content> Inbox<M> {
     pub(crate) fn new(cell: Arc<Cell<M>>) -> Self {
         Inbox { cell, batch: VecDeque::new(), current: None, deferred: None, budget: FAIRNESS }
     }
@@ -37,10 +50,29 @@ impl<M: Send + 'static> Inbox<M> {
     ///
     /// Cancel safe: an entry is either returned or still there.
     pub(crate) fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Envelope<M>> {
+        if self.cell.core().needs_attention() {
+            return self.poll_next_unusual(cx);
+        }
+        self.poll_usual(cx)
+    }
+
+    /// As [`poll_next`](Self::poll_next), of a process that is doomed or watched.
+    #[cold]
+    fn poll_next_unusual(&mut self, cx: &mut Context<'_>) -> Poll<Envelope<M>> {
         // An untrapped exit signal has come: the shell ends this process as soon as it awaits.
         if self.cell.core().is_doomed() {
             return Poll::Pending;
         }
+        let next = self.poll_usual(cx);
+        if let Poll::Ready(envelope) = &next {
+            self.saw(envelope);
+        }
+        next
+    }
+
+    // Inlined: nearly every message takes this way, and the other one is not to make it a call.
+    #[inline(always)]
+    fn poll_usual(&mut self, cx: &mut Context<'_>) -> Poll<Envelope<M>> {
         if self.spent(cx) {
             return Poll::Pending;
         }
@@ -79,6 +111,24 @@ impl<M: Send + 'static> Inbox<M> {
         envelope
     }
 
+    /// Shows a message that was taken to those who watch. System messages and timeouts that may be stale are none.
+    fn saw(&self, envelope: &Envelope<M>) {
+        let core = self.cell.core();
+        match envelope {
+            Envelope::User(message) => core.saw(None, message.seen()),
+            Envelope::Request(message, request) => {
+                slots::watch(*request);
+                core.saw(Some(*request), message.seen());
+            }
+            Envelope::Timer(timer) => core.saw(None, timer.1.seen().by_timer()),
+            Envelope::Signal(signal) => match &**signal {
+                Signal::Exit(exit) => core.saw(None, Seen::new(EventKind::Exit, exit)),
+                Signal::Down(down) => core.saw(None, Seen::new(EventKind::Down, down)),
+                Signal::System(..) | Signal::EventTimeout(_) => {}
+            },
+        }
+    }
+
     pub(crate) async fn next(&mut self) -> Envelope<M> {
         poll_fn(|cx| self.poll_next(cx)).await
     }
@@ -88,29 +138,40 @@ impl<M: Send + 'static> Inbox<M> {
     /// Cancel safe, as [`poll_next`](Self::poll_next). Scans each waiting entry once per call.
     pub(crate) async fn next_where(&mut self, mut wanted: impl FnMut(&Envelope<M>) -> bool) -> Envelope<M> {
         let mut seen = 0;
-        poll_fn(|cx| {
-            if self.cell.core().is_doomed() {
-                return Poll::Pending;
-            }
-            if self.spent(cx) {
-                return Poll::Pending;
-            }
-            loop {
-                while seen < self.batch.len() {
-                    if wanted(&self.batch[seen])
-                        && let Some(envelope) = self.batch.remove(seen)
-                    {
-                        return Poll::Ready(self.taken(envelope));
+        poll_fn(|cx| self.poll_where(cx, &mut seen, &mut wanted)).await
+    }
+
+    /// As [`next_where`](Self::next_where), past the entries that were `seen`.
+    pub(crate) fn poll_where(
+        &mut self,
+        cx: &mut Context<'_>,
+        seen: &mut usize,
+        mut wanted: impl FnMut(&Envelope<M>) -> bool,
+    ) -> Poll<Envelope<M>> {
+        if self.cell.core().is_doomed() {
+            return Poll::Pending;
+        }
+        if self.spent(cx) {
+            return Poll::Pending;
+        }
+        loop {
+            while *seen < self.batch.len() {
+                if wanted(&self.batch[*seen])
+                    && let Some(envelope) = self.batch.remove(*seen)
+                {
+                    let envelope = self.taken(envelope);
+                    if self.cell.core().is_debugged() {
+                        self.saw(&envelope);
                     }
-                    seen += 1;
+                    return Poll::Ready(envelope);
                 }
-                if !self.cell.drain_into(&mut self.batch, Some(cx.waker())) {
-                    self.budget = FAIRNESS;
-                    return Poll::Pending;
-                }
+                *seen += 1;
             }
-        })
-        .await
+            if !self.cell.drain_into(&mut self.batch, Some(cx.waker())) {
+                self.budget = FAIRNESS;
+                return Poll::Pending;
+            }
+        }
     }
 
     /// A process that an untrapped exit signal has reached goes no further than this, whatever it was about to do.

@@ -11,6 +11,7 @@ mod cell;
 mod current;
 mod deadlines;
 mod death;
+pub(crate) mod debug;
 mod error;
 mod inbox;
 mod info;
@@ -27,6 +28,7 @@ mod shell;
 mod signal;
 mod slots;
 mod spawn;
+mod system;
 mod table;
 mod timer;
 mod timers;
@@ -55,6 +57,7 @@ pub(crate) use life::{Incarnation, Life, Outcome};
 pub(crate) use me::{Linked, link, link_child, locate, monitor, register, unlink};
 pub(crate) use signal::{Signal, System};
 pub(crate) use slots::{Pending, SlotId, fill, open};
+pub(crate) use system::{is_system, reaches_suspended, serve};
 pub(crate) use timers::start as start_timer;
 
 pub(crate) fn start_life(node: &Node, life: Life) {

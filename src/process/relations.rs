@@ -5,6 +5,7 @@ use std::sync::Arc;
 use rustc_hash::FxHashMap;
 
 use super::cell::Process;
+use super::debug::Debug;
 use super::ordered::Ordered;
 use super::signal::Object;
 use super::slots::Waiters;
@@ -147,6 +148,8 @@ pub(crate) struct Rare {
     pub(crate) aliases: FxHashMap<AliasRef, AliasEntry>,
     pub(crate) names: Vec<&'static str>,
     pub(crate) label: Option<Term>,
+    /// What watches it; out of its place while it is used.
+    pub(crate) debug: Option<Box<Debug>>,
 }
 
 /// Everything that ties a process to others.

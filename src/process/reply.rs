@@ -5,6 +5,8 @@ use std::marker::PhantomData;
 
 use serde::{Deserialize, Serialize};
 
+use super::current;
+use super::debug::{EventKind, Seen};
 use super::slots::{self, SlotId};
 
 /// Where the answer to a request goes; an `R` is awaited there (`from()` of gen_server).
@@ -47,7 +49,10 @@ impl<R: Send + 'static> ReplyTo<R> {
     /// Never waits and never fails: a caller that is gone is no error of the server's (`gen_server:reply/2`).
     pub fn send(self, answer: R) -> bool {
         match self.to {
-            Target::Slot(id) => slots::fill(id, answer),
+            Target::Slot(id) => match slots::fill_unwatched(id, answer) {
+                Ok(accepted) => accepted,
+                Err(answer) => send_watched(id, answer),
+            },
             // Rows live in shards; a node without any has nobody who waits there.
             Target::Row(_) => false,
         }
@@ -64,6 +69,15 @@ impl<R: Send + 'static> ReplyTo<R> {
             Target::Row(_) => None,
         }
     }
+}
+
+/// An answer that nobody waits for any more, or whose sender may be watched.
+#[cold]
+fn send_watched<R: Send + 'static>(id: SlotId, answer: R) -> bool {
+    if let Some(process) = current::get().filter(|process| process.core().is_debugged()) {
+        process.core().saw(Some(id), Seen::new(EventKind::Reply, &answer));
+    }
+    slots::fill(id, answer)
 }
 
 impl<R> fmt::Debug for ReplyTo<R> {

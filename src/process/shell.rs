@@ -19,7 +19,7 @@ use std::task::{Context, Poll, Waker, ready};
 use std::time::Duration;
 
 use ractor::{Actor, ActorProcessingErr, ActorRef};
-use tokio::runtime::RuntimeFlavor;
+use tokio::runtime::{Handle, RuntimeFlavor};
 
 use super::life::Life;
 use super::node::{Node, WeakNode};
@@ -103,12 +103,19 @@ impl Drop for Turn {
             return;
         }
         let Some(node) = self.node.upgrade() else { return };
-        let mut stock = node.shells().stock();
-        stock.fetching -= 1;
-        // Those that still fetch come to what waits; else each is started, or refused.
-        let waiting = if stock.fetching == 0 { std::mem::take(&mut stock.queue) } else { VecDeque::new() };
-        drop(stock);
-        waiting.into_iter().for_each(|life| start_short(&node, life));
+        loop {
+            let mut stock = node.shells().stock();
+            // Those that still fetch come to what waits; else each is started, or refused. The turn is held meanwhile: what
+            // the end of a refused one starts waits for the next round, however long the chain of their links is.
+            let waiting =
+                if stock.fetching == 1 { std::mem::take(&mut stock.queue) } else { VecDeque::new() };
+            if waiting.is_empty() {
+                stock.fetching -= 1;
+                return;
+            }
+            drop(stock);
+            waiting.into_iter().for_each(|life| start(&node, life));
+        }
     }
 }
 
@@ -264,7 +271,10 @@ fn hand_over(node: &Node, idle: Option<Arc<Slot>>, work: Work) {
 }
 
 fn start_new(node: &Node, work: Work) {
-    let _runtime = node.runtime().enter();
+    // Entered only from elsewhere: a runtime that shuts down drops the life that it refuses while it must not be entered,
+    // and the end of that life may start others here.
+    let is_current = Handle::try_current().is_ok_and(|current| current.id() == node.runtime().id());
+    let _runtime = (!is_current).then(|| node.runtime().enter());
     let shift = Shift { node: node.downgrade(), life: Some(work.life), turn: work.turn, slot: None };
     // ractor's spawn awaits nothing but our `pre_start`, which is ready at once; without tokio's budget one poll is
     // enough, and spawning is synchronous.

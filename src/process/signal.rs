@@ -3,6 +3,7 @@
 use std::any::Any;
 use std::fmt;
 
+use super::cell::Core;
 use super::slots::SlotId;
 use crate::term::{ExitReason, MonitorRef, NodeId, Pid, Term, TimerRef};
 
@@ -107,8 +108,8 @@ pub(crate) type Visit = Box<dyn FnOnce(&mut dyn Any) + Send>;
 
 /// A system message (`sys`).
 pub(crate) enum System {
-    /// Stop with this reason, terminate included (`sys:terminate`).
-    Terminate(ExitReason),
+    /// Stop with this reason, terminate included (`sys:terminate`); acknowledged before that.
+    Terminate(ExitReason, Box<dyn FnOnce() + Send>),
     /// Serve system messages only; acknowledged through the closure.
     Suspend(Box<dyn FnOnce() + Send>),
     /// Go on.
@@ -117,4 +118,6 @@ pub(crate) enum System {
     Visit(Visit),
     /// Show the state as its formatter does.
     Status(Box<dyn FnOnce(String) + Send>),
+    /// Look at what watches the process, or change it.
+    Debug(Box<dyn FnOnce(&Core) + Send>),
 }

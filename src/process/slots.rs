@@ -66,6 +66,8 @@ enum Phase {
     #[default]
     Free,
     Waiting,
+    /// As `Waiting`; somebody watches the process that is asked.
+    Watched,
     Answered,
     Failed(Failure),
 }
@@ -253,8 +255,8 @@ impl<R: Send + 'static> Pending<R> {
                 value.ok_or(Failure::BadReply)
             }
             Phase::Failed(failure) => Err(failure),
-            Phase::Waiting | Phase::Free => {
-                state.phase = Phase::Waiting;
+            waiting @ (Phase::Waiting | Phase::Watched | Phase::Free) => {
+                state.phase = waiting;
                 let stale = match &state.waker {
                     Some(waker) if waker.will_wake(cx.waker()) => None,
                     _ => state.waker.replace(cx.waker().clone()),
@@ -294,15 +296,52 @@ impl<R> Drop for Pending<R> {
     }
 }
 
+impl State {
+    fn awaits(&self, id: SlotId) -> bool {
+        self.generation == id.generation() && self.phase.is_waiting()
+    }
+}
+
+impl Phase {
+    fn is_waiting(&self) -> bool {
+        matches!(self, Phase::Waiting | Phase::Watched)
+    }
+}
+
 /// Answers a waiter. False: nobody waits there any more, and the value was dropped.
 pub(crate) fn fill<R: Send + 'static>(id: SlotId, value: R) -> bool {
     let Some(slot) = slot(id.index()) else { return false };
-    let mut state = lock(&slot.state);
-    if state.generation != id.generation() || !matches!(state.phase, Phase::Waiting) {
+    let state = lock(&slot.state);
+    if !state.awaits(id) {
         drop(state);
         drop(value);
         return false;
     }
+    put(state, value)
+}
+
+/// Answers a waiter that nobody watches. Any other answer, also one for nobody, comes back.
+pub(crate) fn fill_unwatched<R: Send + 'static>(id: SlotId, value: R) -> Result<bool, R> {
+    let Some(slot) = slot(id.index()) else { return Err(value) };
+    let state = lock(&slot.state);
+    if state.generation != id.generation() || !matches!(state.phase, Phase::Waiting) {
+        drop(state);
+        return Err(value);
+    }
+    Ok(put(state, value))
+}
+
+/// Has [`fill_unwatched`] give the answer back.
+pub(crate) fn watch(id: SlotId) {
+    let Some(slot) = slot(id.index()) else { return };
+    let mut state = lock(&slot.state);
+    if state.awaits(id) {
+        state.phase = Phase::Watched;
+    }
+}
+
+#[inline]
+fn put<R: Send + 'static>(mut state: MutexGuard<'_, State>, value: R) -> bool {
     let rejected = match state.value.as_mut().and_then(|v| v.downcast_mut::<Option<R>>()) {
         Some(place) => {
             *place = Some(value);
@@ -328,7 +367,7 @@ pub(crate) fn fill<R: Send + 'static>(id: SlotId, value: R) -> bool {
 pub(crate) fn fail(id: SlotId, failure: Failure) -> bool {
     let Some(slot) = slot(id.index()) else { return false };
     let mut state = lock(&slot.state);
-    if state.generation != id.generation() || !matches!(state.phase, Phase::Waiting) {
+    if !state.awaits(id) {
         return false;
     }
     state.phase = Phase::Failed(failure);
@@ -342,10 +381,7 @@ pub(crate) fn fail(id: SlotId, failure: Failure) -> bool {
 
 /// Whether somebody still waits there.
 pub(crate) fn is_waiting(id: SlotId) -> bool {
-    slot(id.index()).is_some_and(|slot| {
-        let state = lock(&slot.state);
-        state.generation == id.generation() && matches!(state.phase, Phase::Waiting)
-    })
+    slot(id.index()).is_some_and(|slot| lock(&slot.state).awaits(id))
 }
 
 /// Slots that are to be filled or failed some day. Those whose waiter has given up are dropped as it grows, so that it
@@ -414,7 +450,7 @@ fn expired(deadline: u64, now: u64) -> bool {
 fn expire(slot: &Slot, deadline: u64) {
     let mut state = lock(&slot.state);
     // The slot may have gone to another waiter since it was read.
-    if slot.deadline.load(Ordering::Relaxed) != deadline || !matches!(state.phase, Phase::Waiting) {
+    if slot.deadline.load(Ordering::Relaxed) != deadline || !state.phase.is_waiting() {
         return;
     }
     slot.deadline.store(0, Ordering::Relaxed);

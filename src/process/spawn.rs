@@ -17,7 +17,8 @@ use super::me::{self, Me, MonitorOptions, Target};
 use super::node::Node;
 use super::relations::AliasMode;
 use super::shell;
-use super::signal::{Info, Object, Signal, System};
+use super::signal::{Info, Object, Signal};
+use super::system::{reaches_suspended, serve, serve_system};
 use super::timer::IntervalTooShort;
 use crate::term::{AliasRef, ExitReason, MonitorRef, Never, Pid, TimerRef};
 
@@ -175,39 +176,20 @@ impl<M: Send + 'static> Process<M> {
             Signal::Down(down) => Some(Info::Down(down)),
             Signal::EventTimeout(_) => None,
             Signal::System(system, _) => {
-                self.system(system);
+                serve_system(system, &**self.me.process());
                 self.while_suspended().await;
                 None
             }
         }
     }
 
-    /// A plain process serves the system messages that need nothing of its state.
-    fn system(&mut self, system: System) {
-        match system {
-            System::Terminate(reason) => self.me.process().doom_with(reason),
-            System::Resume(acknowledge) => {
-                self.me.process().core().set_suspended(false);
-                acknowledge();
-            }
-            System::Suspend(acknowledge) => {
-                self.me.process().core().set_suspended(true);
-                acknowledge();
-            }
-            System::Visit(visit) => visit(&mut ()),
-            System::Status(tell) => tell(self.me.process().core().kind().to_owned()),
-        }
-    }
-
-    /// While the process is suspended, serves system messages and nothing else. A receive that was dropped meanwhile
+    /// While the process is suspended, serves system messages and its parent's exit, nothing else. A receive that was dropped meanwhile
     /// leaves it suspended: the next one goes on here.
     async fn while_suspended(&mut self) {
         while self.me.process().core().is_suspended() {
-            if let Envelope::Signal(signal) = self.inbox.next_where(is_system).await
-                && let Signal::System(system, _) = *signal
-            {
-                self.system(system);
-            }
+            let process = self.me.process();
+            let next = self.inbox.next_where(|envelope| reaches_suspended(envelope, &**process));
+            serve(next.await, &**process);
         }
     }
 
@@ -311,10 +293,6 @@ fn is_wanted<M>(envelope: &Envelope<PlainMessage<M>>, wanted: &mut impl FnMut(In
         Envelope::User(Message::Call(never) | Message::Cast(never))
         | Envelope::Request(Message::Call(never) | Message::Cast(never), _) => match *never {},
     }
-}
-
-fn is_system<M>(envelope: &Envelope<M>) -> bool {
-    matches!(envelope, Envelope::Signal(signal) if matches!(**signal, Signal::System(..)))
 }
 
 /// A process function before it runs.

@@ -4,58 +4,23 @@
 //! late or not at all, and the request stays with it: a suspend that timed out suspends the process later. Source:
 //! OTP's module `sys`.
 
-use std::fmt;
+mod debug;
+mod error;
+
+use std::any::Any;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+pub use debug::{
+    DebugOptions, Log, get_log, get_statistics, install, log, no_debug, remove, statistics, trace,
+};
+pub use error::SysError;
+
+pub use crate::process::debug::{Event, EventKind, LogEntry, RequestId, Statistics};
 
 use crate::process::{
-    CallError, Me, Node, ProcessInfo, Signal, SlotId, System, Target, Timeout, answer, fill, locate, open,
+    Me, Node, ProcessInfo, Signal, SlotId, System, Target, Timeout, answer, fill, locate, open,
 };
 use crate::term::ExitReason;
-
-/// Why a system message was not answered as asked.
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum SysError {
-    /// No such process.
-    NoProc,
-    /// It ended with this reason before it answered.
-    Exit(ExitReason),
-    /// It has not answered in time; it still may do what was asked.
-    Timeout,
-    /// A process asked itself, which could never be answered: nothing was asked.
-    CallingSelf,
-    /// Its state is of another type than asked for: nothing was changed.
-    WrongState {
-        /// The type that was asked for.
-        wanted: &'static str,
-    },
-    /// The closure panicked: the state is as it left it.
-    CallbackFailed,
-}
-
-impl fmt::Display for SysError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            SysError::NoProc => f.write_str("noproc: no such process"),
-            SysError::Exit(reason) => write!(f, "the process ended before it answered: {reason}"),
-            SysError::Timeout => f.write_str("timeout: not answered in time, it may still be done"),
-            SysError::CallingSelf => f.write_str("calling_self: a process asked itself, nothing was asked"),
-            SysError::WrongState { wanted } => write!(f, "the state is no {wanted}: nothing was changed"),
-            SysError::CallbackFailed => f.write_str("callback_failed: the closure panicked"),
-        }
-    }
-}
-
-impl std::error::Error for SysError {}
-
-impl From<CallError> for SysError {
-    fn from(error: CallError) -> Self {
-        match error {
-            CallError::Timeout => SysError::Timeout,
-            CallError::Exit(reason) => SysError::Exit(reason),
-            _ => SysError::NoProc,
-        }
-    }
-}
 
 /// Has a process serve nothing but system messages and its parent's exit until [`resume`] (`sys:suspend/2`). Twice is
 /// as once.
@@ -63,7 +28,7 @@ impl From<CallError> for SysError {
 /// # Errors
 /// See [`SysError`].
 pub async fn suspend(node: &Node, target: impl Target, timeout: impl Into<Timeout>) -> Result<(), SysError> {
-    request(node, target, timeout.into(), System::Suspend).await
+    ask(node, target, timeout.into(), |tell| System::Suspend(Box::new(move || tell(())))).await
 }
 
 /// Has it go on (`sys:resume/2`). One resume is enough, however often it was suspended.
@@ -71,7 +36,21 @@ pub async fn suspend(node: &Node, target: impl Target, timeout: impl Into<Timeou
 /// # Errors
 /// See [`SysError`].
 pub async fn resume(node: &Node, target: impl Target, timeout: impl Into<Timeout>) -> Result<(), SysError> {
-    request(node, target, timeout.into(), System::Resume).await
+    ask(node, target, timeout.into(), |tell| System::Resume(Box::new(move || tell(())))).await
+}
+
+/// Has a process end with this reason, its `terminate` included, suspended or not (`sys:terminate/3`). Returns when it
+/// has taken the order, and may be ending still; [`ServerRef::stop_with`](crate::ServerRef::stop_with) waits for that.
+///
+/// # Errors
+/// See [`SysError`].
+pub async fn terminate(
+    node: &Node,
+    target: impl Target,
+    reason: ExitReason,
+    timeout: impl Into<Timeout>,
+) -> Result<(), SysError> {
+    ask(node, target, timeout.into(), |tell| System::Terminate(reason, Box::new(move || tell(())))).await
 }
 
 /// Looks at the state of a server, in its process (`sys:get_state/2`). Works while it is suspended.
@@ -111,14 +90,14 @@ pub async fn get_status(
     target: impl Target,
     timeout: impl Into<Timeout>,
 ) -> Result<Status, SysError> {
-    let done = open::<Option<Status>>();
-    let id = done.id();
-    let tell = Box::new(move |state: String| {
-        let info = Me::current().and_then(|me| me.node().process_info(me.pid()));
-        fill(id, info.map(|process| Status { state, process }));
-    });
-    deliver(node, target, System::Status(tell), id)?;
-    answer(node, done, timeout.into()).await?.ok_or(SysError::NoProc)
+    let status = |state| {
+        let me = Me::current()?;
+        let core = me.process().core();
+        let debug = if core.is_debugged() { core.debug(|debug| debug.names()) } else { Vec::new() };
+        Some(Status { state, process: me.node().process_info(me.pid())?, debug })
+    };
+    let show = |tell: Tell<_>| System::Status(Box::new(move |state| tell(status(state))));
+    ask(node, target, timeout.into(), show).await?.ok_or(SysError::NoProc)
 }
 
 /// How a process shows itself.
@@ -129,6 +108,8 @@ pub struct Status {
     pub state: String,
     /// The process when it answered: its name and parent, whether it is suspended, how many messages wait.
     pub process: ProcessInfo,
+    /// What watches it, by name.
+    pub debug: Vec<String>,
 }
 
 impl Status {
@@ -138,19 +119,22 @@ impl Status {
     }
 }
 
-async fn request(
+/// Tells the one who asked; it is told once, or of the end of the process.
+type Tell<T> = Box<dyn FnOnce(T) + Send>;
+
+async fn ask<T: Send + 'static>(
     node: &Node,
     target: impl Target,
     timeout: Timeout,
-    message: impl FnOnce(Box<dyn FnOnce() + Send>) -> System,
-) -> Result<(), SysError> {
-    let done = open::<()>();
-    let id = done.id();
-    let acknowledge = Box::new(move || {
-        fill(id, ());
+    message: impl FnOnce(Tell<T>) -> System,
+) -> Result<T, SysError> {
+    let told = open::<T>();
+    let id = told.id();
+    let tell = Box::new(move |answer| {
+        fill(id, answer);
     });
-    deliver(node, target, message(acknowledge), id)?;
-    Ok(answer(node, done, timeout).await?)
+    deliver(node, target, message(tell), id)?;
+    Ok(answer(node, told, timeout).await?)
 }
 
 async fn visit<S: 'static, T: Send + 'static>(
@@ -159,18 +143,12 @@ async fn visit<S: 'static, T: Send + 'static>(
     look: impl FnOnce(&mut S) -> T + Send + 'static,
     timeout: Timeout,
 ) -> Result<T, SysError> {
-    let done = open::<Result<T, SysError>>();
-    let id = done.id();
-    let visit = Box::new(move |state: &mut dyn std::any::Any| {
-        let result = match state.downcast_mut::<S>() {
-            None => Err(SysError::WrongState { wanted: std::any::type_name::<S>() }),
-            Some(state) => std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| look(state)))
-                .map_err(|_| SysError::CallbackFailed),
-        };
-        fill(id, result);
-    });
-    deliver(node, target, System::Visit(visit), id)?;
-    answer(node, done, timeout).await?
+    let look = |state: &mut dyn Any| match state.downcast_mut::<S>() {
+        None => Err(SysError::WrongState { wanted: std::any::type_name::<S>() }),
+        Some(state) => catch_unwind(AssertUnwindSafe(|| look(state))).map_err(|_| SysError::CallbackFailed),
+    };
+    let visit = |tell: Tell<_>| System::Visit(Box::new(move |state| tell(look(state))));
+    ask(node, target, timeout, visit).await?
 }
 
 fn deliver(node: &Node, target: impl Target, message: System, waiter: SlotId) -> Result<(), SysError> {

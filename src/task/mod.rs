@@ -6,8 +6,9 @@
 //! - [`TaskSupervisor`]: tasks under a supervision tree, which their callers survive.
 //!
 //! What is absent: messages. The value of a task goes past its caller's mailbox, so a server that awaits one finds no
-//! stray message of it in `handle_info`; a server that must not wait has the task send it a message instead. A task
-//! serves no system messages, and nothing restarts it: work that must come back is a server under a supervisor.
+//! stray message of it in `handle_info`; a server that must not wait has the task send it a message instead. System
+//! messages reach a task whenever it waits: suspended, it is not polled, and its time goes on. Nothing restarts one: work
+//! that must come back is a server under a supervisor.
 
 mod door;
 mod error;

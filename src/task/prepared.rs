@@ -1,13 +1,14 @@
 //! A task's process before it runs, so that whoever starts it can tie it first.
 
-use std::future::Future;
-use std::pin::Pin;
+use std::future::{Future, poll_fn};
+use std::pin::{Pin, pin};
 use std::sync::Arc;
+use std::task::{Context, Poll, ready};
 
 use super::work::Work;
 use crate::process::{
-    AnyProcess, Cell, Core, Incarnation, Life, Linked, Node, Outcome, Pending, SlotId, fill, link, open,
-    start_life,
+    AnyProcess, Cell, Core, Envelope, Inbox, Incarnation, Life, Linked, Node, Outcome, Pending, SlotId, fill,
+    is_system, link, open, reaches_suspended, serve, start_life,
 };
 use crate::term::{ExitReason, Never, Pid};
 
@@ -34,11 +35,13 @@ pub(super) fn prepare<W: Work>(
     work: W,
 ) -> (Prepared, Ends<<W as Work>::Output>) {
     let core = Core::new(node.clone(), parent, std::any::type_name::<W>);
-    // Nobody sends messages to a task: its mailbox takes signals alone, and a task that traps them does not read them.
-    let process: Arc<dyn AnyProcess> = Arc::new(Cell::<Never>::new(core, 0));
+    // Nobody sends messages to a task: its mailbox takes signals alone, and a task that traps them reads none but those
+    // of the system.
+    let cell = Arc::new(Cell::<Never>::new(core, 0));
+    let process: Arc<dyn AnyProcess> = cell.clone();
     let (ended, value) = (open(), open());
     process.core().relations().rare_mut().waiting.push(ended.id());
-    let running = Running { process: process.clone(), work, value: value.id() };
+    let running = Running { inbox: Inbox::new(cell), work, value: value.id() };
     let life = Life::new(process.clone(), Box::new(running));
     (Prepared { process: process.clone(), life }, Ends { process, ended, value })
 }
@@ -67,20 +70,22 @@ impl Prepared {
 }
 
 struct Running<W: Work> {
-    process: Arc<dyn AnyProcess>,
+    inbox: Inbox<Never>,
     work: W,
     value: SlotId,
 }
 
 impl<W: Work> Incarnation for Running<W> {
     fn process(&self) -> Arc<dyn AnyProcess> {
-        self.process.clone()
+        self.inbox.cell().clone()
     }
 
     fn run(self: Box<Self>) -> Pin<Box<dyn Future<Output = Outcome> + Send>> {
-        let Running { work, value, .. } = *self;
+        let Running { mut inbox, work, value } = *self;
+        let cell = inbox.cell().clone();
         Box::pin(async move {
-            match work.outcome().await {
+            let mut work = pin!(work.outcome());
+            match poll_fn(|cx| poll_obedient(&mut inbox, &cell, work.as_mut(), cx)).await {
                 Ok(output) => {
                     // A value that nobody waits for any more is dropped here.
                     fill(value, output);
@@ -90,4 +95,30 @@ impl<W: Work> Incarnation for Running<W> {
             }
         })
     }
+}
+
+/// Polls work that obeys system messages whenever it waits: suspended, it is not polled.
+///
+/// The work comes first: if it never waits, nobody looks at the mailbox.
+fn poll_obedient<F: Future>(
+    inbox: &mut Inbox<Never>,
+    cell: &Cell<Never>,
+    mut work: Pin<&mut F>,
+    cx: &mut Context<'_>,
+) -> Poll<F::Output> {
+    let core = cell.core();
+    // Told to end, it is not polled again.
+    while !core.is_doomed() {
+        if !core.is_suspended()
+            && let Poll::Ready(output) = work.as_mut().poll(cx)
+        {
+            return Poll::Ready(output);
+        }
+        let is_for_me = |envelope: &Envelope<Never>| match core.is_suspended() {
+            true => reaches_suspended(envelope, cell),
+            false => is_system(envelope),
+        };
+        serve(ready!(inbox.poll_where(cx, &mut 0, is_for_me)), cell);
+    }
+    Poll::Pending
 }

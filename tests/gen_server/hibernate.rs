@@ -325,3 +325,30 @@ fn a_crowd_that_wakes_when_the_runtime_has_gone_is_killed() {
     let ended = build().block_on(labs[1999].ended());
     assert_eq!(ended, ExitReason::NoProc);
 }
+
+/// Each is refused by the runtime, and its end reaches the next: that goes by a runtime that must not be entered again.
+#[test]
+fn a_runtime_that_shuts_down_ends_servers_at_rest_that_are_linked() {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
+    let (node, labs) = runtime.block_on(async {
+        let node = Node::new("a");
+        let mut labs: Vec<LabRef> = Vec::new();
+        for _ in 0..5000 {
+            let lab = Lab::server(sleepy(&Seen::default())).on(&node).start().await.unwrap();
+            if let Some(last) = labs.last().cloned() {
+                let linked = ask(&lab, move |to, _, cx| {
+                    cx.link(&last).unwrap();
+                    to.reply(0).hibernate()
+                });
+                linked.await.unwrap();
+            }
+            labs.push(lab);
+        }
+        for lab in &labs {
+            hibernates(lab).await;
+        }
+        (node, labs)
+    });
+    drop(runtime);
+    assert!(labs.iter().all(|lab| !node.is_alive(lab.pid())));
+}

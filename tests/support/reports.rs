@@ -33,8 +33,13 @@ pub struct Reports {
 
 impl Reports {
     pub fn record() -> Self {
+        Self::record_up_to(Level::WARN)
+    }
+
+    /// As `record`, with reports of less weight, too.
+    pub fn record_up_to(level: Level) -> Self {
         let events = Arc::<Mutex<Vec<Report>>>::default();
-        let guard = tracing::subscriber::set_default(Recorder(events.clone()));
+        let guard = tracing::subscriber::set_default(Recorder(events.clone(), level));
         Reports { events, _guard: guard }
     }
 
@@ -49,14 +54,12 @@ impl Reports {
     }
 }
 
-struct Recorder(Arc<Mutex<Vec<Report>>>);
+struct Recorder(Arc<Mutex<Vec<Report>>>, Level);
 
 impl Subscriber for Recorder {
     fn enabled(&self, metadata: &Metadata<'_>) -> bool {
         // A question whether a report is worth the work is neither event nor span.
-        !metadata.is_span()
-            && metadata.target().starts_with("incarnate::")
-            && *metadata.level() <= Level::WARN
+        !metadata.is_span() && metadata.target().starts_with("incarnate::") && *metadata.level() <= self.1
     }
 
     fn event(&self, event: &Event<'_>) {
