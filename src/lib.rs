@@ -66,6 +66,7 @@ pub mod supervisor;
 pub mod sys;
 pub mod task;
 pub mod term;
+pub mod upgrade;
 
 pub use gen_server::{CallReply, Context, GenServer, Init, Next, StartError, Then, noreply, stop};
 pub use process::{

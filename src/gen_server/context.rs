@@ -6,6 +6,9 @@ use std::ops::Deref;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::code::{Carried, CarriedOf};
+use super::flow::Step;
+use super::server::Extras;
 use super::source::{Source, SourceRef, Sourced};
 use super::start::Starter;
 use super::{AliasOf, GenServer, ServerRefOf};
@@ -43,7 +46,7 @@ impl<S: GenServer> ParkedContext<S> {
 }
 
 /// A timed message that any request cancels.
-struct EventTimeout<I> {
+pub(super) struct EventTimeout<I> {
     number: u64,
     /// `None`: at once, ahead of what waits in the mailbox.
     timer: Option<TimerRef>,
@@ -231,6 +234,20 @@ impl<S: GenServer> Context<S> {
         self.inbox.cell().core()
     }
 
+    /// What stays when another incarnation goes on.
+    pub(super) fn carry(self, step: Step, extras: Option<Box<Extras>>) -> CarriedOf<S> {
+        let Context { me, inbox, event, .. } = self;
+        Carried { me, inbox, event, step, extras }
+    }
+
+    pub(super) fn of(
+        me: Me,
+        inbox: Inbox<ServerMessage<S>>,
+        event: Option<Box<EventTimeout<S::Info>>>,
+    ) -> Self {
+        Context { me, inbox, starting: None, continues: None, event }
+    }
+
     /// Gives up what can be built again.
     pub(super) fn park(self) -> ParkedContext<S> {
         let Context { inbox, event, .. } = self;
@@ -240,7 +257,7 @@ impl<S: GenServer> Context<S> {
     pub(super) fn unpark(parked: ParkedContext<S>) -> Self {
         let inbox = Inbox::unpark(parked.inbox);
         let me = Me::of(inbox.cell().clone());
-        Context { me, inbox, starting: None, continues: None, event: parked.event }
+        Context::of(me, inbox, parked.event)
     }
 
     pub(super) fn undefined(&self, callback: &str) -> Error {

@@ -41,6 +41,7 @@
 //! # }
 //! ```
 
+mod code;
 mod context;
 mod flow;
 mod server;
@@ -50,6 +51,8 @@ mod status;
 
 use std::future::Future;
 
+pub(crate) use code::Successor;
+pub use code::{Code, CodeChange, MessageOf, Resumed};
 pub use context::Context;
 pub use flow::{CallReply, Init, Next, Then, noreply, stop};
 pub use source::{Chunks, Source, SourceRef, Sourced, chunks};
@@ -209,25 +212,3 @@ pub type ServerRefOf<S> =
 /// An address of a server of this kind that can be taken back.
 pub type AliasOf<S> =
     crate::process::Alias<<S as GenServer>::Info, <S as GenServer>::Call, <S as GenServer>::Cast>;
-
-/// A server that can change to another version while it runs: the opt-in that hot upgrade asks for (`code_change/3`).
-///
-/// A server without it takes part in nothing that needs its state as data, and needs no `Serialize`.
-pub trait CodeChange: GenServer + serde::Serialize + serde::de::DeserializeOwned {
-    /// The version of the state; it travels beside the state, never in it.
-    const VSN: u32;
-    /// The version before this one. The chain ends in [`Never`](crate::Never)-like types of the user's own.
-    type Previous: serde::Serialize + serde::de::DeserializeOwned + Send + 'static;
-
-    /// The state of the version before, as this one.
-    ///
-    /// # Errors
-    /// It cannot be converted; the old version goes on.
-    fn up(previous: Self::Previous) -> Result<Self>;
-
-    /// This state as the version before.
-    ///
-    /// # Errors
-    /// It cannot be converted without losing something; this version goes on.
-    fn down(self) -> Result<Self::Previous>;
-}

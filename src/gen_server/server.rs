@@ -6,14 +6,19 @@ use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::code::{Carried, CarriedOf, Hooks, Install, Resumed, Successor};
 use super::context::{Context, ParkedContext, ServerMessage};
 use super::flow::{Next, Step};
 use super::{CallReply, GenServer, Status, StatusView};
+use crate::handoff::{Capsule, ChangeError};
 use crate::process::debug::{EventKind, Seen};
 use crate::process::{
-    AnyProcess, Callback, Envelope, Error, Incarnation, Info, Message, Outcome, Signal, System, catch,
+    AnyProcess, Callback, Envelope, Error, Failure, Incarnation, Info, Message, Outcome, Signal, Swap,
+    System, catch, fail,
 };
 use crate::term::{ExitReason, TimerRef};
+
+const NOT_UPGRADABLE: &str = "the server was not started as upgradable";
 
 /// A server that runs: its state and what it waits for.
 pub(crate) struct Server<S: GenServer> {
@@ -23,6 +28,8 @@ pub(crate) struct Server<S: GenServer> {
     /// The integer timeout that runs.
     timeout: Option<(u64, TimerRef)>,
     extras: Option<Box<Extras>>,
+    /// What it has if it can be changed while it runs.
+    hooks: Option<&'static Hooks<S>>,
 }
 
 /// What few servers are started with.
@@ -31,6 +38,8 @@ pub(super) struct Extras {
     pub(super) hibernate_after: Option<Duration>,
     /// A name in a registry of the user's own: given up by its drop.
     pub(super) registration: Option<Box<dyn Any + Send>>,
+    /// It has taken over from another incarnation and was not resumed yet.
+    pub(super) resumed: Option<Resumed>,
 }
 
 /// A server that hibernates: its state, its mailbox, and what else only few have.
@@ -38,6 +47,7 @@ struct Parked<S: GenServer> {
     state: S,
     parked: ParkedContext<S>,
     extras: Option<Box<Extras>>,
+    hooks: Option<&'static Hooks<S>>,
 }
 
 /// What is to be done next.
@@ -46,14 +56,19 @@ enum Event<S: GenServer> {
     Cast(S::Cast),
     Info(Info<S::Info>),
     System(System),
-    Leave(Leave),
+    Leave(Leave<S>),
 }
 
 /// Why the loop was left.
-enum Leave {
+enum Leave<S: GenServer> {
     Stop(ExitReason),
     Park,
+    /// Another incarnation goes on; the last is told this one.
+    Become(Install<S::Call, S::Cast, S::Info>, Told),
 }
+
+/// Is told the incarnation that was replaced.
+type Told = Box<dyn FnOnce(Result<Box<dyn Any + Send>, ChangeError>) + Send>;
 
 impl<S: GenServer> Incarnation for Server<S> {
     fn process(&self) -> Arc<dyn AnyProcess> {
@@ -75,16 +90,48 @@ impl<S: GenServer> Incarnation for Parked<S> {
     }
 
     fn run(self: Box<Self>) -> Pin<Box<dyn Future<Output = Outcome> + Send>> {
-        let Parked { state, parked, extras } = *self;
+        let Parked { state, parked, extras, hooks } = *self;
         let cx = Context::unpark(parked);
         // It hibernates until a message of its own comes: a system message lets it go back.
-        Server::new(state, cx, Step::Hibernate, extras).serve()
+        Server::new(state, cx, Step::Hibernate, extras, hooks).serve()
     }
 }
 
 impl<S: GenServer> Server<S> {
-    pub(super) fn new(state: S, cx: Context<S>, step: Step, extras: Option<Box<Extras>>) -> Self {
-        Server { state, cx, step, timeout: None, extras }
+    pub(super) fn new(
+        state: S,
+        cx: Context<S>,
+        step: Step,
+        extras: Option<Box<Extras>>,
+        hooks: Option<&'static Hooks<S>>,
+    ) -> Self {
+        Server { state, cx, step, timeout: None, extras, hooks }
+    }
+
+    /// Goes on with what another incarnation had, suspended as it was.
+    pub(super) fn go_on(
+        state: S,
+        carried: CarriedOf<S>,
+        hooks: Option<&'static Hooks<S>>,
+    ) -> Box<dyn Incarnation> {
+        let Carried { me, inbox, event, step, extras } = carried;
+        Box::new(Server::new(state, Context::of(me, inbox, event), step, extras, hooks))
+    }
+
+    /// Gives way to another incarnation. What it answers can be put in its place again, and is then what it was.
+    fn give_way(self, install: Install<S::Call, S::Cast, S::Info>) -> (Box<dyn Incarnation>, Successor) {
+        let Server { state, cx, step, extras, hooks, .. } = self;
+        let dates = cx.inbox.dates();
+        let resumed = extras.as_ref().and_then(|extras| extras.resumed);
+        let next = install(cx.carry(step, extras));
+        let back = Successor::of::<S>(move |mut carried| {
+            carried.inbox.set_dates(dates);
+            if let Some(extras) = &mut carried.extras {
+                extras.resumed = resumed;
+            }
+            Server::go_on(state, carried, hooks)
+        });
+        (next, back)
     }
 
     fn serve(mut self) -> Pin<Box<dyn Future<Output = Outcome> + Send>> {
@@ -93,8 +140,13 @@ impl<S: GenServer> Server<S> {
             let leave = catch(pin!(self.serve_until())).await;
             let reason = match leave {
                 Ok(Leave::Park) => {
-                    let Server { state, cx, extras, .. } = self;
-                    return Outcome::Park(Box::new(Parked { state, parked: cx.park(), extras }));
+                    let Server { state, cx, extras, hooks, .. } = self;
+                    return Outcome::Park(Box::new(Parked { state, parked: cx.park(), extras, hooks }));
+                }
+                Ok(Leave::Become(install, told)) => {
+                    let (next, former) = self.give_way(install);
+                    told(Ok(former.into_any()));
+                    return Outcome::Become(next);
                 }
                 Ok(Leave::Stop(reason)) => reason,
                 Err(panic) => ExitReason::panic(&*panic),
@@ -108,7 +160,7 @@ impl<S: GenServer> Server<S> {
     /// Takes one thing after another: a continue, a due timeout, or the next message.
     ///
     /// One function, so that the awaits of the different callbacks share their room in the future.
-    async fn serve_until(&mut self) -> Leave {
+    async fn serve_until(&mut self) -> Leave<S> {
         // It hibernated suspended.
         if self.cx.core().is_suspended()
             && let Some(leave) = Box::pin(self.suspended()).await
@@ -246,6 +298,8 @@ impl<S: GenServer> Server<S> {
 
     /// What an entry of the mailbox is to this server; `None` is nothing (any more).
     fn sort(&mut self, envelope: Envelope<ServerMessage<S>>) -> Option<Event<S>> {
+        let envelope =
+            if matches!(envelope, Envelope::Signal(_)) { envelope } else { self.current(envelope)? };
         let message = match envelope {
             Envelope::User(message) => message,
             Envelope::Request(message, request) => {
@@ -269,6 +323,36 @@ impl<S: GenServer> Server<S> {
             Message::Cast(cast) => Event::Cast(cast),
             Message::Info(info) => Event::Info(Info::User(info)),
         })
+    }
+
+    /// A message as the version that runs understands it. What it does not is a dead letter, and its caller is told.
+    #[inline]
+    fn current(&mut self, envelope: Envelope<ServerMessage<S>>) -> Option<Envelope<ServerMessage<S>>> {
+        match self.cx.inbox.date() {
+            None => Some(envelope),
+            Some(from) => self.upcast(envelope, from),
+        }
+    }
+
+    #[cold]
+    fn upcast(
+        &mut self,
+        envelope: Envelope<ServerMessage<S>>,
+        from: u32,
+    ) -> Option<Envelope<ServerMessage<S>>> {
+        let Some(hooks) = self.hooks else { return Some(envelope) };
+        let request = envelope.request();
+        let understood = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+            envelope.try_map(|message| (hooks.upcast)(message, from))
+        }));
+        let understood = understood.unwrap_or(None);
+        if understood.is_none() {
+            self.cx.node().dead_letter(&self.cx.pid(), "message of another version");
+            if let Some(request) = request {
+                fail(request, Failure::NotUnderstood);
+            }
+        }
+        understood
     }
 
     fn sort_signal(&mut self, signal: Signal) -> Option<Event<S>> {
@@ -298,13 +382,13 @@ impl<S: GenServer> Server<S> {
 
     /// A system message: it does not count as a message of the server's, and what was waited for is waited for again;
     /// an integer timeout starts anew in full (rule 2.8.1).
-    async fn system(&mut self, system: System) -> Option<Leave> {
+    async fn system(&mut self, system: System) -> Option<Leave<S>> {
         self.stop_timeout();
         let leave = self.serve_system(system);
         if leave.is_none() { self.suspended().await } else { leave }
     }
 
-    fn serve_system(&mut self, system: System) -> Option<Leave> {
+    fn serve_system(&mut self, system: System) -> Option<Leave<S>> {
         match system {
             System::Terminate(reason, acknowledge) => {
                 acknowledge();
@@ -318,6 +402,8 @@ impl<S: GenServer> Server<S> {
                 self.cx.core().set_suspended(false);
                 acknowledge();
             }
+            System::Export(tell) => tell(self.export()),
+            System::Swap(swap) => return self.swap(swap),
             System::Visit(visit) => visit(&mut self.state),
             System::Status(tell) => tell(self.format(None, None).state),
             System::Debug(change) => change(self.cx.core()),
@@ -325,9 +411,37 @@ impl<S: GenServer> Server<S> {
         None
     }
 
+    fn export(&self) -> Result<Capsule, ChangeError> {
+        let hooks = self.hooks.ok_or_else(|| ChangeError::refused(NOT_UPGRADABLE))?;
+        // Timers, messages and those who wait stay with the process, and so does its epoch: nobody else claims to be it.
+        Ok(Capsule::new(self.cx.pid(), 0, hooks.module.clone(), (hooks.encode)(&self.state)?))
+    }
+
+    fn swap(&mut self, swap: Swap) -> Option<Leave<S>> {
+        if !self.cx.core().is_suspended() {
+            swap.refuse("only a suspended server can be changed");
+            return None;
+        }
+        let Swap { successor, code, done } = swap;
+        let install = successor.downcast::<Successor>().ok().and_then(|s| s.for_server::<S>().ok());
+        let Some(install) = install else {
+            done(Err(ChangeError::refused(format!("{code} takes other messages than what runs here"))));
+            return None;
+        };
+        self.cx.core().set_code(&code);
+        Some(Leave::Become(install, done))
+    }
+
+    /// It was resumed: what could not be handed over is opened again.
+    async fn reopen(&mut self) -> Option<Leave<S>> {
+        let why = self.extras.as_mut()?.resumed.take()?;
+        let reopened = (self.hooks?.resumed)(&mut self.state, why, &mut self.cx).await;
+        reopened.err().map(|error| Leave::Stop(error.into_reason()))
+    }
+
     /// While it is suspended, serves system messages and the parent's exit only; everything else waits in its order.
     /// What hibernated when it was suspended goes on to, as long as nothing waits.
-    async fn suspended(&mut self) -> Option<Leave> {
+    async fn suspended(&mut self) -> Option<Leave<S>> {
         let parent = self.cx.core().linked_parent();
         while self.cx.core().is_suspended() {
             self.enter(Callback::Waiting);
@@ -353,7 +467,7 @@ impl<S: GenServer> Server<S> {
                 Signal::Down(_) | Signal::EventTimeout(_) => {}
             }
         }
-        None
+        self.reopen().await
     }
 
     /// Shows those who watch what comes from no mailbox.

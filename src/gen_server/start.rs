@@ -8,14 +8,15 @@ use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
 
+use super::code::{Begin, Code, CodeChange, Hooks};
 use super::context::ServerMessage;
 use super::flow::Step;
 use super::server::{Extras, Server};
 use super::{Context, GenServer, Init, ServerRefOf};
 use crate::process::{
-    AnyProcess, CallError, Callback, Cell, Core, Error, Inbox, Incarnation, Life, Me, MonitorOptions, Node,
-    Object, Outcome, RegisterError, ServerRef, SlotId, Timeout, answer, catch, fill, link_child, monitor,
-    open, register, start_life, unlink, watch_end,
+    AnyProcess, CallError, Callback, Cell, Core, Error, Inbox, Incarnation, Life, Me, Message,
+    MonitorOptions, Node, Object, Outcome, RegisterError, ServerRef, SlotId, Timeout, answer, catch, fill,
+    link_child, monitor, open, register, start_life, unlink, watch_end,
 };
 use crate::sys::DebugOptions;
 use crate::term::{ExitReason, MonitorRef, Name, Pid, Term};
@@ -65,6 +66,8 @@ pub struct Start<S: GenServer> {
     registry: Option<Registry<S>>,
     extras: Option<Box<Extras>>,
     debug: DebugOptions,
+    /// The module and version that it is, if it can be changed while it runs.
+    code: Option<Code>,
 }
 
 /// Tries to register a server somewhere; what it answers gives the name up by its drop.
@@ -84,6 +87,7 @@ impl<S: GenServer> Start<S> {
             registry: None,
             extras: None,
             debug: DebugOptions::default(),
+            code: None,
         }
     }
 
@@ -144,6 +148,18 @@ impl<S: GenServer> Start<S> {
         self
     }
 
+    /// Has it take part in upgrades: its code can be changed while it runs.
+    ///
+    /// What is started is then the version of the module that is in force on the node, which an upgrade may have changed,
+    /// and this version if none is. While an upgrade of the module is under way, the start waits for its end.
+    pub fn upgradable(mut self) -> Self
+    where
+        S: CodeChange,
+    {
+        self.code = Some(Code::of::<S>());
+        self
+    }
+
     /// Starts it, linked to nobody (`gen_server:start/3,4`). Returns when `init` has.
     ///
     /// # Errors
@@ -190,7 +206,16 @@ impl<S: GenServer> Start<S> {
         let node = node.ok_or(StartError::NoParent)?;
         let timeout = self.timeout;
         let acknowledged = open::<Acknowledgement>();
-        let (cell, life) = self.prepare(&node, parent.as_ref(), tie, acknowledged.id())?;
+        let (cell, life) = match self.code.clone() {
+            None => self.prepare(&node, parent.as_ref(), tie, acknowledged.id(), None)?,
+            Some(mine) => {
+                // Kept until the process is in the table, so that whoever holds the module finds it there.
+                let admission = node.codes().admit(mine.id().module()).await;
+                let current = admission.current.as_ref().and_then(|current| current.downcast_ref::<Code>());
+                let code = current.unwrap_or(&mine);
+                self.prepare(&node, parent.as_ref(), tie, acknowledged.id(), Some(code))?
+            }
+        };
         let process: Arc<dyn AnyProcess> = cell.clone();
         match &parent {
             Some(parent) if *parent.node() == node => begin(parent, life).await,
@@ -214,8 +239,16 @@ impl<S: GenServer> Start<S> {
         parent: Option<&Me>,
         tie: Tie,
         id: SlotId,
+        code: Option<&Code>,
     ) -> Result<(Arc<ServerCell<S>>, Life), StartError> {
+        let begin: Begin<S::Args, S::Call, S::Cast, S::Info> = match code {
+            None => |newborn: NewbornOf<S>| Starting::<S>::of(newborn, None),
+            Some(code) => *code.begin().downcast().map_err(|_| other_messages(code))?,
+        };
         let core = Core::new(node.clone(), parent.map(Me::pid), std::any::type_name::<S>);
+        if let Some(code) = code {
+            core.set_code(&code.id());
+        }
         if tie == Tie::Link {
             core.start_linked();
         }
@@ -229,9 +262,8 @@ impl<S: GenServer> Start<S> {
             extras.get_or_insert_default().registration =
                 Some(registered.inspect_err(|_| process.close(&ExitReason::NoProc))?);
         }
-        let cx = Context::new(Me::of(process.clone()), Inbox::new(cell.clone()), starter);
-        let starting = Starting::<S> { args: self.args, cx, extras };
-        let life = Life::new(process.clone(), Box::new(starting));
+        let (me, inbox) = (Me::of(process.clone()), Inbox::new(cell.clone()));
+        let life = Life::new(process.clone(), begin(Newborn { args: self.args, me, inbox, starter, extras }));
         node.table().insert(process.clone());
         if let Some(name) = self.name {
             register(name, &process).map_err(taken)?;
@@ -310,11 +342,24 @@ impl Starter {
     }
 }
 
+/// What a server begins with, whichever version of it that is.
+pub(super) struct Newborn<A, C: Send + 'static, K: Send + 'static, I: Send + 'static> {
+    args: A,
+    me: Me,
+    inbox: Inbox<Message<C, K, I>>,
+    starter: Starter,
+    extras: Option<Box<Extras>>,
+}
+
+type NewbornOf<S> =
+    Newborn<<S as GenServer>::Args, <S as GenServer>::Call, <S as GenServer>::Cast, <S as GenServer>::Info>;
+
 /// A server before its `init` has run.
-struct Starting<S: GenServer> {
+pub(super) struct Starting<S: GenServer> {
     args: S::Args,
     cx: Context<S>,
     extras: Option<Box<Extras>>,
+    hooks: Option<&'static Hooks<S>>,
 }
 
 impl<S: GenServer> Incarnation for Starting<S> {
@@ -328,8 +373,13 @@ impl<S: GenServer> Incarnation for Starting<S> {
 }
 
 impl<S: GenServer> Starting<S> {
+    pub(super) fn of(newborn: NewbornOf<S>, hooks: Option<&'static Hooks<S>>) -> Box<dyn Incarnation> {
+        let Newborn { args, me, inbox, starter, extras } = newborn;
+        Box::new(Starting::<S> { args, cx: Context::new(me, inbox, starter), extras, hooks })
+    }
+
     async fn init(self) -> Outcome {
-        let Starting { args, mut cx, extras } = self;
+        let Starting { args, mut cx, extras, hooks } = self;
         cx.process().core().enter(Callback::Init);
         let init = catch(pin!(S::init(args, &mut cx))).await;
         let init = match init {
@@ -347,7 +397,7 @@ impl<S: GenServer> Starting<S> {
         };
         cx.init_ack();
         // The future of init, with all that it held, goes before the server runs.
-        Outcome::Become(Box::new(Server::new(state, cx, step, extras)))
+        Outcome::Become(Box::new(Server::new(state, cx, step, extras, hooks)))
     }
 }
 
@@ -369,6 +419,13 @@ fn failed(id: SlotId, error: StartError) -> Box<dyn FnOnce() + Send> {
     Box::new(move || {
         fill(id, Acknowledgement::Failed(error));
     })
+}
+
+/// A version was put in force that takes other messages or arguments than what is to be started.
+fn other_messages(code: &Code) -> StartError {
+    let text =
+        format!("{code:?} is in force, which takes other messages or arguments than what was to be started");
+    StartError::Failed(ExitReason::error(text))
 }
 
 fn taken(error: RegisterError) -> StartError {

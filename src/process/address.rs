@@ -20,9 +20,12 @@ use super::timers;
 use crate::term::{ExitReason, Name, Never, Pid, TimerRef};
 
 /// What a mailbox carries for its process.
-pub(crate) enum Message<Call, Cast, Info> {
+pub enum Message<Call, Cast, Info> {
+    /// A request with an answer, for `handle_call`.
     Call(Call),
+    /// A request without one, for `handle_cast`.
     Cast(Cast),
+    /// A plain message, or that of a timer, for `handle_info`.
     Info(Info),
 }
 

@@ -12,17 +12,19 @@
 use std::any::Any;
 use std::collections::VecDeque;
 use std::fmt;
-use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU16, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::Waker;
 
 use super::catch::drop_caught;
+use super::codes::CodeId;
 use super::life::{Incarnation, Life};
 use super::node::Node;
 use super::relations::Relations;
 use super::shell;
 use super::signal::{Exit, Signal};
 use super::slots::{self, Failure, SlotId};
+use crate::handoff::ModuleVsn;
 use crate::term::{ExitReason, Pid, Term, TimerRef};
 
 /// So many entries before a receiver that was woken and has not come are a backlog.
@@ -43,7 +45,17 @@ pub(crate) enum Envelope<M> {
 }
 
 impl<M> Envelope<M> {
-    fn request(&self) -> Option<SlotId> {
+    /// The same with another message in it; `None` if there is none.
+    pub(crate) fn try_map(self, change: impl FnOnce(M) -> Option<M>) -> Option<Self> {
+        Some(match self {
+            Envelope::User(message) => Envelope::User(change(message)?),
+            Envelope::Request(message, id) => Envelope::Request(change(message)?, id),
+            Envelope::Timer(timer) => Envelope::Timer(Box::new((timer.0, change(timer.1)?))),
+            Envelope::Signal(signal) => Envelope::Signal(signal),
+        })
+    }
+
+    pub(crate) fn request(&self) -> Option<SlotId> {
         match self {
             Envelope::Request(_, id) => Some(*id),
             Envelope::Signal(signal) => match **signal {
@@ -180,6 +192,8 @@ pub(crate) struct Core {
     starting: AtomicBool,
     /// It was linked to its parent when it was started.
     linked: AtomicBool,
+    /// Which version of which module runs, if it can be changed; see `codes.rs`.
+    code: AtomicU16,
     id: u64,
     node: Node,
     parent: Option<Box<Pid>>,
@@ -199,6 +213,7 @@ impl Core {
             suspended: AtomicBool::new(false),
             starting: AtomicBool::new(false),
             linked: AtomicBool::new(false),
+            code: AtomicU16::new(0),
             callback: AtomicU8::new(Callback::Waiting as u8),
             handled: AtomicU64::new(0),
             relations: Mutex::default(),
@@ -270,6 +285,19 @@ impl Core {
 
     pub(crate) fn set_suspended(&self, on: bool) {
         self.suspended.store(on, Ordering::Relaxed);
+    }
+
+    /// The version of the module that runs; `None`: it cannot be changed.
+    pub(crate) fn code(&self) -> Option<ModuleVsn> {
+        self.node.codes().named(self.code_id())
+    }
+
+    pub(crate) fn code_id(&self) -> CodeId {
+        self.code.load(Ordering::Acquire)
+    }
+
+    pub(crate) fn set_code(&self, code: &ModuleVsn) {
+        self.code.store(self.node.codes().id(code).unwrap_or(0), Ordering::Release);
     }
 
     /// Its parent is about to be linked to it, and waits for it to be started.

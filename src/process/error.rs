@@ -113,6 +113,9 @@ pub enum CallError {
     Overloaded,
     /// An answer came that is not of the type that the request asked for.
     BadReply,
+    /// The code of the server was changed while the request waited, and the version in force does not know it: it was not
+    /// carried out.
+    NotUnderstood,
     /// The name is held by a process that takes other messages: the request was not sent.
     WrongProtocol,
     /// A name was used outside any process, so that its node is unknown: use [`Name::on`](crate::Name::on).
@@ -137,6 +140,9 @@ impl fmt::Display for CallError {
             }
             CallError::Overloaded => f.write_str("overloaded: the mailbox is full, the request was not sent"),
             CallError::BadReply => f.write_str("bad_reply: an answer of another type came"),
+            CallError::NotUnderstood => f.write_str(
+                "not_understood: the server changed its version meanwhile, the request was not carried out",
+            ),
             CallError::WrongProtocol => f.write_str(
                 "the name is held by a process that takes other messages, the request was not sent",
             ),
@@ -154,6 +160,7 @@ impl From<Failure> for CallError {
             Failure::NoProc => CallError::NoProc,
             Failure::Exit(reason) => CallError::Exit(reason),
             Failure::BadReply => CallError::BadReply,
+            Failure::NotUnderstood => CallError::NotUnderstood,
         }
     }
 }

@@ -23,7 +23,12 @@ pub(crate) struct Inbox<M: Send + 'static> {
     /// Requests whose answer was put off.
     deferred: Option<Box<Waiters>>,
     budget: u32,
+    /// Messages that were sent for other versions than the one that runs now: the oldest in the batch, so many each.
+    dated: Option<Box<Dated>>,
 }
+
+/// How many messages, and for which version they came; the oldest first.
+type Dated = VecDeque<(usize, u32)>;
 
 /// What a mailbox carries, as it is shown to those who watch.
 pub(crate) trait Content: Send + 'static {
@@ -39,7 +44,7 @@ impl Content for Never {
 
 impl<M: Content> Inbox<M> {
     pub(crate) fn new(cell: Arc<Cell<M>>) -> Self {
-        Inbox { cell, batch: VecDeque::new(), current: None, deferred: None, budget: FAIRNESS }
+        Inbox { cell, batch: VecDeque::new(), current: None, deferred: None, budget: FAIRNESS, dated: None }
     }
 
     pub(crate) fn cell(&self) -> &Arc<Cell<M>> {
@@ -192,6 +197,40 @@ impl<M: Content> Inbox<M> {
             Poll::Ready(())
         })
         .await;
+    }
+
+    /// The version that runs was changed: all that waits now came for version `from`.
+    pub(crate) fn came_for(&mut self, from: u32) {
+        self.cell.drain_into(&mut self.batch, None);
+        let messages = self.batch.iter().filter(|envelope| !matches!(envelope, Envelope::Signal(_))).count();
+        let dated: usize = self.dated.iter().flat_map(|dated| dated.iter().map(|(count, _)| count)).sum();
+        if messages > dated {
+            self.dated.get_or_insert_default().push_back((messages - dated, from));
+        }
+    }
+
+    /// For which version the message came that was taken last, if for another. Asked once for each.
+    pub(crate) fn date(&mut self) -> Option<u32> {
+        let dated = self.dated.as_mut()?;
+        let (left, from) = dated.front_mut()?;
+        let from = *from;
+        *left -= 1;
+        if *left == 0 {
+            dated.pop_front();
+        }
+        if dated.is_empty() {
+            self.dated = None;
+        }
+        Some(from)
+    }
+
+    /// What [`came_for`](Self::came_for) has noted so far, to go back to it.
+    pub(crate) fn dates(&self) -> Option<Box<Dated>> {
+        self.dated.clone()
+    }
+
+    pub(crate) fn set_dates(&mut self, dated: Option<Box<Dated>>) {
+        self.dated = dated;
     }
 
     /// Whether nothing waits.

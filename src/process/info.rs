@@ -2,6 +2,7 @@
 
 use super::cell::{Callback, Process};
 use super::node::Node;
+use crate::handoff::ModuleVsn;
 use crate::term::{Pid, Term};
 
 /// A look at a process (`erlang:process_info/1`). Taken without disturbing it, and at once old.
@@ -16,6 +17,8 @@ pub struct ProcessInfo {
     pub label: Option<Term>,
     /// The type that runs in it (`initial_call`).
     pub kind: &'static str,
+    /// The module and version that runs, if it can be changed while it does.
+    pub code: Option<ModuleVsn>,
     /// The process that spawned it.
     pub parent: Option<Pid>,
     /// What it is doing now.
@@ -59,6 +62,7 @@ fn look(process: &dyn Process) -> ProcessInfo {
         name: rare.and_then(|rare| rare.names.first().copied()),
         label: rare.and_then(|rare| rare.label.clone()),
         kind: core.kind(),
+        code: core.code(),
         parent: core.parent(),
         callback: core.callback(),
         suspended: core.is_suspended(),

@@ -8,6 +8,7 @@ mod address;
 mod alias;
 mod catch;
 mod cell;
+mod codes;
 mod current;
 mod deadlines;
 mod death;
@@ -34,7 +35,7 @@ mod timer;
 mod timers;
 mod watch;
 
-pub use address::{ProcessRef, ServerRef, StopError};
+pub use address::{Message, ProcessRef, ServerRef, StopError};
 pub use alias::Alias;
 pub use cell::Callback;
 pub use error::{CallError, Error, NoProc, Result, SendError, Timeout};
@@ -48,15 +49,16 @@ pub use signal::{Down, Exit, Info, Object};
 pub use spawn::{IntoExit, Process};
 pub use timer::{IntervalTooShort, Recipient, UnknownTimer};
 
-pub(crate) use address::{Message, answer, watch_end};
+pub(crate) use address::{answer, watch_end};
 pub(crate) use alias::unalias;
 pub(crate) use catch::catch;
 pub(crate) use cell::{Cell, Core, Envelope, Process as AnyProcess};
+pub(crate) use codes::Hold;
 pub(crate) use inbox::{Inbox, ParkedInbox};
 pub(crate) use life::{Incarnation, Life, Outcome};
 pub(crate) use me::{Linked, link, link_child, locate, monitor, register, unlink};
-pub(crate) use signal::{Signal, System};
-pub(crate) use slots::{Pending, SlotId, fill, open};
+pub(crate) use signal::{Signal, Swap, System};
+pub(crate) use slots::{Failure, Pending, SlotId, fail, fill, open};
 pub(crate) use system::{is_system, reaches_suspended, serve};
 pub(crate) use timers::start as start_timer;
 

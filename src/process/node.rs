@@ -10,6 +10,7 @@ use tokio::task::AbortHandle;
 use tokio::time::Instant;
 
 use super::cell::{By, Process};
+use super::codes::Codes;
 use super::current;
 use super::deadlines::Deadlines;
 use super::registry::Registry;
@@ -45,6 +46,7 @@ struct Inner {
     deadlines: Deadlines,
     shells: Pool,
     watch: Watch,
+    codes: Codes,
     /// Dropped with the runtime: see [`Sentinel`].
     sentinel: AbortHandle,
 }
@@ -90,6 +92,7 @@ impl Node {
             timers: Timers::new(Instant::now()),
             deadlines: Deadlines::new(),
             watch: Watch::default(),
+            codes: Codes::default(),
         };
         Node(Arc::new_cyclic(inner))
     }
@@ -209,6 +212,10 @@ impl Node {
 
     pub(crate) fn watch(&self) -> &Watch {
         &self.0.watch
+    }
+
+    pub(crate) fn codes(&self) -> &Codes {
+        &self.0.codes
     }
 
     pub(crate) fn runtime(&self) -> &Handle {

@@ -5,6 +5,7 @@ use std::fmt;
 
 use super::cell::Core;
 use super::slots::SlotId;
+use crate::handoff::{Capsule, ChangeError, ModuleVsn};
 use crate::term::{ExitReason, MonitorRef, NodeId, Pid, Term, TimerRef};
 
 /// `{'EXIT', From, Reason}`: an exit signal that the receiver traps.
@@ -106,6 +107,21 @@ pub(crate) enum Signal {
 /// A closure run inside the process with access to what it keeps.
 pub(crate) type Visit = Box<dyn FnOnce(&mut dyn Any) + Send>;
 
+/// Another incarnation for a suspended process, with what it is to be called from then on.
+pub(crate) struct Swap {
+    /// What only those who change servers know.
+    pub(crate) successor: Box<dyn Any + Send>,
+    pub(crate) code: ModuleVsn,
+    /// Told the incarnation that was replaced, or why it was not.
+    pub(crate) done: Box<dyn FnOnce(Result<Box<dyn Any + Send>, ChangeError>) + Send>,
+}
+
+impl Swap {
+    pub(crate) fn refuse(self, why: &str) {
+        (self.done)(Err(ChangeError::refused(why)));
+    }
+}
+
 /// A system message (`sys`).
 pub(crate) enum System {
     /// Stop with this reason, terminate included (`sys:terminate`); acknowledged before that.
@@ -116,6 +132,10 @@ pub(crate) enum System {
     Resume(Box<dyn FnOnce() + Send>),
     /// Look at the state where it lives.
     Visit(Visit),
+    /// Hand over a copy of the state.
+    Export(Box<dyn FnOnce(Result<Capsule, ChangeError>) + Send>),
+    /// Go on as another incarnation.
+    Swap(Swap),
     /// Show the state as its formatter does.
     Status(Box<dyn FnOnce(String) + Send>),
     /// Look at what watches the process, or change it.

@@ -59,6 +59,8 @@ pub(crate) enum Failure {
     Exit(ExitReason),
     /// An answer of another type came: a forged or mixed-up return address.
     BadReply,
+    /// The request belonged to another version of the server.
+    NotUnderstood,
 }
 
 #[derive(Default)]

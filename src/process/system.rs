@@ -3,6 +3,9 @@
 
 use super::cell::{Envelope, Process};
 use super::signal::{Signal, System};
+use crate::handoff::ChangeError;
+
+const NOT_UPGRADABLE: &str = "it has no state that could be handed over";
 
 /// Whether it is a system message, which is served whatever the process waits for.
 pub(crate) fn is_system<M>(envelope: &Envelope<M>) -> bool {
@@ -45,6 +48,8 @@ pub(crate) fn serve_system(system: System, process: &dyn Process) {
             process.core().set_suspended(true);
             acknowledge();
         }
+        System::Export(tell) => tell(Err(ChangeError::refused(NOT_UPGRADABLE))),
+        System::Swap(swap) => swap.refuse(NOT_UPGRADABLE),
         System::Visit(visit) => visit(&mut ()),
         System::Status(tell) => tell(process.core().kind().to_owned()),
         System::Debug(change) => change(process.core()),

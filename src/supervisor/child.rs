@@ -98,6 +98,12 @@ pub struct Member {
     pub(super) shape: Option<Arc<LiveTree>>,
 }
 
+impl Member {
+    pub(crate) fn id(&self) -> &ChildId {
+        self.spec.id()
+    }
+}
+
 impl PartialEq for Member {
     fn eq(&self, other: &Self) -> bool {
         self.spec == other.spec && self.shape == other.shape
@@ -192,6 +198,12 @@ impl<R: Child> ChildSpec<R> {
 
     pub(super) fn into_member(self) -> Member {
         self.member
+    }
+}
+
+impl<R> From<ChildSpec<R>> for Member {
+    fn from(child: ChildSpec<R>) -> Self {
+        child.member
     }
 }
 

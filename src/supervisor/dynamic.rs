@@ -55,6 +55,10 @@ impl<A: Send + 'static, R: Child> Kind for Dynamic<A, R> {
         self.recipe = starts.0;
     }
 
+    fn starts(&self, _: &[Key], _: &[Spec]) -> RecipeOf<A, R> {
+        RecipeOf(self.recipe.clone())
+    }
+
     fn start_child(&mut self, machine: &mut Machine<Self>, token: TokenOf<Self>, args: A, now: Duration) {
         let key = machine.handle_start_dynamic(token, now);
         self.args.insert(key, args);

@@ -31,6 +31,9 @@ pub(super) trait Kind: Sized + Send + 'static {
     /// Puts the start functions of a new plan in the place of the old ones.
     fn replace(&mut self, keys: Vec<Key>, starts: Self::Starts);
 
+    /// The start functions of these children, as a plan has them.
+    fn starts(&self, keys: &[Key], specs: &[Spec]) -> Self::Starts;
+
     /// Hands the child to the machine and keeps what starts it.
     fn start_child(
         &mut self,
@@ -65,6 +68,14 @@ impl Kind for Static {
 
     fn replace(&mut self, keys: Vec<Key>, members: Vec<Member>) {
         self.starts.extend(keys.into_iter().zip(members.into_iter().map(|member| member.start)));
+    }
+
+    fn starts(&self, keys: &[Key], specs: &[Spec]) -> Vec<Member> {
+        let start = |key| self.starts.get(key).cloned();
+        let members = keys.iter().zip(specs);
+        members
+            .filter_map(|(key, spec)| Some(Member { spec: spec.clone(), start: start(key)?, shape: None }))
+            .collect()
     }
 
     fn start_child(

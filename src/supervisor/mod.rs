@@ -82,7 +82,7 @@ mod server;
 mod tree;
 
 pub use cause::FailedToStartChild;
-pub use child::{Child, ChildSpec};
+pub use child::{Child, ChildSpec, Member};
 pub use dynamic::{DynamicSupervisor, DynamicSupervisorName, DynamicSupervisorRef};
 pub use error::{
     ChangeError, DeleteChildError, LookupError, RestartChildError, StartChildError, TerminateChildError,

@@ -47,6 +47,8 @@ pub(super) enum Ask<C, V, S> {
     GetChildspec(Which, ReplyTo<Result<Arc<Spec>, NotFound>>),
     Change(Box<Plan<S>>, ReplyTo<Result<(), InitError>>),
     Tree(ReplyTo<Branch>),
+    /// Flags and specifications in force, with their start functions.
+    Plan(ReplyTo<Plan<S>>),
 }
 
 /// How a request names a child; whether a process lives is looked at when its turn comes.

@@ -4,7 +4,7 @@ use std::any::Any;
 use std::fmt;
 use std::sync::Arc;
 
-use incarnate_supervisors::{ChildId, ChildSpec as Spec, Counts};
+use incarnate_supervisors::{ChildId, ChildSpec as Spec, ChildState, Counts};
 
 use super::child::{Child, ChildSpec, Member, Subtree};
 use super::error::{
@@ -185,6 +185,35 @@ impl SupervisorRef {
     /// The supervisor did not answer.
     pub async fn tree(&self) -> Result<LiveTree, CallError> {
         live(&self.server).await
+    }
+
+    /// Flags and specifications in force, as what [`change`](Self::change) takes.
+    pub(crate) async fn plan(&self) -> Result<Tree, CallError> {
+        ask(&self.server, Ask::Plan).await.map(Tree::of_plan)
+    }
+
+    /// Adds a child and starts it, whatever its start function answers.
+    pub(crate) async fn start_member(&self, member: Member) -> Result<(), StartChildError> {
+        ask(&self.server, |to| Ask::StartChild(member, to)).await??;
+        Ok(())
+    }
+
+    /// The supervisor at a path: a registered name, and then ids of children that are supervisors, with `/` between.
+    pub(crate) async fn at(node: &Node, path: &str) -> Option<Self> {
+        let mut steps = path.split('/');
+        let mut found = Self::of_pid(node, node.whereis(steps.next()?)?)?;
+        for step in steps {
+            let children = found.which_children().await.ok()?;
+            let child =
+                children.iter().find(|child| child.id.as_ref().is_some_and(|id| id.as_str() == step))?;
+            let ChildState::Running(pid) = child.state else { return None };
+            found = Self::of_pid(node, pid)?;
+        }
+        Some(found)
+    }
+
+    fn of_pid(node: &Node, pid: Pid) -> Option<Self> {
+        Supervising::find(node, pid).map(Self::from)
     }
 
     /// Puts other flags and specifications in force (`code_change/3` of `supervisor`): nothing is started, ended or

@@ -123,6 +123,10 @@ impl<K: Kind> Server<K> {
                 to.send(self.branch(cx.pid()));
                 return;
             }
+            Ask::Plan(to) => {
+                to.send(self.plan());
+                return;
+            }
             Ask::RestartChild(id, to) => {
                 (Token::RestartChild(to), Request::RestartChild(incarnate_supervisors::Child::Id(id)))
             }
@@ -145,6 +149,13 @@ impl<K: Kind> Server<K> {
     fn branch(&self, pid: Pid) -> Branch {
         let below = self.subtrees.iter().map(|(pid, subtree)| (*pid, *subtree)).collect();
         Branch { tree: self.machine.tree(&*self.label).with_pid(pid), below }
+    }
+
+    fn plan(&self) -> Plan<K::Starts> {
+        let (keys, specs): (Vec<Key>, Vec<_>) =
+            self.machine.specs().map(|(key, spec)| (key, spec.clone())).unzip();
+        let starts = self.kind.starts(&keys, &specs);
+        Plan { label: self.label.clone(), flags: self.machine.flags().clone(), specs, starts }
     }
 
     async fn go_on(&mut self, cx: &mut Context<Self>) -> Result<Next> {

@@ -4,7 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use incarnate_supervisors::{AutoShutdown, Backoff, ChildSpec as Spec, Flags, InitError, Strategy};
+use incarnate_supervisors::{AutoShutdown, Backoff, ChildId, ChildSpec as Spec, Flags, InitError, Strategy};
 
 use super::LiveTree;
 use super::child::{Child, ChildSpec, Member};
@@ -175,6 +175,28 @@ impl Tree {
             start = start.on(&node);
         }
         Ok(start)
+    }
+
+    /// The tree that a supervisor says is in force.
+    pub(super) fn of_plan(plan: Plan<Vec<Member>>) -> Self {
+        Tree { label: plan.label, flags: plan.flags, members: plan.starts, name: None, node: None }
+    }
+
+    /// The ids of its children, in start order.
+    pub(crate) fn ids(&self) -> impl Iterator<Item = &ChildId> {
+        self.members.iter().map(|member| member.spec.id())
+    }
+
+    /// With other flags where some are given.
+    pub(crate) fn flags(self, change: impl FnOnce(Flags) -> Flags) -> Self {
+        self.with(change)
+    }
+
+    /// With this member in the place of the one with its id; `None`: there is none.
+    pub(crate) fn replaced(mut self, member: Member) -> Option<Self> {
+        let at = self.members.iter().position(|other| other.spec.id() == member.spec.id())?;
+        self.members[at] = member;
+        Some(self)
     }
 
     pub(super) fn into_plan(self) -> Plan<Vec<Member>> {

@@ -89,6 +89,11 @@ impl<P: Clone + Ord, T, R: Reason> Supervisor<P, T, R> {
         &self.flags
     }
 
+    /// The specifications in force, in start order.
+    pub fn specs(&self) -> impl Iterator<Item = (Key, &ChildSpec)> {
+        self.children.slots().map(|(key, slot)| (key, &*slot.spec))
+    }
+
     /// The processes of all children that run, as far as the machine has been told.
     pub fn running(&self) -> impl Iterator<Item = &P> {
         self.children.pids()

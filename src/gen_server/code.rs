@@ -1,0 +1,240 @@
+//! Versions of a server: what a server says to be changed while it runs, and what an upgrade knows of it.
+//!
+//! Invariants:
+//! - a version is put only where processes of the module take the same messages and arguments;
+//! - a swap is its own inverse: it answers the incarnation that it replaced, which can be swapped in again;
+//! - state leaves an incarnation as the bytes of its own version, and no conversion runs inside the process.
+
+use std::any::{Any, TypeId};
+use std::fmt;
+use std::future::Future;
+use std::marker::PhantomData;
+use std::ops::RangeInclusive;
+use std::pin::Pin;
+use std::sync::Arc;
+
+use super::context::EventTimeout;
+use super::flow::Step;
+use super::server::{Extras, Server};
+use super::start::{Newborn, Starting};
+use super::{Context, GenServer};
+use crate::handoff::{self, Capsule, ChangeError, ModuleVsn, StateVersion};
+use crate::process::{Inbox, Incarnation, Me, Message, Result};
+use crate::term::{ExitReason, Term};
+
+/// A message to a server of this kind.
+pub type MessageOf<S> = Message<<S as GenServer>::Call, <S as GenServer>::Cast, <S as GenServer>::Info>;
+
+/// A server that can change to another version while it runs (`code_change/3`): the opt-in of hot upgrade.
+///
+/// Each version is a type of its own that implements [`GenServer`] with the same messages and arguments, and
+/// [`StateVersion`], which says how its state comes from the version before and goes back. A server takes part when it was
+/// started with [`Start::upgradable`](super::Start::upgradable); one without needs no `Serialize`.
+pub trait CodeChange: GenServer + StateVersion {
+    /// What all versions of this server have in common.
+    const MODULE: &'static str;
+
+    /// Runs after a handoff, before the first message: opens again what could not be handed over, sockets and tasks.
+    ///
+    /// # Errors
+    /// Crashes the server. The handoff stands: its supervisor starts this version anew.
+    fn resumed(&mut self, why: Resumed, cx: &mut Context<Self>) -> impl Future<Output = Result<()>> + Send {
+        let _ = (why, cx);
+        async { Ok(()) }
+    }
+
+    /// A message that was sent while version `from` was in force, as this version understands it. `None`: it does not.
+    /// The message is then a dead letter, and a caller hears [`CallError::NotUnderstood`](crate::CallError).
+    fn upcast(message: MessageOf<Self>, from: u32) -> Option<MessageOf<Self>> {
+        let _ = from;
+        Some(message)
+    }
+}
+
+/// Why an incarnation goes on with the state of another.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Resumed {
+    /// The code was changed, up or down.
+    Upgrade {
+        /// The version before.
+        from: u32,
+    },
+    /// The process was moved to this node.
+    Migration,
+    /// The node that had it was lost.
+    Failover,
+    /// It crashed, and its supervisor started it with the last state that was kept.
+    Restart,
+}
+
+/// One version of a module: what starts it, and what changes a running process to it.
+#[derive(Clone)]
+pub struct Code(Arc<dyn Version>);
+
+impl Code {
+    /// The version that this type is.
+    pub fn of<S: CodeChange>() -> Self {
+        Code(Arc::new(Of::<S>(PhantomData)))
+    }
+
+    /// Its module and version.
+    pub fn id(&self) -> ModuleVsn {
+        self.0.id()
+    }
+
+    /// The versions of the state that it can take over.
+    pub fn understood(&self) -> RangeInclusive<u32> {
+        self.0.understood()
+    }
+
+    /// Whether both take the same messages and arguments, so that one can stand in for the other.
+    pub(crate) fn fits(&self, other: &Code) -> bool {
+        self.0.shape() == other.0.shape()
+    }
+
+    /// What starts it; a [`Begin`] of its types.
+    pub(super) fn begin(&self) -> Box<dyn Any> {
+        self.0.begin()
+    }
+
+    /// This version with a state of its own or of an older version, ready to be swapped in for version `from`. A panic is
+    /// an error.
+    pub(crate) fn upgrade(
+        &self,
+        capsule: &Capsule,
+        from: u32,
+        extra: &Term,
+    ) -> Result<Successor, ChangeError> {
+        contained(|| self.0.upgrade(capsule, from, extra))
+    }
+
+    /// A state of this version as one of an older one. A panic is an error.
+    pub(crate) fn downgrade(
+        &self,
+        capsule: &Capsule,
+        to: &ModuleVsn,
+        extra: &Term,
+    ) -> Result<Capsule, ChangeError> {
+        contained(|| self.0.downgrade(capsule, to, extra))
+    }
+}
+
+impl fmt::Debug for Code {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Code({})", self.id())
+    }
+}
+
+fn contained<T>(change: impl FnOnce() -> Result<T, ChangeError>) -> Result<T, ChangeError> {
+    std::panic::catch_unwind(std::panic::AssertUnwindSafe(change))
+        .unwrap_or_else(|panic| Err(ChangeError::Panicked(ExitReason::panic(&*panic).to_string())))
+}
+
+trait Version: Send + Sync {
+    fn id(&self) -> ModuleVsn;
+    fn understood(&self) -> RangeInclusive<u32>;
+    fn shape(&self) -> TypeId;
+    fn begin(&self) -> Box<dyn Any>;
+    fn upgrade(&self, capsule: &Capsule, from: u32, extra: &Term) -> Result<Successor, ChangeError>;
+    fn downgrade(&self, capsule: &Capsule, to: &ModuleVsn, extra: &Term) -> Result<Capsule, ChangeError>;
+}
+
+struct Of<S>(PhantomData<fn() -> S>);
+
+impl<S: CodeChange> Version for Of<S> {
+    fn id(&self) -> ModuleVsn {
+        ModuleVsn::new(S::MODULE, S::VSN)
+    }
+
+    fn understood(&self) -> RangeInclusive<u32> {
+        handoff::understood::<S>()
+    }
+
+    fn shape(&self) -> TypeId {
+        TypeId::of::<Begin<S::Args, S::Call, S::Cast, S::Info>>()
+    }
+
+    fn begin(&self) -> Box<dyn Any> {
+        let begin: Begin<S::Args, S::Call, S::Cast, S::Info> =
+            |newborn| Starting::<S>::of(newborn, Some(Hooks::OF));
+        Box::new(begin)
+    }
+
+    fn upgrade(&self, capsule: &Capsule, from: u32, extra: &Term) -> Result<Successor, ChangeError> {
+        let state = capsule.open::<S>(S::MODULE, extra)?;
+        Ok(Successor::of::<S>(move |mut carried| {
+            carried.inbox.came_for(from);
+            carried.extras.get_or_insert_default().resumed = Some(Resumed::Upgrade { from });
+            Server::go_on(state, carried, Some(Hooks::OF))
+        }))
+    }
+
+    fn downgrade(&self, capsule: &Capsule, to: &ModuleVsn, extra: &Term) -> Result<Capsule, ChangeError> {
+        let mine = capsule.open::<S>(S::MODULE, extra)?;
+        let state = handoff::downgrade(mine, to.vsn(), extra)?;
+        Ok(Capsule { module: to.clone(), state, ..capsule.clone() })
+    }
+}
+
+/// Starts a server with these arguments and messages, whatever its type.
+pub(super) type Begin<A, C, K, I> = fn(Newborn<A, C, K, I>) -> Box<dyn Incarnation>;
+
+/// What stays when the incarnation inside a process changes.
+pub(super) struct Carried<C: Send + 'static, K: Send + 'static, I: Send + 'static> {
+    pub(super) me: Me,
+    pub(super) inbox: Inbox<Message<C, K, I>>,
+    pub(super) event: Option<Box<EventTimeout<I>>>,
+    pub(super) step: Step,
+    pub(super) extras: Option<Box<Extras>>,
+}
+
+pub(super) type CarriedOf<S> =
+    Carried<<S as GenServer>::Call, <S as GenServer>::Cast, <S as GenServer>::Info>;
+
+/// An incarnation that only lacks what stays with the process; inside is an [`Install`] of its messages.
+pub(crate) struct Successor(Box<dyn Any + Send>);
+
+pub(super) type Install<C, K, I> = Box<dyn FnOnce(Carried<C, K, I>) -> Box<dyn Incarnation> + Send>;
+
+impl Successor {
+    pub(super) fn of<S: GenServer>(
+        install: impl FnOnce(CarriedOf<S>) -> Box<dyn Incarnation> + Send + 'static,
+    ) -> Self {
+        let install: Install<S::Call, S::Cast, S::Info> = Box::new(install);
+        Successor(Box::new(install))
+    }
+
+    /// What [`into_any`](Self::into_any) made.
+    pub(crate) fn back(any: Box<dyn Any + Send>) -> Self {
+        any.downcast().map_or_else(Successor, |successor| *successor)
+    }
+
+    pub(crate) fn into_any(self) -> Box<dyn Any + Send> {
+        Box::new(self)
+    }
+
+    /// As one for a server of this kind; an error gives it back.
+    pub(super) fn for_server<S: GenServer>(self) -> Result<Install<S::Call, S::Cast, S::Info>, Self> {
+        self.0.downcast().map(|install| *install).map_err(Successor)
+    }
+}
+
+/// What a server that can be changed has besides its callbacks.
+pub(super) struct Hooks<S: GenServer> {
+    pub(super) module: ModuleVsn,
+    pub(super) encode: fn(&S) -> Result<Term, ChangeError>,
+    pub(super) resumed: for<'a> fn(&'a mut S, Resumed, &'a mut Context<S>) -> Reopening<'a>,
+    pub(super) upcast: fn(MessageOf<S>, u32) -> Option<MessageOf<S>>,
+}
+
+type Reopening<'a> = Pin<Box<dyn Future<Output = Result<()>> + Send + 'a>>;
+
+impl<S: CodeChange> Hooks<S> {
+    pub(super) const OF: &'static Self = &Hooks {
+        module: ModuleVsn::new(S::MODULE, S::VSN),
+        encode: |state| contained(|| handoff::encode(state)),
+        resumed: |state, why, cx| Box::pin(state.resumed(why, cx)),
+        upcast: S::upcast,
+    };
+}

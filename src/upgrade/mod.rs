@@ -1,0 +1,120 @@
+//! Hot upgrade: changes the code of running processes, with their state, both ways, or not at all.
+//!
+//! A plan ([`Upgrade`]) says which modules change from which version to which; a [`CodeSource`] has the versions. A server
+//! takes part when it implements [`CodeChange`](crate::gen_server::CodeChange) and was started with
+//! [`upgradable`](crate::gen_server::Start::upgradable). Pids, names, links, monitors, timers, queued messages and callers
+//! that wait stay as they are: only the incarnation inside each process changes.
+//!
+//! If anything goes wrong, a state that cannot be converted, a process that does not come to a stop, a conversion that
+//! panics or hangs, then every process goes on in its old version with its old state. Source: OTP's `release_handler`.
+
+mod ask;
+mod check;
+mod error;
+mod members;
+mod order;
+mod plan;
+mod report;
+mod run;
+mod source;
+mod tree;
+
+use std::future::{Future, IntoFuture};
+use std::pin::Pin;
+
+use tokio::sync::{oneshot, watch};
+
+pub use error::UpgradeError;
+pub use plan::{ChangeFlags, ChangeStrategy, Direction, Place, Step, Update, Upgrade, Value};
+pub use report::{Changed, Check, Pause, Phase, Progress, Report};
+pub use source::{CodeSource, LoadError, Versions};
+
+use self::run::Job;
+use crate::process::Node;
+
+impl Upgrade {
+    /// Tries every conversion on copies of the live states (`release_handler:check_install_release/1`). Nothing is suspended
+    /// and nothing changes; each process makes the copy of its state between two messages.
+    ///
+    /// # Errors
+    /// The plan itself cannot be carried out, see [`UpgradeError`]. What single processes would fail with is in the answer.
+    ///
+    /// # Cancel safety
+    /// Dropping the future leaves nothing behind.
+    pub async fn check(
+        &self,
+        node: &Node,
+        source: &dyn CodeSource,
+        direction: Direction,
+    ) -> Result<Check, UpgradeError> {
+        self.job(node, source, direction)?.check().await
+    }
+
+    /// Carries it out (`release_handler:install_release/1`), on its own: dropping the answer stops nothing.
+    ///
+    /// Await the answer for the result, or follow it by [`Running::progress`] first.
+    pub fn run(&self, node: &Node, source: &dyn CodeSource, direction: Direction) -> Running {
+        let (tell, progress) = watch::channel(Progress { phase: Phase::Suspending, done: 0, total: 0 });
+        let (end, result) = oneshot::channel();
+        let name = self.name.clone();
+        match self.job(node, source, direction) {
+            Err(error) => _ = end.send(Err(error)),
+            Ok(job) => {
+                let run = async move {
+                    tracing::info!(target: "incarnate::upgrade", name, %direction, "upgrade begins");
+                    let result = job.run(tell).await;
+                    match &result {
+                        Ok(report) => {
+                            tracing::info!(target: "incarnate::upgrade", name, %report, "upgrade done");
+                        }
+                        Err(error) => {
+                            tracing::warn!(target: "incarnate::upgrade", name, %error, "upgrade aborted");
+                        }
+                    }
+                    // Nobody may listen.
+                    let _ = end.send(result);
+                };
+                drop(node.runtime().spawn(run));
+            }
+        }
+        Running { progress, result }
+    }
+
+    fn job(&self, node: &Node, source: &dyn CodeSource, direction: Direction) -> Result<Job, UpgradeError> {
+        let steps = self.steps(direction);
+        if steps.is_empty() {
+            return Err(UpgradeError::Empty(direction));
+        }
+        let changes = members::changes(steps, node, source)?;
+        let (suspend_timeout, convert_timeout) = (self.suspend_timeout, self.convert_timeout);
+        let tree = tree::tree_steps(steps, source)?;
+        Ok(Job { node: node.clone(), changes, tree, suspend_timeout, convert_timeout })
+    }
+}
+
+/// An upgrade under way. Await it for its result.
+#[must_use = "the result says whether anything was changed"]
+pub struct Running {
+    progress: watch::Receiver<Progress>,
+    result: oneshot::Receiver<Result<Report, UpgradeError>>,
+}
+
+impl Running {
+    /// How far it is now, as soon as that is news; `None` when it is over. What was not asked for in time is passed over.
+    ///
+    /// # Cancel safety
+    /// Dropping the future loses no news.
+    pub async fn progress(&mut self) -> Option<Progress> {
+        self.progress.changed().await.ok()?;
+        Some(*self.progress.borrow_and_update())
+    }
+}
+
+impl IntoFuture for Running {
+    type Output = Result<Report, UpgradeError>;
+    type IntoFuture = Pin<Box<dyn Future<Output = Self::Output> + Send>>;
+
+    fn into_future(self) -> Self::IntoFuture {
+        Box::pin(async move { self.result.await.unwrap_or(Err(UpgradeError::Shutdown)) })
+    }
+}

@@ -1,0 +1,172 @@
+//! One process, and what it keeps.
+
+use std::time::Duration;
+
+use incarnate::gen_server::GenServer;
+use incarnate::handoff::ModuleVsn;
+use incarnate::upgrade::{Direction, Upgrade, UpgradeError};
+use incarnate::{CallError, ExitReason, Name, Node, sys};
+
+use crate::keys::*;
+
+const NAME: Name<Call, Cast, u64> = Name::new("the key");
+
+#[tokio::test(start_paused = true)]
+async fn a_chain_of_versions_is_walked_up_and_down() {
+    let node = Node::new("a");
+    let key = start(&node, 1).await;
+    key.cast(Cast::Add(4));
+    assert_eq!((get(&key).await, version(&key).await), (5, 1));
+    for (from, to) in [(1, 3), (3, 2), (2, 3), (3, 1), (1, 2), (2, 1)] {
+        let report = change(&node, from, to, "drop the hits").await.unwrap();
+        assert_eq!(report.modules[0].processes, 1);
+        assert_eq!((get(&key).await, version(&key).await), (5, to), "{from} to {to}");
+        let info = node.process_info(key.pid()).unwrap();
+        assert_eq!(info.code, Some(ModuleVsn::new("key", to)));
+        assert!(!info.suspended);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn pid_name_label_links_monitors_and_callers_stay() {
+    let node = Node::new("a");
+    let watcher = crate::probe::Probe::<u32>::trapping(&node).await;
+    let key = One::server((1, 0)).upgradable().name(NAME).label("mine").on(&node).start().await.unwrap();
+    let before = node.process_info(key.pid()).unwrap();
+    let target = key.clone();
+    watcher.run(move |me| me.link(&target).unwrap()).await;
+    let target = key.clone();
+    watcher.run(move |me| _ = me.monitor(&target)).await;
+    let waiting = [key.send_request(Call::Keep), key.send_request(Call::Keep)];
+    change(&node, 1, 2, "").await.unwrap();
+    key.cast(Cast::Add(1));
+    let later = key.send_request(Call::Keep);
+    change(&node, 2, 1, "drop the hits").await.unwrap();
+    change(&node, 1, 3, "").await.unwrap();
+    let after = node.process_info(key.pid()).unwrap();
+    assert_eq!((after.pid, after.name, after.label), (before.pid, before.name, before.label));
+    assert_eq!(after.links, [watcher.pid()]);
+    assert_eq!(after.monitored_by, [watcher.pid()]);
+    assert_eq!(get(&NAME.on(&node).unwrap()).await, 2);
+    key.cast(Cast::Release);
+    for request in waiting.into_iter().chain([later]) {
+        assert_eq!(request.receive(Duration::from_secs(1)).await, Ok(2));
+    }
+    key.stop_with(ExitReason::Shutdown, Duration::from_secs(1)).await.unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_timer_of_version_1_fires_once_in_version_2() {
+    let node = Node::new("a");
+    let key = start(&node, 0).await;
+    key.cast(Cast::AddAfter(10, 1000));
+    key.send_after(Duration::from_millis(2000), 100);
+    assert_eq!(get(&key).await, 0);
+    change(&node, 1, 2, "").await.unwrap();
+    tokio::time::sleep(Duration::from_millis(1500)).await; // virtual
+    assert_eq!(get(&key).await, 10);
+    change(&node, 2, 1, "").await.unwrap();
+    tokio::time::sleep(Duration::from_millis(10_000)).await; // virtual
+    assert_eq!(get(&key).await, 110);
+}
+
+#[tokio::test(start_paused = true)]
+async fn it_is_told_why_it_goes_on() {
+    let node = Node::new("a");
+    let key = start(&node, 0).await;
+    change(&node, 1, 2, "").await.unwrap();
+    assert_eq!(key.call(Call::Log).await, Ok(vec!["Upgrade { from: 1 }".to_owned()]));
+    assert!(change(&node, 2, 1, "refuse 0").await.is_err());
+    // It went nowhere, so there is nothing to tell.
+    assert_eq!(key.call(Call::Log).await.unwrap().len(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_no_version_knows_is_a_dead_letter_and_its_caller_is_told() {
+    let node = Node::new("a");
+    let key = start(&node, 7).await;
+    change(&node, 1, 2, "").await.unwrap();
+    // They wait while it is suspended, and version 1 comes before they are taken.
+    let (go, wait) = tokio::sync::oneshot::channel();
+    let block = key.send_request(|to| Call::Block(to, wait));
+    tokio::task::yield_now().await;
+    let running = plan(2, 1, "").run(&node, &versions(), Direction::Up);
+    tokio::task::yield_now().await;
+    let (hits, number) = (key.send_request(Call::Hits), key.send_request(Call::Get));
+    let letters = node.dead_letters();
+    go.send(()).unwrap();
+    running.await.unwrap();
+    assert_eq!(block.receive(Duration::from_secs(1)).await, Ok(7));
+    assert_eq!(hits.receive(Duration::from_secs(1)).await, Err(CallError::NotUnderstood));
+    assert_eq!(number.receive(Duration::from_secs(1)).await, Ok(7));
+    assert_eq!(node.dead_letters(), letters + 1);
+    // What is sent to version 1 itself is its own affair.
+    assert_eq!(key.call(Call::Hits).await, Ok(0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_hibernates_or_was_never_told_anything_changes_too() {
+    let node = Node::new("a");
+    let fresh = start(&node, 1).await;
+    let used = start(&node, 2).await;
+    assert_eq!(get(&used).await, 2);
+    let idle = One::server((3, 0))
+        .upgradable()
+        .hibernate_after(Duration::from_secs(1))
+        .on(&node)
+        .start()
+        .await
+        .unwrap();
+    tokio::time::sleep(Duration::from_secs(10)).await; // virtual
+    assert_eq!(change(&node, 1, 2, "").await.unwrap().modules[0].processes, 3);
+    for (key, number) in [(fresh, 1), (used, 2), (idle, 3)] {
+        assert_eq!((get(&key).await, version(&key).await), (number, 2));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_started_is_the_version_in_force() {
+    let node = Node::new("a");
+    let old = start(&node, 1).await;
+    change(&node, 1, 2, "").await.unwrap();
+    // The start names version 1; version 2 is in force.
+    let new = start(&node, 5).await;
+    assert_eq!((get(&new).await, version(&new).await), (5, 2));
+    assert_eq!(change(&node, 2, 1, "").await.unwrap().modules[0].processes, 2);
+    assert_eq!((version(&old).await, version(&start(&node, 9).await).await), (1, 1));
+}
+
+#[tokio::test(start_paused = true)]
+async fn plans_that_cannot_be_carried_out_are_refused_and_say_why() {
+    let node = Node::new("a");
+    let key = start(&node, 1).await;
+    let versions = versions();
+    let refused = async |plan: Upgrade| {
+        plan.run(&node, &versions, Direction::Up).await.expect_err("refused").to_string()
+    };
+    assert!(matches!(
+        Upgrade::new("x").run(&node, &versions, Direction::Down).await,
+        Err(UpgradeError::Empty(Direction::Down))
+    ));
+    let texts = [
+        (plan(1, 9, ""), "key@9 cannot be had: the versions there are [1, 2, 3]"),
+        (Upgrade::new("x").update("door", 1, 2), "door@1 cannot be had: the modules there are [\"key\"]"),
+        (plan(2, 3, ""), "runs key@1, and the plan starts from key@2"),
+        (plan(1, 2, "").both(incarnate::upgrade::Update::new("key", 2, 3)), "the plan changes key twice"),
+    ];
+    for (plan, text) in texts {
+        let said = refused(plan).await;
+        assert!(said.contains(text), "{said}");
+        assert!(said.ends_with("every process goes on in its old version"), "{said}");
+    }
+    assert_eq!((get(&key).await, version(&key).await), (1, 1));
+}
+
+#[tokio::test(start_paused = true)]
+async fn rule_2_13_one_that_was_suspended_by_hand_is_changed_and_goes_on() {
+    let node = Node::new("a");
+    let key = start(&node, 1).await;
+    sys::suspend(&node, &key, Duration::from_secs(1)).await.unwrap();
+    change(&node, 1, 2, "").await.unwrap();
+    assert_eq!(version(&key).await, 2);
+}

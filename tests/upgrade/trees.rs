@@ -1,0 +1,216 @@
+//! Steps that change supervision trees: carried out with the modules, or undone with them.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
+
+use incarnate::gen_server::GenServer;
+use incarnate::supervisor::{Strategy, SupervisorName};
+use incarnate::upgrade::{
+    ChangeFlags, ChangeStrategy, Direction, Place, Report, Step, Update, Upgrade, UpgradeError, Value,
+    Versions,
+};
+use incarnate::{ChildSpec, Name, Node, StartError, Supervisor, SupervisorRef, Tree};
+
+use crate::keys::*;
+
+const TOP: SupervisorName = SupervisorName::new("top");
+const A: Name<Call, Cast, u64> = Name::new("a");
+const B: Name<Call, Cast, u64> = Name::new("b");
+
+fn key(name: Name<Call, Cast, u64>, number: u64) -> ChildSpec<Key> {
+    ChildSpec::worker(name.as_str(), move || One::server((number, 0)).upgradable().name(name).start_link())
+}
+
+/// A server that takes no part in upgrades.
+fn plain(id: &'static str, starts: Arc<AtomicU32>) -> ChildSpec<Key> {
+    ChildSpec::worker(id, move || {
+        starts.fetch_add(1, Ordering::Relaxed);
+        One::server((7, 0)).start_link()
+    })
+}
+
+fn broken(id: &'static str) -> ChildSpec<Key> {
+    ChildSpec::worker(id, || async { Err::<Key, _>(StartError::Ignore).or(Err(StartError::Timeout)) })
+}
+
+struct Lab {
+    node: Node,
+    top: SupervisorRef,
+    versions: Versions,
+    starts: Arc<AtomicU32>,
+}
+
+impl Lab {
+    async fn new() -> Self {
+        let node = Node::new("lab");
+        let starts = Arc::<AtomicU32>::default();
+        let rooms = Supervisor::tree("rooms").child(plain("room", Arc::default()));
+        let tree = Supervisor::tree("top").name(TOP).child(key(A, 1)).child(key(B, 2)).child(rooms);
+        let top = tree.on(&node).start().await.unwrap();
+        let versions = versions()
+            .with_child(plain("new", starts.clone()))
+            .with_child(plain("room", starts.clone()))
+            .with_child(broken("broken"))
+            .with_child(broken("a"));
+        Lab { node, top, versions, starts }
+    }
+
+    async fn run(&self, steps: impl IntoIterator<Item = Step>) -> Result<Report, UpgradeError> {
+        let plan = steps.into_iter().fold(Upgrade::new("trees"), Upgrade::up);
+        plan.run(&self.node, &self.versions, Direction::Up).await
+    }
+
+    async fn shape(&self) -> String {
+        self.top.tree().await.unwrap().shape().to_string()
+    }
+
+    /// Everything as it was before: versions, numbers, processes, the tree.
+    async fn is_untouched(&self, before: &(String, [Key; 2])) {
+        assert_eq!(self.shape().await, before.0);
+        for (key, number) in before.1.iter().zip([1, 2]) {
+            assert_eq!((get(key).await, version(key).await), (number, 1));
+            assert!(!self.node.process_info(key.pid()).unwrap().suspended);
+        }
+    }
+
+    async fn before(&self) -> (String, [Key; 2]) {
+        (self.shape().await, [A.on(&self.node).unwrap(), B.on(&self.node).unwrap()])
+    }
+}
+
+fn add(supervisor: &str, child: &str) -> Step {
+    Step::AddChild(Place::new(supervisor, child))
+}
+
+fn delete(supervisor: &str, child: &str) -> Step {
+    Step::DeleteChild(Place::new(supervisor, child))
+}
+
+fn replace(supervisor: &str, child: &str) -> Step {
+    Step::ReplaceChild(Place::new(supervisor, child))
+}
+
+#[tokio::test(start_paused = true)]
+async fn children_are_added_replaced_and_deleted_with_the_modules() {
+    let lab = Lab::new().await;
+    let (_, [a, _]) = lab.before().await;
+    let steps = [
+        Step::update("key", 1, 2),
+        add("top/rooms", "new"),
+        replace("top/rooms", "room"),
+        delete("top", "b"),
+    ];
+    let report = lab.run(steps).await.unwrap();
+    assert_eq!(report.modules[0].processes, 1, "what was deleted was not changed");
+    assert_eq!(
+        lab.shape().await,
+        "top supervisor one_for_one\n  a worker permanent\n  rooms supervisor one_for_one permanent\n    \
+         room worker permanent\n    new worker permanent\n"
+    );
+    assert_eq!(lab.starts.load(Ordering::Relaxed), 2);
+    assert_eq!((get(&a).await, version(&a).await), (1, 2));
+    assert_eq!(lab.node.whereis("b"), None);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_child_that_does_not_start_undoes_everything() {
+    for failing in [add("top", "broken"), replace("top", "a"), add("top/rooms", "broken")] {
+        let lab = Lab::new().await;
+        let before = lab.before().await;
+        let steps =
+            [Step::update("key", 1, 2), add("top", "new"), replace("top/rooms", "room"), failing.clone()];
+        let error = lab.run(steps).await.unwrap_err();
+        let UpgradeError::Tree { why, .. } = &error else { panic!("{error}") };
+        assert!(why.contains("init took too long") || why.contains("timeout"), "{why}");
+        if failing == replace("top", "a") {
+            // Its process was ended and started again: it begins anew, in the old version.
+            let a = A.on(&lab.node).unwrap();
+            assert_eq!((get(&a).await, version(&a).await), (1, 1));
+            assert_eq!(lab.shape().await, before.0);
+        } else {
+            lab.is_untouched(&before).await;
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_cannot_be_carried_out_is_found_before_anything_is_touched() {
+    let lab = Lab::new().await;
+    let before = lab.before().await;
+    let flags = ChangeFlags { supervisor: "top".into(), period: Some(0), ..ChangeFlags::default() };
+    for (step, text) in [
+        (add("nowhere", "new"), "nowhere: there is no such supervisor"),
+        (add("top/a", "new"), "top/a: there is no such supervisor"),
+        (add("top", "unknown"), "top: the source has no child unknown"),
+        (add("top/rooms", "room"), "it has a child room already"),
+        (replace("top", "new"), "it has no child new"),
+        (delete("top", "new"), "it has no child new"),
+        (Step::ChangeFlags(flags), "at the supervisor top"),
+        (Step::ChangeSupervisor { supervisor: "top".into() }, "the source has no tree for it"),
+    ] {
+        let error = lab.run([Step::update("key", 1, 2), step]).await.unwrap_err().to_string();
+        assert!(error.contains(text), "{error}");
+        lab.is_untouched(&before).await;
+    }
+}
+
+/// Rule 2.12: flags and specifications change, and nothing is started or ended by it.
+#[tokio::test(start_paused = true)]
+async fn rule_2_12_flags_and_trees() {
+    let mut lab = Lab::new().await;
+    let (_, keys) = lab.before().await;
+    let flags = ChangeFlags {
+        supervisor: "top".into(),
+        strategy: Some(ChangeStrategy::OneForAll),
+        intensity: Some(9),
+        ..ChangeFlags::default()
+    };
+    lab.run([Step::ChangeFlags(flags)]).await.unwrap();
+    assert!(lab.shape().await.starts_with("top supervisor one_for_all"));
+    let tree: Tree = Supervisor::tree("top").strategy(Strategy::RestForOne).child(key(B, 2)).child(key(A, 1));
+    lab.versions = lab.versions.with_tree("top", tree.child(plain("later", Arc::default())));
+    lab.run([Step::update("key", 1, 2), Step::ChangeSupervisor { supervisor: "top".into() }]).await.unwrap();
+    let shape = lab.shape().await;
+    assert!(shape.starts_with("top supervisor rest_for_one\n"), "{shape}");
+    assert!(shape.contains("  b worker permanent\n  a worker permanent\n  later worker"), "{shape}");
+    for (key, number) in keys.iter().zip([1, 2]) {
+        assert_eq!((get(key).await, version(key).await), (number, 2));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_start_function_that_hangs_holds_nobody_up() {
+    let mut lab = Lab::new().await;
+    let before = lab.before().await;
+    let (go, wait) = tokio::sync::watch::channel(false);
+    let slow = ChildSpec::worker("slow", move || {
+        let mut wait = wait.clone();
+        async move {
+            let _ = wait.wait_for(|go| *go).await;
+            One::server((0, 0)).start_link().await
+        }
+    });
+    lab.versions = lab.versions.with_child(slow);
+    let error = lab.run([Step::update("key", 1, 2), add("top", "slow")]).await.unwrap_err();
+    assert!(error.to_string().contains("has not answered in time"), "{error}");
+    for (key, number) in before.1.iter().zip([1, 2]) {
+        assert_eq!((get(key).await, version(key).await), (number, 1));
+    }
+    // When it is done after all, that is undone too.
+    go.send(true).unwrap();
+    tokio::time::sleep(Duration::from_secs(1)).await; // virtual
+    lab.is_untouched(&before).await;
+}
+
+#[test]
+fn a_plan_is_data() {
+    let plan = Upgrade::new("all")
+        .up(Step::Load { module: "key@2".parse().unwrap() })
+        .both(Update::new("key", 1, 2).extra(Value::Text("x".into())).depends_on("store"))
+        .up(add("top", "new"))
+        .down(delete("top", "new"))
+        .convert_timeout(Duration::from_millis(250));
+    let term = incarnate::Term::encode(&plan).unwrap();
+    assert_eq!(term.decode::<Upgrade>().unwrap(), plan);
+}
