@@ -197,6 +197,9 @@ pub(crate) struct Successor(Box<dyn Any + Send>);
 
 pub(super) type Install<C, K, I> = Box<dyn FnOnce(Carried<C, K, I>) -> Box<dyn Incarnation> + Send>;
 
+pub(super) type InstallOf<S> =
+    Install<<S as GenServer>::Call, <S as GenServer>::Cast, <S as GenServer>::Info>;
+
 impl Successor {
     pub(super) fn of<S: GenServer>(
         install: impl FnOnce(CarriedOf<S>) -> Box<dyn Incarnation> + Send + 'static,
@@ -215,7 +218,7 @@ impl Successor {
     }
 
     /// As one for a server of this kind; an error gives it back.
-    pub(super) fn for_server<S: GenServer>(self) -> Result<Install<S::Call, S::Cast, S::Info>, Self> {
+    pub(super) fn for_server<S: GenServer>(self) -> Result<InstallOf<S>, Self> {
         self.0.downcast().map(|install| *install).map_err(Successor)
     }
 }

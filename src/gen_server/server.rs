@@ -6,15 +6,15 @@ use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::code::{Carried, CarriedOf, Hooks, Install, Resumed, Successor};
+use super::code::{Carried, CarriedOf, Hooks, InstallOf, Resumed, Successor};
 use super::context::{Context, ParkedContext, ServerMessage};
 use super::flow::{Next, Step};
 use super::{CallReply, GenServer, Status, StatusView};
 use crate::handoff::{Capsule, ChangeError};
 use crate::process::debug::{EventKind, Seen};
 use crate::process::{
-    AnyProcess, Callback, Envelope, Error, Failure, Incarnation, Info, Message, Outcome, Signal, Swap,
-    System, catch, fail,
+    AnyProcess, Callback, Envelope, Error, Failure, Former, Incarnation, Info, Message, Outcome, Signal,
+    Swap, System, catch, fail,
 };
 use crate::term::{ExitReason, TimerRef};
 
@@ -63,12 +63,11 @@ enum Event<S: GenServer> {
 enum Leave<S: GenServer> {
     Stop(ExitReason),
     Park,
+    /// It is suspended, and there is nothing to do before a signal comes.
+    Rest,
     /// Another incarnation goes on; the last is told this one.
-    Become(Install<S::Call, S::Cast, S::Info>, Told),
+    Become(InstallOf<S>, Box<dyn FnOnce(Former) + Send>),
 }
-
-/// Is told the incarnation that was replaced.
-type Told = Box<dyn FnOnce(Result<Box<dyn Any + Send>, ChangeError>) + Send>;
 
 impl<S: GenServer> Incarnation for Server<S> {
     fn process(&self) -> Arc<dyn AnyProcess> {
@@ -76,7 +75,8 @@ impl<S: GenServer> Incarnation for Server<S> {
     }
 
     fn is_at_rest(&self) -> bool {
-        self.step == Step::Wait && !self.cx.has_continue() && !self.cx.has_event() && self.idle().is_none()
+        let waits = self.step == Step::Wait && self.idle().is_none();
+        waits && !self.cx.has_continue() && !self.cx.has_event() && self.cx.inbox.has_no_batch()
     }
 
     fn run(self: Box<Self>) -> Pin<Box<dyn Future<Output = Outcome> + Send>> {
@@ -119,7 +119,7 @@ impl<S: GenServer> Server<S> {
     }
 
     /// Gives way to another incarnation. What it answers can be put in its place again, and is then what it was.
-    fn give_way(self, install: Install<S::Call, S::Cast, S::Info>) -> (Box<dyn Incarnation>, Successor) {
+    fn give_way(self, install: InstallOf<S>) -> (Box<dyn Incarnation>, Successor) {
         let Server { state, cx, step, extras, hooks, .. } = self;
         let dates = cx.inbox.dates();
         let resumed = extras.as_ref().and_then(|extras| extras.resumed);
@@ -143,6 +143,7 @@ impl<S: GenServer> Server<S> {
                     let Server { state, cx, extras, hooks, .. } = self;
                     return Outcome::Park(Box::new(Parked { state, parked: cx.park(), extras, hooks }));
                 }
+                Ok(Leave::Rest) => return Outcome::Become(Box::new(self)),
                 Ok(Leave::Become(install, told)) => {
                     let (next, former) = self.give_way(install);
                     told(Ok(former.into_any()));
@@ -445,8 +446,11 @@ impl<S: GenServer> Server<S> {
         let parent = self.cx.core().linked_parent();
         while self.cx.core().is_suspended() {
             self.enter(Callback::Waiting);
-            if self.step == Step::Hibernate && self.cx.inbox.is_empty() {
-                return Some(Leave::Park);
+            match self.step {
+                Step::Hibernate if self.cx.inbox.is_empty() => return Some(Leave::Park),
+                // A suspended tree needs no tasks either.
+                _ if self.is_at_rest() && self.cx.inbox.is_empty() => return Some(Leave::Rest),
+                _ => {}
             }
             let next = self.cx.inbox.next_where(|envelope| match envelope {
                 Envelope::Signal(signal) => match &**signal {

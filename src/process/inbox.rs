@@ -233,6 +233,11 @@ impl<M: Content> Inbox<M> {
         self.dated = dated;
     }
 
+    /// Whether nothing that was taken over from the cell waits here.
+    pub(crate) fn has_no_batch(&self) -> bool {
+        self.batch.is_empty()
+    }
+
     /// Whether nothing waits.
     pub(crate) fn is_empty(&mut self) -> bool {
         self.batch.is_empty() && !self.cell.drain_into(&mut self.batch, None)

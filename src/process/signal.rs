@@ -113,8 +113,11 @@ pub(crate) struct Swap {
     pub(crate) successor: Box<dyn Any + Send>,
     pub(crate) code: ModuleVsn,
     /// Told the incarnation that was replaced, or why it was not.
-    pub(crate) done: Box<dyn FnOnce(Result<Box<dyn Any + Send>, ChangeError>) + Send>,
+    pub(crate) done: Box<dyn FnOnce(Former) + Send>,
 }
+
+/// The incarnation that was replaced, or why it was not.
+pub(crate) type Former = Result<Box<dyn Any + Send>, ChangeError>;
 
 impl Swap {
     pub(crate) fn refuse(self, why: &str) {

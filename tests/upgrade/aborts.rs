@@ -12,7 +12,7 @@ use incarnate::{ChildSpec, ExitReason, Name, Node, Supervisor};
 use tokio::sync::oneshot;
 
 use crate::keys::*;
-use crate::probe::in_time;
+use crate::probe::{in_time, polled_once};
 
 /// Tests that have conversions hang take turns: what tells them to is one for all.
 static TURN: Mutex<()> = Mutex::new(());
@@ -130,7 +130,6 @@ impl Hanging {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-#[expect(clippy::await_holding_lock, reason = "the tests that use the gate take turns")]
 async fn a_conversion_that_hangs() {
     let _turn = TURN.lock();
     let node = Node::new("a");
@@ -143,8 +142,14 @@ async fn a_conversion_that_hangs() {
     all_answer(&node, &keys, 2).await;
 }
 
+async fn kill(node: &Node, key: &Key) {
+    let mut ended = Box::pin(key.ended());
+    polled_once(&mut ended).await;
+    node.exit(key.pid(), ExitReason::Kill);
+    assert_eq!(in_time(ended).await, ExitReason::Killed);
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-#[expect(clippy::await_holding_lock, reason = "the tests that use the gate take turns")]
 async fn deaths_restarts_and_starts_in_the_middle() {
     let _turn = TURN.lock();
     let node = Node::new("a");
@@ -159,11 +164,9 @@ async fn deaths_restarts_and_starts_in_the_middle() {
     let supervised = NAME.on(&node).unwrap();
 
     let Hanging { running, gate } = Hanging::begin(&node, Duration::from_secs(30)).await;
-    node.exit(keys[10].pid(), ExitReason::Kill);
-    assert_eq!(in_time(keys[10].ended()).await, ExitReason::Killed);
+    kill(&node, &keys[10]).await;
     // The supervisor begins to restart its child, and a client has another started: both wait.
-    node.exit(supervised.pid(), ExitReason::Kill);
-    assert_eq!(in_time(supervised.ended()).await, ExitReason::Killed);
+    kill(&node, &supervised).await;
     let starting = tokio::spawn({
         let crowd = crowd.clone();
         async move { crowd.start_child(200).await }
