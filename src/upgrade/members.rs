@@ -33,6 +33,24 @@ impl Member {
 }
 
 impl Change {
+    /// The code of both versions, if one leads to the other.
+    pub(super) fn of(update: &Update, source: &dyn CodeSource, extra: Term) -> Result<Self, UpgradeError> {
+        let open = |vsn| -> Result<Code, UpgradeError> {
+            Ok(source.open(&ModuleVsn::named(update.module.clone(), vsn).map_err(UpgradeError::Module)?)?)
+        };
+        let (from, to) = (open(update.from)?, open(update.to)?);
+        if !from.fits(&to) {
+            return Err(UpgradeError::Unlike { from: from.id(), to: to.id() });
+        }
+        let newer = if update.from <= update.to { &to } else { &from };
+        let understood = newer.understood();
+        if !understood.contains(&update.from) || !understood.contains(&update.to) {
+            let understood = format!("{} to {}", understood.start(), understood.end());
+            return Err(UpgradeError::NoWay { from: from.id(), to: to.id(), understood });
+        }
+        Ok(Change { from, to, extra })
+    }
+
     /// The new incarnation for a process with this state, which stays as it is.
     pub(super) fn convert(&self, state: &Capsule) -> Result<Successor, ChangeError> {
         let (from, to) = (self.from.id(), self.to.id());
@@ -67,28 +85,16 @@ pub(super) fn changes(
 }
 
 fn change(update: &Update, node: &Node, source: &dyn CodeSource) -> Result<Change, UpgradeError> {
-    let open = |vsn| -> Result<Code, UpgradeError> {
-        Ok(source.open(&ModuleVsn::named(update.module.clone(), vsn).map_err(UpgradeError::Module)?)?)
-    };
-    let (from, to) = (open(update.from)?, open(update.to)?);
-    if !from.fits(&to) {
-        return Err(UpgradeError::Unlike { from: from.id(), to: to.id() });
-    }
-    let newer = if update.from <= update.to { &to } else { &from };
-    let understood = newer.understood();
-    if !understood.contains(&update.from) || !understood.contains(&update.to) {
-        let understood = format!("{} to {}", understood.start(), understood.end());
-        return Err(UpgradeError::NoWay { from: from.id(), to: to.id(), understood });
-    }
-    let current = node.codes().current(&update.module);
-    let current = current.as_ref().and_then(|current| current.downcast_ref::<Code>()).map(Code::id);
-    if let Some(found) = current.filter(|current| *current != from.id()) {
-        return Err(UpgradeError::WrongCurrent { found, wanted: from.id() });
-    }
     let extra = update.extra.term();
     let extra = extra
         .map_err(|error| UpgradeError::Extra { module: update.module.clone(), why: error.to_string() })?;
-    Ok(Change { from, to, extra })
+    let change = Change::of(update, source, extra)?;
+    let current = node.codes().current(&update.module);
+    let current = current.as_ref().and_then(|current| current.downcast_ref::<Code>()).map(Code::id);
+    match current.filter(|current| *current != change.from.id()) {
+        Some(found) => Err(UpgradeError::WrongCurrent { found, wanted: change.from.id() }),
+        None => Ok(change),
+    }
 }
 
 /// All processes of the modules, in the order of the changes, oldest first within each.

@@ -12,6 +12,7 @@ mod ask;
 mod check;
 mod error;
 mod members;
+mod one;
 mod order;
 mod plan;
 mod report;
@@ -25,6 +26,7 @@ use std::pin::Pin;
 use tokio::sync::{oneshot, watch};
 
 pub use error::UpgradeError;
+pub use one::{ChangeCodeError, change_code};
 pub use plan::{ChangeFlags, ChangeStrategy, Direction, Place, Step, Update, Upgrade, Value};
 pub use report::{Changed, Check, Pause, Phase, Progress, Report};
 pub use source::{CodeSource, LoadError, Versions};

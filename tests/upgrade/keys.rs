@@ -47,7 +47,7 @@ pub struct Common {
 
 #[derive(Serialize, Deserialize)]
 pub struct One {
-    key: Common,
+    pub key: Common,
 }
 
 #[derive(Serialize, Deserialize)]

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use incarnate::gen_server::GenServer;
 use incarnate::handoff::ModuleVsn;
-use incarnate::upgrade::{Direction, Upgrade, UpgradeError};
-use incarnate::{CallError, ExitReason, Name, Node, sys};
+use incarnate::upgrade::{ChangeCodeError, Direction, Upgrade, UpgradeError, change_code};
+use incarnate::{CallError, ExitReason, Name, Node, Term, sys};
 
 use crate::keys::*;
 
@@ -169,4 +169,48 @@ async fn rule_2_13_one_that_was_suspended_by_hand_is_changed_and_goes_on() {
     sys::suspend(&node, &key, Duration::from_secs(1)).await.unwrap();
     change(&node, 1, 2, "").await.unwrap();
     assert_eq!(version(&key).await, 2);
+}
+
+async fn by_hand(node: &Node, key: &Key, to: u32, extra: &str) -> Result<(), ChangeCodeError> {
+    let (to, extra) = (ModuleVsn::new("key", to), Term::encode(extra).unwrap());
+    change_code(node, key, &versions(), &to, &extra, Duration::from_secs(5)).await
+}
+
+#[tokio::test(start_paused = true)]
+async fn rule_2_13_change_code_of_one_process() {
+    let node = Node::new("a");
+    let (key, other) = (start(&node, 5).await, start(&node, 6).await);
+    assert_eq!(by_hand(&node, &key, 2, "").await, Err(ChangeCodeError::NotSuspended));
+    sys::suspend(&node, &key, Duration::from_secs(1)).await.unwrap();
+    // Rule 2.13.6: what fails leaves it with its old state, and suspended.
+    for (extra, text) in [("refuse 5", "not 5"), ("panic 5", "told to panic at 5")] {
+        let error = by_hand(&node, &key, 2, extra).await.unwrap_err().to_string();
+        assert!(error.contains(text), "{error}");
+        assert!(node.process_info(key.pid()).unwrap().suspended);
+        sys::get_state(&node, &key, |one: &One| assert_eq!(one.key.number, 5), Duration::from_secs(1))
+            .await
+            .unwrap();
+    }
+    let waiting = key.send_request(Call::Get);
+    by_hand(&node, &key, 3, "").await.unwrap();
+    assert!(node.process_info(key.pid()).unwrap().suspended);
+    by_hand(&node, &key, 2, "").await.unwrap();
+    sys::resume(&node, &key, Duration::from_secs(1)).await.unwrap();
+    assert_eq!(waiting.receive(Duration::from_secs(1)).await, Ok(5));
+    assert_eq!((get(&key).await, version(&key).await), (5, 2));
+    assert_eq!((get(&other).await, version(&other).await), (6, 1));
+    assert_eq!(version(&start(&node, 7).await).await, 1, "what is started stays as it is");
+}
+
+#[tokio::test(start_paused = true)]
+async fn gs_104_and_rule_2_13_7_what_cannot_be_changed_says_so() {
+    let node = Node::new("a");
+    let plain = One::server((5, 0)).on(&node).start().await.unwrap();
+    sys::suspend(&node, &plain, Duration::from_secs(1)).await.unwrap();
+    let refused = by_hand(&node, &plain, 2, "").await;
+    assert_eq!(refused, Err(ChangeCodeError::OtherModule { found: None, wanted: ModuleVsn::new("key", 2) }));
+    sys::resume(&node, &plain, Duration::from_secs(1)).await.unwrap();
+    assert_eq!(get(&plain).await, 5);
+    plain.stop().await.unwrap();
+    assert_eq!(by_hand(&node, &plain, 2, "").await, Err(ChangeCodeError::NoProc));
 }
