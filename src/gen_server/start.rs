@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
 
-use super::code::{Begin, Code, CodeChange, Hooks};
+use super::code::{BeginOf, Code, CodeChange, Hooks};
 use super::context::ServerMessage;
 use super::flow::Step;
 use super::server::{Extras, Server};
@@ -241,7 +241,7 @@ impl<S: GenServer> Start<S> {
         id: SlotId,
         code: Option<&Code>,
     ) -> Result<(Arc<ServerCell<S>>, Life), StartError> {
-        let begin: Begin<S::Args, S::Call, S::Cast, S::Info> = match code {
+        let begin: BeginOf<S> = match code {
             None => |newborn: NewbornOf<S>| Starting::<S>::of(newborn, None),
             Some(code) => *code.begin().downcast().map_err(|_| other_messages(code))?,
         };

@@ -51,13 +51,13 @@ pub use timer::{IntervalTooShort, Recipient, UnknownTimer};
 
 pub(crate) use address::{answer, watch_end};
 pub(crate) use alias::unalias;
-pub(crate) use catch::catch;
+pub(crate) use catch::{catch, drop_caught};
 pub(crate) use cell::{Cell, Core, Envelope, Process as AnyProcess};
 pub(crate) use codes::Hold;
 pub(crate) use inbox::{Inbox, ParkedInbox};
 pub(crate) use life::{Incarnation, Life, Outcome};
 pub(crate) use me::{Linked, link, link_child, locate, monitor, register, unlink};
-pub(crate) use signal::{Former, Signal, Swap, System};
+pub(crate) use signal::{Signal, Successor, System};
 pub(crate) use slots::{Failure, Pending, SlotId, fail, fill, open};
 pub(crate) use system::{is_system, reaches_suspended, serve};
 pub(crate) use timers::start as start_timer;

@@ -163,11 +163,16 @@ async fn plans_that_cannot_be_carried_out_are_refused_and_say_why() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn rule_2_13_one_that_was_suspended_by_hand_is_changed_and_goes_on() {
+async fn rule_2_13_one_that_was_suspended_by_hand_is_changed_and_stays_suspended() {
     let node = Node::new("a");
     let key = start(&node, 1).await;
     sys::suspend(&node, &key, Duration::from_secs(1)).await.unwrap();
     change(&node, 1, 2, "").await.unwrap();
+    assert!(change(&node, 2, 1, "refuse 1").await.is_err());
+    assert!(node.process_info(key.pid()).unwrap().suspended);
+    let answer = key.call_timeout(Call::Version, Duration::from_secs(1)).await;
+    assert_eq!(answer, Err(CallError::Timeout));
+    sys::resume(&node, &key, Duration::from_secs(1)).await.unwrap();
     assert_eq!(version(&key).await, 2);
 }
 
