@@ -211,6 +211,13 @@ impl<M: Send + 'static> Process<M> {
         }
     }
 
+    /// Lets others run now and then, and goes no further once a signal has ended this process: for a loop of awaits
+    /// that may never have to wait.
+    pub(crate) async fn turn(&mut self) {
+        self.inbox.heed().await;
+        tokio::task::coop::consume_budget().await;
+    }
+
     /// Removes a monitor and, if its DOWN is in the mailbox, that too (`demonitor(Ref, [flush])`).
     pub fn demonitor_flush(&mut self, reference: MonitorRef) -> bool {
         self.me.demonitor(reference) || !self.inbox.flush_down(reference)
