@@ -88,7 +88,7 @@ impl Node {
             table: Table::default(),
             registry: Registry::default(),
             timers: Timers::new(Instant::now()),
-            deadlines: Deadlines::new(),
+            deadlines: Deadlines::new(Instant::now()),
             watch: Watch::default(),
         };
         Node(Arc::new_cyclic(inner))
