@@ -1,13 +1,11 @@
 //! How others reach a process: a reference to it, or its name.
 
 use std::fmt;
-use std::future::poll_fn;
 use std::sync::Arc;
 use std::time::Duration;
 
 use super::cell::{Cell, Envelope, Process, Rejected};
 use super::current;
-use super::deadlines;
 use super::error::{CallError, NoProc, SendError, Timeout};
 use super::node::Node;
 use super::reply::ReplyTo;
@@ -15,6 +13,7 @@ use super::request::Request;
 use super::signal::{Signal, System};
 use super::slots::{self, Pending};
 use super::timers;
+use super::wait::answer;
 use crate::term::{ExitReason, Name, Never, Pid, TimerRef};
 
 /// What a mailbox carries for its process.
@@ -92,8 +91,13 @@ where
 
     /// Asks and waits for the answer as long as `timeout` says (`gen_server:call/3`).
     ///
+    /// Time is that of the runtime in which the caller runs, so that it gives up although the server's may be stuck.
+    ///
     /// # Errors
     /// See [`CallError`].
+    ///
+    /// # Panics
+    /// In a tokio runtime without timers.
     ///
     /// # Cancel safety
     /// As [`call`](Self::call).
@@ -267,23 +271,6 @@ pub(crate) fn watch_end(process: &dyn Process) -> Option<Pending<ExitReason>> {
     }
     relations.rare_mut().waiting.push(ended.id());
     Some(ended)
-}
-
-/// Waits for an answer as long as `timeout` says, then gives up.
-pub(crate) async fn answer<R: Send + 'static>(
-    node: &Node,
-    mut pending: Pending<R>,
-    timeout: Timeout,
-) -> Result<R, CallError> {
-    match timeout {
-        Timeout::After(after) if after < deadlines::PRECISE => {
-            let answer = tokio::time::timeout(after, poll_fn(|cx| pending.poll(cx))).await;
-            return answer.map_or(Err(CallError::Timeout), |answer| answer.map_err(CallError::from));
-        }
-        Timeout::After(after) => deadlines::arm(node, &pending, after),
-        Timeout::Infinity => {}
-    }
-    poll_fn(|cx| pending.poll(cx)).await.map_err(CallError::from)
 }
 
 /// Why a process that was told to stop did not end as told.

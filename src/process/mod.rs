@@ -30,6 +30,7 @@ mod spawn;
 mod table;
 mod timer;
 mod timers;
+mod wait;
 mod watch;
 
 pub use address::{ProcessRef, ServerRef, StopError};
@@ -46,7 +47,7 @@ pub use signal::{Down, Exit, Info, Object};
 pub use spawn::{IntoExit, Process};
 pub use timer::{IntervalTooShort, Recipient, UnknownTimer};
 
-pub(crate) use address::{Message, answer, watch_end};
+pub(crate) use address::{Message, watch_end};
 pub(crate) use alias::unalias;
 pub(crate) use catch::catch;
 pub(crate) use cell::{Cell, Core, Envelope, Process as AnyProcess};
@@ -56,6 +57,7 @@ pub(crate) use me::{Linked, link, link_child, locate, monitor, register, unlink}
 pub(crate) use signal::{Signal, System};
 pub(crate) use slots::{Pending, SlotId, fill, open};
 pub(crate) use timers::start as start_timer;
+pub(crate) use wait::answer;
 
 pub(crate) fn start_life(node: &Node, life: Life) {
     shell::start(node, life);

@@ -4,10 +4,10 @@ use std::future::poll_fn;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
-use super::address::answer;
 use super::error::{CallError, Timeout};
 use super::node::Node;
 use super::slots::Pending;
+use super::wait::{answer, limited};
 
 /// A request under way (`gen_server:request_id()`). Dropping it abandons the request: a late answer vanishes.
 #[must_use = "a dropped request is abandoned"]
@@ -52,8 +52,8 @@ impl<R: Send + 'static> Request<R> {
         match &mut self.state {
             // A timer of its own: the sweep would end the wait for good.
             State::Asked(pending) => {
-                let polled = tokio::time::timeout(timeout, poll_fn(|cx| pending.poll(cx))).await;
-                polled.ok().map(|answer| answer.map_err(CallError::from))
+                let polled = limited(timeout, poll_fn(|cx| pending.poll(cx))).await;
+                polled.map(|answer| answer.map_err(CallError::from))
             }
             State::Failed(error) => Some(Err(error.clone())),
         }
@@ -84,8 +84,8 @@ async fn answer_here<R: Send + 'static>(mut pending: Pending<R>, timeout: Timeou
     match Node::current() {
         Some(node) => answer(&node, pending, timeout).await,
         None => {
-            let answer = tokio::time::timeout(after, poll_fn(|cx| pending.poll(cx))).await;
-            answer.map_or(Err(CallError::Timeout), |answer| answer.map_err(CallError::from))
+            let answer = limited(after, poll_fn(|cx| pending.poll(cx))).await;
+            answer.ok_or(CallError::Timeout)?.map_err(CallError::from)
         }
     }
 }
@@ -139,8 +139,8 @@ impl<L: Clone, R: Send + 'static> Requests<L, R> {
         if self.waiting.is_empty() {
             return Ok(None);
         }
-        let next = tokio::time::timeout(timeout, poll_fn(|cx| self.poll_any(cx))).await;
-        next.map(Some).map_err(|_| CallError::Timeout)
+        let next = limited(timeout, poll_fn(|cx| self.poll_any(cx))).await;
+        next.map(Some).ok_or(CallError::Timeout)
     }
 
     /// As [`wait`](Self::wait), but a timeout abandons every request that is left (`receive_response/3`); the
