@@ -1,13 +1,13 @@
 //! How others reach a process: a reference to it, or its name.
 
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use super::cell::{Cell, Envelope, Process, Rejected};
 use super::current;
 use super::error::{CallError, NoProc, SendError, Timeout};
-use super::node::Node;
+use super::node::{Node, WeakNode};
 use super::reply::ReplyTo;
 use super::request::Request;
 use super::signal::{Signal, System};
@@ -194,28 +194,33 @@ where
 
     /// Sends `message` after a delay (`erlang:send_after/3`).
     pub fn send_after(&self, delay: Duration, message: Info) -> TimerRef {
-        let target = Arc::downgrade(&self.cell);
+        let target = self.later();
         timers::start(self.node(), delay, |_| {
-            Box::new(move || {
-                if let Some(cell) = target.upgrade() {
-                    ServerRef::of(cell).send(message);
-                }
+            Box::new(move || match target.find() {
+                Ok(cell) => ServerRef::of(cell).send(message),
+                Err(target) => target.dead_letter("message"),
             })
         })
     }
 
     /// Delivers `Info::Timer(reference, message)` after a delay (`erlang:start_timer/3`).
     pub fn start_timer(&self, delay: Duration, message: Info) -> TimerRef {
-        let target = Arc::downgrade(&self.cell);
+        let target = self.later();
         timers::start(self.node(), delay, |timer| {
-            Box::new(move || {
-                if let Some(cell) = target.upgrade()
-                    && cell.push(Envelope::Timer(Box::new((timer, Message::Info(message))))).is_err()
-                {
-                    cell.core().node().dead_letter(&cell.core().pid(), "timer");
+            Box::new(move || match target.find() {
+                Ok(cell) => {
+                    let message = Message::Info(message);
+                    if cell.push(Envelope::Timer(Box::new((timer, message)))).is_err() {
+                        cell.core().node().dead_letter(&cell.core().pid(), "timer");
+                    }
                 }
+                Err(target) => target.dead_letter("timer"),
             })
         })
+    }
+
+    fn later(&self) -> Later<ServerCell<Call, Cast, Info>> {
+        Later { cell: Arc::downgrade(&self.cell), node: self.node().downgrade(), pid: self.pid() }
     }
 
     /// Stops the process with `reason`, its `terminate` included, and waits for its end (`gen_server:stop/3`).
@@ -259,6 +264,25 @@ where
 
     fn watch_end(&self) -> Option<Pending<ExitReason>> {
         watch_end(&*self.cell)
+    }
+}
+
+/// Where a timer sends to: it keeps neither a process that has ended nor a node.
+struct Later<C> {
+    cell: Weak<C>,
+    node: WeakNode,
+    pid: Pid,
+}
+
+impl<C> Later<C> {
+    fn find(self) -> Result<Arc<C>, Self> {
+        self.cell.upgrade().ok_or(self)
+    }
+
+    fn dead_letter(&self, what: &'static str) {
+        if let Some(node) = self.node.upgrade() {
+            node.dead_letter(&self.pid, what);
+        }
     }
 }
 

@@ -453,3 +453,20 @@ async fn references_of_one_node_name_nothing_on_another() {
         assert!(!b.run(move |me| me.unalias(alias)).await, "{alias:?} of another node");
     }
 }
+
+/// A process that has ended and that nobody holds gets no message of a timer either: it is counted all the same.
+#[tokio::test(start_paused = true)]
+async fn a_timer_to_a_process_that_nobody_holds_any_more_is_a_dead_letter() {
+    for held in [true, false] {
+        let node = node();
+        let process = idle(&node);
+        process.send_after(HALF, ());
+        process.start_timer(HALF, ());
+        node.exit(process.pid(), ExitReason::Kill);
+        in_time(process.ended()).await;
+        let process = held.then_some(process);
+        pass(HALF * 2).await;
+        assert_eq!(node.dead_letters(), 2, "held: {held}");
+        drop(process);
+    }
+}
