@@ -4,9 +4,9 @@ use std::fmt;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
-use super::cell::{Cell, Envelope, Process, Rejected};
+use super::cell::{Cell, Core, Envelope, Process, Rejected};
 use super::current;
-use super::error::{CallError, NoProc, SendError, Timeout};
+use super::error::{CallError, SendError, Timeout};
 use super::node::{Node, WeakNode};
 use super::reply::ReplyTo;
 use super::request::Request;
@@ -143,7 +143,7 @@ where
         F: FnOnce(ReplyTo<R>) -> Message<Call, Cast, Info>,
     {
         let me = self.cell.core();
-        if current::with(|current| current.is_some_and(|c| std::ptr::eq(c.core(), me))) {
+        if is_current(me) {
             return Err(CallError::CallingSelf);
         }
         let pending = slots::open::<R>();
@@ -227,11 +227,15 @@ where
     ///
     /// # Errors
     /// [`StopError::NoProc`]: it was gone. [`StopError::Exit`]: it ended with another reason.
-    /// [`StopError::Timeout`]: it has not ended yet, and the order still stands.
+    /// [`StopError::Timeout`]: it has not ended yet, and the order still stands. [`StopError::CallingSelf`]: it is the
+    /// process whose code asks, which could wait for ever.
     ///
     /// # Cancel safety
     /// Dropping the future withdraws nothing: the process still stops.
     pub async fn stop_with(&self, reason: ExitReason, timeout: impl Into<Timeout>) -> Result<(), StopError> {
+        if is_current(self.cell.core()) {
+            return Err(StopError::CallingSelf);
+        }
         let ended = self.watch_end().ok_or(StopError::NoProc)?;
         // Refused when it is ending by itself: that end is awaited then.
         self.cell.signal(Signal::System(System::Terminate(reason.clone()), None));
@@ -265,6 +269,11 @@ where
     fn watch_end(&self) -> Option<Pending<ExitReason>> {
         watch_end(&*self.cell)
     }
+}
+
+/// Whether it is the process whose code asks.
+fn is_current(core: &Core) -> bool {
+    current::with(|current| current.is_some_and(|current| std::ptr::eq(current.core(), core)))
 }
 
 /// Where a timer sends to: it keeps neither a process that has ended nor a node.
@@ -307,6 +316,12 @@ pub enum StopError {
     Exit(ExitReason),
     /// It has not ended in time. It will, when it comes to the order.
     Timeout,
+    /// A process told itself to stop and would have waited for its own end: it goes on. A callback answers stop instead.
+    CallingSelf,
+    /// The name is held by a process that takes other messages, which was not told.
+    WrongProtocol,
+    /// A name was used outside any process, so that its node is unknown: use [`Name::on`](crate::Name::on).
+    NoNode,
 }
 
 impl fmt::Display for StopError {
@@ -317,6 +332,13 @@ impl fmt::Display for StopError {
             StopError::Timeout => {
                 f.write_str("timeout: the process has not ended yet, the order to stop stands")
             }
+            StopError::CallingSelf => {
+                f.write_str("calling_self: a process told itself to stop, it was not stopped")
+            }
+            StopError::WrongProtocol => f.write_str(
+                "the name is held by a process that takes other messages, it was not told to stop",
+            ),
+            StopError::NoNode => f.write_str("a name was used outside any process: say on which node"),
         }
     }
 }
@@ -408,9 +430,15 @@ where
     /// Sends a message to whoever has the name now.
     ///
     /// # Errors
-    /// Nobody has it: unlike a cast, a plain send to a name that nobody has is an error (`badarg` in Erlang).
-    pub fn send(&self, message: Info) -> Result<(), NoProc> {
-        self.here().map_err(|_| NoProc)?.send(message);
+    /// [`SendError::NoProc`]: unlike a cast, a plain send to a name that nobody has is an error (`badarg` in Erlang).
+    /// [`SendError::WrongProtocol`], [`SendError::NoNode`]: see there. What becomes of a message to a process is not said.
+    pub fn send(&self, message: Info) -> Result<(), SendError> {
+        let server = self.here().map_err(|error| match error {
+            CallError::WrongProtocol => SendError::WrongProtocol,
+            CallError::NoNode => SendError::NoNode,
+            _ => SendError::NoProc,
+        })?;
+        server.send(message);
         Ok(())
     }
 
@@ -433,9 +461,14 @@ where
     /// As [`ServerRef::stop`].
     ///
     /// # Errors
-    /// As [`ServerRef::stop`].
+    /// As [`ServerRef::stop`], and [`StopError::WrongProtocol`] or [`StopError::NoNode`].
     pub async fn stop(&self) -> Result<(), StopError> {
-        self.here().map_err(|_| StopError::NoProc)?.stop().await
+        let server = self.here().map_err(|error| match error {
+            CallError::WrongProtocol => StopError::WrongProtocol,
+            CallError::NoNode => StopError::NoNode,
+            _ => StopError::NoProc,
+        })?;
+        server.stop().await
     }
 
     fn dead_letter(&self, what: &'static str) {
