@@ -1,7 +1,7 @@
 //! Requests that are waited for later, one by one or as a collection.
 
 use std::future::poll_fn;
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Poll, Waker, ready};
 use std::time::Duration;
 
 use super::error::{CallError, Timeout};
@@ -18,6 +18,8 @@ pub struct Request<R> {
 enum State<R> {
     Asked(Pending<R>),
     Failed(CallError),
+    /// The answer was taken.
+    Answered,
 }
 
 impl<R: Send + 'static> Request<R> {
@@ -40,22 +42,21 @@ impl<R: Send + 'static> Request<R> {
         match self.state {
             State::Asked(pending) => answer_here(pending, timeout.into()).await,
             State::Failed(error) => Err(error),
+            State::Answered => Err(CallError::AlreadyAnswered),
         }
     }
 
     /// Waits for the answer; at the timeout the request goes on and may be waited for again
-    /// (`gen_server:wait_response/2`). `None` is the timeout.
+    /// (`gen_server:wait_response/2`). `None` is the timeout. Once it has answered there is nothing to wait for:
+    /// [`CallError::AlreadyAnswered`].
     ///
     /// # Cancel safety
     /// Dropping the future leaves the request as it was.
     pub async fn wait(&mut self, timeout: Duration) -> Option<Result<R, CallError>> {
-        match &mut self.state {
+        match self.state {
             // A timer of its own: the sweep would end the wait for good.
-            State::Asked(pending) => {
-                let polled = limited(timeout, poll_fn(|cx| pending.poll(cx))).await;
-                polled.map(|answer| answer.map_err(CallError::from))
-            }
-            State::Failed(error) => Some(Err(error.clone())),
+            State::Asked(_) => limited(timeout, poll_fn(|cx| self.poll_answer(cx))).await,
+            State::Failed(_) | State::Answered => self.check(),
         }
     }
 
@@ -69,8 +70,13 @@ impl<R: Send + 'static> Request<R> {
 
     fn poll_answer(&mut self, cx: &mut Context<'_>) -> Poll<Result<R, CallError>> {
         match &mut self.state {
-            State::Asked(pending) => pending.poll(cx).map_err(CallError::from),
+            State::Asked(pending) => {
+                let answer = ready!(pending.poll(cx));
+                self.state = State::Answered;
+                Poll::Ready(answer.map_err(CallError::from))
+            }
             State::Failed(error) => Poll::Ready(Err(error.clone())),
+            State::Answered => Poll::Ready(Err(CallError::AlreadyAnswered)),
         }
     }
 }
