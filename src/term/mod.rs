@@ -7,6 +7,7 @@ mod name;
 mod never;
 mod pid;
 mod reference;
+mod text;
 mod value;
 
 pub use exit::{Crash, CrashClass, ExitReason};
