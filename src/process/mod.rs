@@ -44,7 +44,7 @@ pub use relations::AliasMode;
 pub use reply::ReplyTo;
 pub use request::{Request, Requests, Response};
 pub use signal::{Down, Exit, Info, Object};
-pub use spawn::{IntoExit, Process};
+pub use spawn::{IntoExit, Process, SpawnOptions};
 pub use timer::{IntervalTooShort, Recipient, UnknownTimer};
 
 pub(crate) use address::{Message, watch_end};
