@@ -217,6 +217,7 @@ impl<S: GenServer> Start<S> {
             }
         };
         let process: Arc<dyn AnyProcess> = cell.clone();
+        let _waits = Waits(&process);
         match &parent {
             Some(parent) if *parent.node() == node => begin(parent, life).await,
             _ => start_life(&node, life),
@@ -293,6 +294,15 @@ async fn begin(parent: &Me, life: Life) {
     // The link has ended the starter: it goes no further than here.
     if starter.is_doomed() {
         std::future::pending().await
+    }
+}
+
+/// A starter waits. When it does not any more, its answer is told to nobody: what comes of the start is for the link.
+struct Waits<'a>(&'a Arc<dyn AnyProcess>);
+
+impl Drop for Waits<'_> {
+    fn drop(&mut self) {
+        self.0.core().set_started();
     }
 }
 
