@@ -5,7 +5,7 @@ use std::time::Duration;
 use incarnate::gen_server::GenServer;
 use incarnate::handoff::ModuleVsn;
 use incarnate::upgrade::{ChangeCodeError, Direction, Upgrade, UpgradeError, change_code};
-use incarnate::{CallError, ExitReason, Name, Node, Term, sys};
+use incarnate::{CallError, ExitReason, Name, Node, Process, Term, sys};
 
 use crate::keys::*;
 
@@ -30,13 +30,20 @@ async fn a_chain_of_versions_is_walked_up_and_down() {
 #[tokio::test(start_paused = true)]
 async fn pid_name_label_links_monitors_and_callers_stay() {
     let node = Node::new("a");
-    let watcher = crate::probe::Probe::<u32>::trapping(&node).await;
+    let (tie, ties) = tokio::sync::oneshot::channel::<Key>();
+    let watcher = node.spawn(|me: Process<()>| async move {
+        me.trap_exit(true);
+        let key = ties.await.unwrap();
+        me.link(&key).unwrap();
+        me.monitor(&key);
+        std::future::pending::<()>().await;
+    });
     let key = One::server((1, 0)).upgradable().name(NAME).label("mine").on(&node).start().await.unwrap();
     let before = node.process_info(key.pid()).unwrap();
-    let target = key.clone();
-    watcher.run(move |me| me.link(&target).unwrap()).await;
-    let target = key.clone();
-    watcher.run(move |me| _ = me.monitor(&target)).await;
+    tie.send(key.clone()).ok().unwrap();
+    while node.process_info(key.pid()).unwrap().monitored_by.is_empty() {
+        tokio::task::yield_now().await;
+    }
     let waiting = [key.send_request(Call::Keep), key.send_request(Call::Keep)];
     change(&node, 1, 2, "").await.unwrap();
     key.cast(Cast::Add(1));
@@ -63,10 +70,10 @@ async fn a_timer_of_version_1_fires_once_in_version_2() {
     key.send_after(Duration::from_millis(2000), 100);
     assert_eq!(get(&key).await, 0);
     change(&node, 1, 2, "").await.unwrap();
-    tokio::time::sleep(Duration::from_millis(1500)).await; // virtual
+    tokio::time::sleep(Duration::from_millis(1500)).await; // sleep: virtual time
     assert_eq!(get(&key).await, 10);
     change(&node, 2, 1, "").await.unwrap();
-    tokio::time::sleep(Duration::from_millis(10_000)).await; // virtual
+    tokio::time::sleep(Duration::from_millis(10_000)).await; // sleep: virtual time
     assert_eq!(get(&key).await, 110);
 }
 
@@ -117,7 +124,7 @@ async fn what_hibernates_or_was_never_told_anything_changes_too() {
         .start()
         .await
         .unwrap();
-    tokio::time::sleep(Duration::from_secs(10)).await; // virtual
+    tokio::time::sleep(Duration::from_secs(10)).await; // sleep: virtual time
     assert_eq!(change(&node, 1, 2, "").await.unwrap().modules[0].processes, 3);
     for (key, number) in [(fresh, 1), (used, 2), (idle, 3)] {
         assert_eq!((get(&key).await, version(&key).await), (number, 2));
