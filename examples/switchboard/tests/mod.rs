@@ -6,6 +6,7 @@ mod glob;
 mod keys;
 mod name;
 mod number;
+mod pipeline;
 mod resp;
 mod support;
 mod value;
