@@ -142,6 +142,7 @@ impl Connection {
         for reply in self.pipeline.replies() {
             self.output.put(reply, &mut self.socket).await?;
         }
+        self.pipeline.give_back();
         Ok(())
     }
 

@@ -97,6 +97,13 @@ impl Pipeline {
         &self.keys
     }
 
+    /// Gives memory back that a command with very many keys has needed. The batch must be empty.
+    pub fn give_back(&mut self) {
+        if self.asked.capacity() > 2 * MOST_ASKED {
+            self.asked = Vec::new();
+        }
+    }
+
     /// How many requests are in the batch.
     pub fn len(&self) -> usize {
         self.shapes.len()
