@@ -444,7 +444,9 @@ impl<M> Mail<M> {
                 self.summoned = true;
                 Next::Wake(waker)
             }
-            // One that is parked and suspended sleeps on: only a signal is for it now.
+            None if !matches!(self.phase, Phase::Parked(_)) => Next::Nothing,
+            // One that is parked and suspended sleeps on: only a signal is for it now. Looked at last: what says so lies
+            // beside what a receiver that runs writes for each message.
             None if core.is_suspended() && !is_signal => Next::Nothing,
             None => self.unpark(),
         }

@@ -1,5 +1,6 @@
 //! Waits with a limit, by the clock of who waits: the runtime of what is waited for may be stuck, or gone.
 
+use std::cell::Cell;
 use std::future::{Future, poll_fn};
 use std::pin::pin;
 use std::sync::{Arc, Mutex, PoisonError, mpsc};
@@ -46,11 +47,30 @@ fn arm<R: Send + 'static>(node: &Node, pending: &Pending<R>, after: Duration) ->
     current::with(|me| {
         let node = match me {
             Some(me) => me.core().node(),
-            None if Handle::try_current().is_ok_and(|here| here.id() != node.runtime().id()) => return false,
+            None if !is_within_reach(node) => return false,
             None => node,
         };
         deadlines::arm(node, pending, after);
         true
+    })
+}
+
+thread_local! {
+    /// The node whose server was asked last from this thread, by its clock, and whether its sweep can be relied on here.
+    static ASKED: Cell<(u16, bool)> = const { Cell::new((0, false)) };
+}
+
+/// Whether the runtime of this thread is the node's, or there is none. Found out once for all calls to one node: to ask
+/// tokio counts the runtime up and down, which threads that call at once would wait for.
+fn is_within_reach(node: &Node) -> bool {
+    let clock = node.deadlines().clock();
+    ASKED.with(|asked| match asked.get() {
+        (known, within) if known == clock => within,
+        _ => {
+            let within = Handle::try_current().map_or(true, |here| here.id() == node.runtime().id());
+            asked.set((clock, within));
+            within
+        }
     })
 }
 
