@@ -2,14 +2,15 @@
 
 #[path = "upgrade/aborts.rs"]
 mod aborts;
-#[path = "upgrade/keys.rs"]
+#[path = "support/keys.rs"]
 mod keys;
 #[path = "upgrade/many.rs"]
 mod many;
 #[path = "upgrade/one.rs"]
 mod one;
 #[path = "support/probe.rs"]
-#[allow(dead_code, reason = "each suite uses a part of it")]
 mod probe;
+#[path = "upgrade/rh.rs"]
+mod rh;
 #[path = "upgrade/trees.rs"]
 mod trees;

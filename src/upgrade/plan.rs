@@ -181,6 +181,13 @@ impl Place {
     }
 }
 
+impl ChangeFlags {
+    /// No change yet to the flags of a supervisor.
+    pub fn of(supervisor: impl Into<String>) -> Self {
+        ChangeFlags { supervisor: supervisor.into(), ..ChangeFlags::default() }
+    }
+}
+
 impl From<Update> for Step {
     fn from(update: Update) -> Self {
         Step::Update(update)

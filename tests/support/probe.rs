@@ -1,5 +1,7 @@
 //! Processes that a test drives from outside, and code that a test runs inside one.
 
+#![allow(dead_code, reason = "each suite uses a part of it")]
+
 use std::future::{Future, poll_fn};
 use std::pin::pin;
 use std::task::Poll;

@@ -63,10 +63,10 @@ async fn a_timer_of_version_1_fires_once_in_version_2() {
     key.send_after(Duration::from_millis(2000), 100);
     assert_eq!(get(&key).await, 0);
     change(&node, 1, 2, "").await.unwrap();
-    tokio::time::sleep(Duration::from_millis(1500)).await; // virtual
+    tokio::time::sleep(Duration::from_millis(1500)).await; // sleep: virtual time
     assert_eq!(get(&key).await, 10);
     change(&node, 2, 1, "").await.unwrap();
-    tokio::time::sleep(Duration::from_millis(10_000)).await; // virtual
+    tokio::time::sleep(Duration::from_millis(10_000)).await; // sleep: virtual time
     assert_eq!(get(&key).await, 110);
 }
 
@@ -117,7 +117,7 @@ async fn what_hibernates_or_was_never_told_anything_changes_too() {
         .start()
         .await
         .unwrap();
-    tokio::time::sleep(Duration::from_secs(10)).await; // virtual
+    tokio::time::sleep(Duration::from_secs(10)).await; // sleep: virtual time
     assert_eq!(change(&node, 1, 2, "").await.unwrap().modules[0].processes, 3);
     for (key, number) in [(fresh, 1), (used, 2), (idle, 3)] {
         assert_eq!((get(&key).await, version(&key).await), (number, 2));

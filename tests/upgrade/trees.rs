@@ -199,7 +199,7 @@ async fn a_start_function_that_hangs_holds_nobody_up() {
     }
     // When it is done after all, that is undone too.
     go.send(true).unwrap();
-    tokio::time::sleep(Duration::from_secs(1)).await; // virtual
+    tokio::time::sleep(Duration::from_secs(1)).await; // sleep: virtual time
     lab.is_untouched(&before).await;
 }
 

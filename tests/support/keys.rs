@@ -1,5 +1,7 @@
 //! A module in three versions: a number, then with the times it was added to, then with a name for it.
 
+#![allow(dead_code, reason = "each suite uses a part of it")]
+
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
@@ -76,7 +78,7 @@ fn obey(key: &Common, extra: &Term) -> Result<(), ChangeError> {
             "panic" => panic!("told to panic at {number}"),
             "hang" => {
                 while HANGS.load(Ordering::Relaxed) {
-                    std::thread::sleep(Duration::from_millis(1)); // a conversion blocks its thread
+                    std::thread::sleep(Duration::from_millis(1)); // sleep: a conversion blocks its thread
                 }
             }
             _ => {}
