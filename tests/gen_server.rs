@@ -6,6 +6,8 @@
 mod begin;
 #[path = "gen_server/calls.rs"]
 mod calls;
+#[path = "gen_server/clocks.rs"]
+mod clocks;
 #[path = "gen_server/continues.rs"]
 mod continues;
 #[path = "gen_server/debug.rs"]

@@ -9,6 +9,8 @@ mod mon;
 mod pr;
 #[path = "support/probe.rs"]
 mod probe;
+#[path = "support/random.rs"]
+mod random;
 #[path = "process/sig.rs"]
 mod sig;
 #[path = "process/stress.rs"]
@@ -17,3 +19,5 @@ mod stress;
 mod tm;
 #[path = "process/traps.rs"]
 mod traps;
+#[path = "support/wait.rs"]
+mod wait;

@@ -8,9 +8,11 @@ mod keys;
 mod many;
 #[path = "upgrade/one.rs"]
 mod one;
-#[path = "support/probe.rs"]
-mod probe;
+#[path = "support/random.rs"]
+mod random;
 #[path = "upgrade/rh.rs"]
 mod rh;
 #[path = "upgrade/trees.rs"]
 mod trees;
+#[path = "support/wait.rs"]
+mod wait;

@@ -2,7 +2,7 @@
 //!
 //! Invariants:
 //! - a version is put only where processes of the module take the same messages and arguments;
-//! - a swap is its own inverse: it answers the incarnation that it replaced, which can be swapped in again;
+//! - an incarnation is replaced only while its process is held since its state was copied;
 //! - state leaves an incarnation as the bytes of its own version, and no conversion runs inside the process.
 
 use std::any::{Any, TypeId};
@@ -19,7 +19,7 @@ use super::server::{Extras, Server};
 use super::start::{Newborn, Starting};
 use super::{Context, GenServer};
 use crate::handoff::{self, Capsule, ChangeError, ModuleVsn, StateVersion};
-use crate::process::{Inbox, Incarnation, Me, Message, Result};
+use crate::process::{Inbox, Incarnation, Me, Message, Result, Successor};
 use crate::term::{ExitReason, Term};
 
 /// A message to a server of this kind.
@@ -88,9 +88,9 @@ impl Code {
         self.0.understood()
     }
 
-    /// Whether both take the same messages and arguments, so that one can stand in for the other.
-    pub(crate) fn fits(&self, other: &Code) -> bool {
-        self.0.shape() == other.0.shape()
+    /// The messages and arguments that it takes: one version can stand in for another of the same shape.
+    pub(crate) fn shape(&self) -> TypeId {
+        self.0.shape()
     }
 
     /// What starts it; a [`Begin`] of its types.
@@ -152,22 +152,22 @@ impl<S: CodeChange> Version for Of<S> {
     }
 
     fn shape(&self) -> TypeId {
-        TypeId::of::<Begin<S::Args, S::Call, S::Cast, S::Info>>()
+        TypeId::of::<BeginOf<S>>()
     }
 
     fn begin(&self) -> Box<dyn Any> {
-        let begin: Begin<S::Args, S::Call, S::Cast, S::Info> =
-            |newborn| Starting::<S>::of(newborn, Some(Hooks::OF));
+        let begin: BeginOf<S> = |newborn| Starting::<S>::of(newborn, Some(Hooks::OF));
         Box::new(begin)
     }
 
     fn upgrade(&self, capsule: &Capsule, from: u32, extra: &Term) -> Result<Successor, ChangeError> {
         let state = capsule.open::<S>(S::MODULE, extra)?;
-        Ok(Successor::of::<S>(move |mut carried| {
+        let install: InstallOf<S> = Box::new(move |mut carried| {
             carried.inbox.came_for(from);
             carried.extras.get_or_insert_default().resumed = Some(Resumed::Upgrade { from });
             Server::go_on(state, carried, Some(Hooks::OF))
-        }))
+        });
+        Ok(Successor { install: Box::new(install), code: self.id() })
     }
 
     fn downgrade(&self, capsule: &Capsule, to: &ModuleVsn, extra: &Term) -> Result<Capsule, ChangeError> {
@@ -179,6 +179,9 @@ impl<S: CodeChange> Version for Of<S> {
 
 /// Starts a server with these arguments and messages, whatever its type.
 pub(super) type Begin<A, C, K, I> = fn(Newborn<A, C, K, I>) -> Box<dyn Incarnation>;
+
+pub(super) type BeginOf<S> =
+    Begin<<S as GenServer>::Args, <S as GenServer>::Call, <S as GenServer>::Cast, <S as GenServer>::Info>;
 
 /// What stays when the incarnation inside a process changes.
 pub(super) struct Carried<C: Send + 'static, K: Send + 'static, I: Send + 'static> {
@@ -192,36 +195,11 @@ pub(super) struct Carried<C: Send + 'static, K: Send + 'static, I: Send + 'stati
 pub(super) type CarriedOf<S> =
     Carried<<S as GenServer>::Call, <S as GenServer>::Cast, <S as GenServer>::Info>;
 
-/// An incarnation that only lacks what stays with the process; inside is an [`Install`] of its messages.
-pub(crate) struct Successor(Box<dyn Any + Send>);
-
+/// Makes an incarnation of what stays with the process.
 pub(super) type Install<C, K, I> = Box<dyn FnOnce(Carried<C, K, I>) -> Box<dyn Incarnation> + Send>;
 
 pub(super) type InstallOf<S> =
     Install<<S as GenServer>::Call, <S as GenServer>::Cast, <S as GenServer>::Info>;
-
-impl Successor {
-    pub(super) fn of<S: GenServer>(
-        install: impl FnOnce(CarriedOf<S>) -> Box<dyn Incarnation> + Send + 'static,
-    ) -> Self {
-        let install: Install<S::Call, S::Cast, S::Info> = Box::new(install);
-        Successor(Box::new(install))
-    }
-
-    /// What [`into_any`](Self::into_any) made.
-    pub(crate) fn back(any: Box<dyn Any + Send>) -> Self {
-        any.downcast().map_or_else(Successor, |successor| *successor)
-    }
-
-    pub(crate) fn into_any(self) -> Box<dyn Any + Send> {
-        Box::new(self)
-    }
-
-    /// As one for a server of this kind; an error gives it back.
-    pub(super) fn for_server<S: GenServer>(self) -> Result<InstallOf<S>, Self> {
-        self.0.downcast().map(|install| *install).map_err(Successor)
-    }
-}
 
 /// What a server that can be changed has besides its callbacks.
 pub(super) struct Hooks<S: GenServer> {

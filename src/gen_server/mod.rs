@@ -51,7 +51,6 @@ mod status;
 
 use std::future::Future;
 
-pub(crate) use code::Successor;
 pub use code::{Code, CodeChange, MessageOf, Resumed};
 pub use context::Context;
 pub use flow::{CallReply, Init, Next, Then, noreply, stop};

@@ -1,20 +1,20 @@
 //! The generic half: the loop that takes messages and calls the specific half.
 
-use std::any::Any;
+use std::any::{Any, TypeId};
 use std::future::Future;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::code::{Carried, CarriedOf, Hooks, InstallOf, Resumed, Successor};
+use super::code::{BeginOf, Carried, CarriedOf, Hooks, InstallOf, Resumed};
 use super::context::{Context, ParkedContext, ServerMessage};
 use super::flow::{Next, Step};
 use super::{CallReply, GenServer, Status, StatusView};
 use crate::handoff::{Capsule, ChangeError};
 use crate::process::debug::{EventKind, Seen};
 use crate::process::{
-    AnyProcess, Callback, Envelope, Error, Failure, Former, Incarnation, Info, Message, Outcome, Signal,
-    Swap, System, catch, fail,
+    AnyProcess, Callback, Envelope, Error, Failure, Incarnation, Info, Message, Outcome, Signal, Successor,
+    System, catch, drop_caught, fail,
 };
 use crate::term::{ExitReason, TimerRef};
 
@@ -63,10 +63,8 @@ enum Event<S: GenServer> {
 enum Leave<S: GenServer> {
     Stop(ExitReason),
     Park,
-    /// It is suspended, and there is nothing to do before a signal comes.
-    Rest,
-    /// Another incarnation goes on; the last is told this one.
-    Become(InstallOf<S>, Box<dyn FnOnce(Former) + Send>),
+    /// Another incarnation goes on.
+    Become(InstallOf<S>),
 }
 
 impl<S: GenServer> Incarnation for Server<S> {
@@ -75,7 +73,7 @@ impl<S: GenServer> Incarnation for Server<S> {
     }
 
     fn is_at_rest(&self) -> bool {
-        let waits = self.step == Step::Wait && self.idle().is_none();
+        let waits = self.step == Step::Wait && self.idle().is_none() && !self.has_taken_over();
         waits && !self.cx.has_continue() && !self.cx.has_event() && self.cx.inbox.has_no_batch()
     }
 
@@ -118,22 +116,6 @@ impl<S: GenServer> Server<S> {
         Box::new(Server::new(state, Context::of(me, inbox, event), step, extras, hooks))
     }
 
-    /// Gives way to another incarnation. What it answers can be put in its place again, and is then what it was.
-    fn give_way(self, install: InstallOf<S>) -> (Box<dyn Incarnation>, Successor) {
-        let Server { state, cx, step, extras, hooks, .. } = self;
-        let dates = cx.inbox.dates();
-        let resumed = extras.as_ref().and_then(|extras| extras.resumed);
-        let next = install(cx.carry(step, extras));
-        let back = Successor::of::<S>(move |mut carried| {
-            carried.inbox.set_dates(dates);
-            if let Some(extras) = &mut carried.extras {
-                extras.resumed = resumed;
-            }
-            Server::go_on(state, carried, hooks)
-        });
-        (next, back)
-    }
-
     fn serve(mut self) -> Pin<Box<dyn Future<Output = Outcome> + Send>> {
         Box::pin(async move {
             // One net for the whole life: a panic leaves the state here, so that terminate can still run.
@@ -143,10 +125,10 @@ impl<S: GenServer> Server<S> {
                     let Server { state, cx, extras, hooks, .. } = self;
                     return Outcome::Park(Box::new(Parked { state, parked: cx.park(), extras, hooks }));
                 }
-                Ok(Leave::Rest) => return Outcome::Become(Box::new(self)),
-                Ok(Leave::Become(install, told)) => {
-                    let (next, former) = self.give_way(install);
-                    told(Ok(former.into_any()));
+                Ok(Leave::Become(install)) => {
+                    let Server { state, cx, step, extras, .. } = self;
+                    let next = install(cx.carry(step, extras));
+                    drop_caught(state);
                     return Outcome::Become(next);
                 }
                 Ok(Leave::Stop(reason)) => reason,
@@ -162,8 +144,8 @@ impl<S: GenServer> Server<S> {
     ///
     /// One function, so that the awaits of the different callbacks share their room in the future.
     async fn serve_until(&mut self) -> Leave<S> {
-        // It hibernated suspended.
-        if self.cx.core().is_suspended()
+        // It hibernated suspended, or has taken over from another incarnation.
+        if (self.cx.core().is_suspended() || self.has_taken_over())
             && let Some(leave) = Box::pin(self.suspended()).await
         {
             return leave;
@@ -403,8 +385,16 @@ impl<S: GenServer> Server<S> {
                 self.cx.core().set_suspended(false);
                 acknowledge();
             }
-            System::Export(tell) => tell(self.export()),
-            System::Swap(swap) => return self.swap(swap),
+            System::Copy(shape, tell) => tell(self.copy(shape)),
+            System::Hold(shape, tell) => {
+                self.cx.core().set_held(true);
+                tell(self.copy(shape));
+            }
+            System::Release(successor, acknowledge) => {
+                self.cx.core().set_held(false);
+                acknowledge();
+                return successor.and_then(|successor| self.give_way(successor));
+            }
             System::Visit(visit) => visit(&mut self.state),
             System::Status(tell) => tell(self.format(None, None).state),
             System::Debug(change) => change(self.cx.core()),
@@ -412,25 +402,26 @@ impl<S: GenServer> Server<S> {
         None
     }
 
-    fn export(&self) -> Result<Capsule, ChangeError> {
+    fn copy(&self, shape: TypeId) -> Result<Capsule, ChangeError> {
         let hooks = self.hooks.ok_or_else(|| ChangeError::refused(NOT_UPGRADABLE))?;
+        if shape != TypeId::of::<BeginOf<S>>() {
+            return Err(ChangeError::refused(
+                "what is meant takes other messages or arguments than what runs",
+            ));
+        }
         // Timers, messages and those who wait stay with the process, and so does its epoch: nobody else claims to be it.
         Ok(Capsule::new(self.cx.pid(), 0, hooks.module.clone(), (hooks.encode)(&self.state)?))
     }
 
-    fn swap(&mut self, swap: Swap) -> Option<Leave<S>> {
-        if !self.cx.core().is_suspended() {
-            swap.refuse("only a suspended server can be changed");
-            return None;
-        }
-        let Swap { successor, code, done } = swap;
-        let install = successor.downcast::<Successor>().ok().and_then(|s| s.for_server::<S>().ok());
-        let Some(install) = install else {
-            done(Err(ChangeError::refused(format!("{code} takes other messages than what runs here"))));
-            return None;
-        };
-        self.cx.core().set_code(&code);
-        Some(Leave::Become(install, done))
+    /// Another incarnation goes on. It was made for this shape; one of another would change nothing.
+    fn give_way(&self, successor: Successor) -> Option<Leave<S>> {
+        let install = successor.install.downcast::<InstallOf<S>>().ok()?;
+        self.cx.core().set_code(&successor.code);
+        Some(Leave::Become(*install))
+    }
+
+    fn has_taken_over(&self) -> bool {
+        self.extras.as_ref().is_some_and(|extras| extras.resumed.is_some())
     }
 
     /// It was resumed: what could not be handed over is opened again.
@@ -446,11 +437,8 @@ impl<S: GenServer> Server<S> {
         let parent = self.cx.core().linked_parent();
         while self.cx.core().is_suspended() {
             self.enter(Callback::Waiting);
-            match self.step {
-                Step::Hibernate if self.cx.inbox.is_empty() => return Some(Leave::Park),
-                // A suspended tree needs no tasks either.
-                _ if self.is_at_rest() && self.cx.inbox.is_empty() => return Some(Leave::Rest),
-                _ => {}
+            if self.step == Step::Hibernate && self.cx.inbox.is_empty() {
+                return Some(Leave::Park);
             }
             let next = self.cx.inbox.next_where(|envelope| match envelope {
                 Envelope::Signal(signal) => match &**signal {

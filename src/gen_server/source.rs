@@ -147,6 +147,8 @@ async fn read<T: Source>(
                 Err(closed) => return closed,
             }
         }
+        // Neither of the two that are waited for may ever have to wait.
+        process.turn().await;
         let item = {
             let mut next = pin!(source.next());
             loop {

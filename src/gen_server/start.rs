@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
 
-use super::code::{Begin, Code, CodeChange, Hooks};
+use super::code::{BeginOf, Code, CodeChange, Hooks};
 use super::context::ServerMessage;
 use super::flow::Step;
 use super::server::{Extras, Server};
@@ -217,6 +217,7 @@ impl<S: GenServer> Start<S> {
             }
         };
         let process: Arc<dyn AnyProcess> = cell.clone();
+        let _waits = Waits(&process);
         match &parent {
             Some(parent) if *parent.node() == node => begin(parent, life).await,
             _ => start_life(&node, life),
@@ -241,7 +242,7 @@ impl<S: GenServer> Start<S> {
         id: SlotId,
         code: Option<&Code>,
     ) -> Result<(Arc<ServerCell<S>>, Life), StartError> {
-        let begin: Begin<S::Args, S::Call, S::Cast, S::Info> = match code {
+        let begin: BeginOf<S> = match code {
             None => |newborn: NewbornOf<S>| Starting::<S>::of(newborn, None),
             Some(code) => *code.begin().downcast().map_err(|_| other_messages(code))?,
         };
@@ -293,6 +294,15 @@ async fn begin(parent: &Me, life: Life) {
     // The link has ended the starter: it goes no further than here.
     if starter.is_doomed() {
         std::future::pending().await
+    }
+}
+
+/// A starter waits. When it does not any more, its answer is told to nobody: what comes of the start is for the link.
+struct Waits<'a>(&'a Arc<dyn AnyProcess>);
+
+impl Drop for Waits<'_> {
+    fn drop(&mut self) {
+        self.0.core().set_started();
     }
 }
 

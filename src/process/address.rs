@@ -1,22 +1,21 @@
 //! How others reach a process: a reference to it, or its name.
 
 use std::fmt;
-use std::future::poll_fn;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
-use super::cell::{Cell, Envelope, Process, Rejected};
+use super::cell::{Cell, Core, Envelope, Process, Rejected};
 use super::current;
-use super::deadlines;
 use super::debug::{EventKind, Seen};
-use super::error::{CallError, NoProc, SendError, Timeout};
+use super::error::{CallError, SendError, Timeout};
 use super::inbox::Content;
-use super::node::Node;
+use super::node::{Node, WeakNode};
 use super::reply::ReplyTo;
 use super::request::Request;
 use super::signal::{Signal, System};
 use super::slots::{self, Pending};
 use super::timers;
+use super::wait::answer;
 use crate::term::{ExitReason, Name, Never, Pid, TimerRef};
 
 /// What a mailbox carries for its process.
@@ -112,8 +111,13 @@ where
 
     /// Asks and waits for the answer as long as `timeout` says (`gen_server:call/3`).
     ///
+    /// Time is that of the runtime in which the caller runs, so that it gives up although the server's may be stuck.
+    ///
     /// # Errors
     /// See [`CallError`].
+    ///
+    /// # Panics
+    /// In a tokio runtime without timers.
     ///
     /// # Cancel safety
     /// As [`call`](Self::call).
@@ -159,7 +163,7 @@ where
         F: FnOnce(ReplyTo<R>) -> Message<Call, Cast, Info>,
     {
         let me = self.cell.core();
-        if current::with(|current| current.is_some_and(|c| std::ptr::eq(c.core(), me))) {
+        if is_current(me) {
             return Err(CallError::CallingSelf);
         }
         let pending = slots::open::<R>();
@@ -210,39 +214,48 @@ where
 
     /// Sends `message` after a delay (`erlang:send_after/3`).
     pub fn send_after(&self, delay: Duration, message: Info) -> TimerRef {
-        let target = Arc::downgrade(&self.cell);
+        let target = self.later();
         timers::start(self.node(), delay, |_| {
-            Box::new(move || {
-                if let Some(cell) = target.upgrade() {
-                    ServerRef::of(cell).send(message);
-                }
+            Box::new(move || match target.find() {
+                Ok(cell) => ServerRef::of(cell).send(message),
+                Err(target) => target.dead_letter("message"),
             })
         })
     }
 
     /// Delivers `Info::Timer(reference, message)` after a delay (`erlang:start_timer/3`).
     pub fn start_timer(&self, delay: Duration, message: Info) -> TimerRef {
-        let target = Arc::downgrade(&self.cell);
+        let target = self.later();
         timers::start(self.node(), delay, |timer| {
-            Box::new(move || {
-                if let Some(cell) = target.upgrade()
-                    && cell.push(Envelope::Timer(Box::new((timer, Message::Info(message))))).is_err()
-                {
-                    cell.core().node().dead_letter(&cell.core().pid(), "timer");
+            Box::new(move || match target.find() {
+                Ok(cell) => {
+                    let message = Message::Info(message);
+                    if cell.push(Envelope::Timer(Box::new((timer, message)))).is_err() {
+                        cell.core().node().dead_letter(&cell.core().pid(), "timer");
+                    }
                 }
+                Err(target) => target.dead_letter("timer"),
             })
         })
+    }
+
+    fn later(&self) -> Later<ServerCell<Call, Cast, Info>> {
+        Later { cell: Arc::downgrade(&self.cell), node: self.node().downgrade(), pid: self.pid() }
     }
 
     /// Stops the process with `reason`, its `terminate` included, and waits for its end (`gen_server:stop/3`).
     ///
     /// # Errors
     /// [`StopError::NoProc`]: it was gone. [`StopError::Exit`]: it ended with another reason.
-    /// [`StopError::Timeout`]: it has not ended yet, and the order still stands.
+    /// [`StopError::Timeout`]: it has not ended yet, and the order still stands. [`StopError::CallingSelf`]: it is the
+    /// process whose code asks, which could wait for ever.
     ///
     /// # Cancel safety
     /// Dropping the future withdraws nothing: the process still stops.
     pub async fn stop_with(&self, reason: ExitReason, timeout: impl Into<Timeout>) -> Result<(), StopError> {
+        if is_current(self.cell.core()) {
+            return Err(StopError::CallingSelf);
+        }
         let ended = self.watch_end().ok_or(StopError::NoProc)?;
         // Refused when it is ending by itself: that end is awaited then.
         self.cell.signal(Signal::System(System::Terminate(reason.clone(), Box::new(|| ())), None));
@@ -278,6 +291,30 @@ where
     }
 }
 
+/// Whether it is the process whose code asks.
+fn is_current(core: &Core) -> bool {
+    current::with(|current| current.is_some_and(|current| std::ptr::eq(current.core(), core)))
+}
+
+/// Where a timer sends to: it keeps neither a process that has ended nor a node.
+struct Later<C> {
+    cell: Weak<C>,
+    node: WeakNode,
+    pid: Pid,
+}
+
+impl<C> Later<C> {
+    fn find(self) -> Result<Arc<C>, Self> {
+        self.cell.upgrade().ok_or(self)
+    }
+
+    fn dead_letter(&self, what: &'static str) {
+        if let Some(node) = self.node.upgrade() {
+            node.dead_letter(&self.pid, what);
+        }
+    }
+}
+
 /// A waiter for the end of a process; `None` if it has ended.
 pub(crate) fn watch_end(process: &dyn Process) -> Option<Pending<ExitReason>> {
     let ended = slots::open::<ExitReason>();
@@ -287,23 +324,6 @@ pub(crate) fn watch_end(process: &dyn Process) -> Option<Pending<ExitReason>> {
     }
     relations.rare_mut().waiting.push(ended.id());
     Some(ended)
-}
-
-/// Waits for an answer as long as `timeout` says, then gives up.
-pub(crate) async fn answer<R: Send + 'static>(
-    node: &Node,
-    mut pending: Pending<R>,
-    timeout: Timeout,
-) -> Result<R, CallError> {
-    match timeout {
-        Timeout::After(after) if after < deadlines::PRECISE => {
-            let answer = tokio::time::timeout(after, poll_fn(|cx| pending.poll(cx))).await;
-            return answer.map_or(Err(CallError::Timeout), |answer| answer.map_err(CallError::from));
-        }
-        Timeout::After(after) => deadlines::arm(node, &pending, after),
-        Timeout::Infinity => {}
-    }
-    poll_fn(|cx| pending.poll(cx)).await.map_err(CallError::from)
 }
 
 /// Why a process that was told to stop did not end as told.
@@ -316,6 +336,12 @@ pub enum StopError {
     Exit(ExitReason),
     /// It has not ended in time. It will, when it comes to the order.
     Timeout,
+    /// A process told itself to stop and would have waited for its own end: it goes on. A callback answers stop instead.
+    CallingSelf,
+    /// The name is held by a process that takes other messages, which was not told.
+    WrongProtocol,
+    /// A name was used outside any process, so that its node is unknown: use [`Name::on`](crate::Name::on).
+    NoNode,
 }
 
 impl fmt::Display for StopError {
@@ -326,6 +352,13 @@ impl fmt::Display for StopError {
             StopError::Timeout => {
                 f.write_str("timeout: the process has not ended yet, the order to stop stands")
             }
+            StopError::CallingSelf => {
+                f.write_str("calling_self: a process told itself to stop, it was not stopped")
+            }
+            StopError::WrongProtocol => f.write_str(
+                "the name is held by a process that takes other messages, it was not told to stop",
+            ),
+            StopError::NoNode => f.write_str("a name was used outside any process: say on which node"),
         }
     }
 }
@@ -417,9 +450,15 @@ where
     /// Sends a message to whoever has the name now.
     ///
     /// # Errors
-    /// Nobody has it: unlike a cast, a plain send to a name that nobody has is an error (`badarg` in Erlang).
-    pub fn send(&self, message: Info) -> Result<(), NoProc> {
-        self.here().map_err(|_| NoProc)?.send(message);
+    /// [`SendError::NoProc`]: unlike a cast, a plain send to a name that nobody has is an error (`badarg` in Erlang).
+    /// [`SendError::WrongProtocol`], [`SendError::NoNode`]: see there. What becomes of a message to a process is not said.
+    pub fn send(&self, message: Info) -> Result<(), SendError> {
+        let server = self.here().map_err(|error| match error {
+            CallError::WrongProtocol => SendError::WrongProtocol,
+            CallError::NoNode => SendError::NoNode,
+            _ => SendError::NoProc,
+        })?;
+        server.send(message);
         Ok(())
     }
 
@@ -442,9 +481,14 @@ where
     /// As [`ServerRef::stop`].
     ///
     /// # Errors
-    /// As [`ServerRef::stop`].
+    /// As [`ServerRef::stop`], and [`StopError::WrongProtocol`] or [`StopError::NoNode`].
     pub async fn stop(&self) -> Result<(), StopError> {
-        self.here().map_err(|_| StopError::NoProc)?.stop().await
+        let server = self.here().map_err(|error| match error {
+            CallError::WrongProtocol => StopError::WrongProtocol,
+            CallError::NoNode => StopError::NoNode,
+            _ => StopError::NoProc,
+        })?;
+        server.stop().await
     }
 
     fn dead_letter(&self, what: &'static str) {

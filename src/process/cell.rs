@@ -188,6 +188,8 @@ pub(crate) struct Core {
     /// What is unusual about it, as bits: its shell looks at them before each message, and finds none.
     attention: AtomicU8,
     suspended: AtomicBool,
+    /// Suspended by an upgrade, until that is done.
+    held: AtomicBool,
     /// Its parent waits for it to be started, and is told of a failure by the answer alone.
     starting: AtomicBool,
     /// It was linked to its parent when it was started.
@@ -211,6 +213,7 @@ impl Core {
             kind,
             attention: AtomicU8::new(0),
             suspended: AtomicBool::new(false),
+            held: AtomicBool::new(false),
             starting: AtomicBool::new(false),
             linked: AtomicBool::new(false),
             code: AtomicU16::new(0),
@@ -279,8 +282,17 @@ impl Core {
         self.callback.store(callback as u8, Ordering::Relaxed);
     }
 
+    /// Whether it serves system messages only: by hand, or because an upgrade holds it.
     pub(crate) fn is_suspended(&self) -> bool {
+        self.suspended.load(Ordering::Relaxed) || self.held.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn is_suspended_by_hand(&self) -> bool {
         self.suspended.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn set_held(&self, on: bool) {
+        self.held.store(on, Ordering::Relaxed);
     }
 
     pub(crate) fn set_suspended(&self, on: bool) {
@@ -417,6 +429,7 @@ impl<M> Mail<M> {
     // Inlined: an entry goes from its sender's registers to the queue.
     #[inline(always)]
     fn put(&mut self, core: &Core, envelope: Envelope<M>) -> Next {
+        let is_signal = matches!(envelope, Envelope::Signal(_));
         self.enqueued += 1;
         if self.first.is_none() && self.queue.is_empty() {
             self.first = Some(envelope);
@@ -431,6 +444,8 @@ impl<M> Mail<M> {
                 self.summoned = true;
                 Next::Wake(waker)
             }
+            // One that is parked and suspended sleeps on: only a signal is for it now.
+            None if core.is_suspended() && !is_signal => Next::Nothing,
             None => self.unpark(),
         }
     }

@@ -1,12 +1,12 @@
 //! Deadlines of calls: one sweep over the reply slots, so that a call's timeout costs one store and reads no clock.
 
-use std::sync::atomic::{AtomicBool, AtomicU16, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU16, Ordering};
 use std::time::Duration;
 
 use tokio::time::{Instant, MissedTickBehavior, interval_at};
 
 use super::node::{Node, WeakNode};
-use super::slots::{self, Pending};
+use super::slots::{self, Deadline, Pending};
 
 /// How often the sweep runs. A call times out at its timeout or up to two of these later, never earlier.
 const TICK: Duration = Duration::from_millis(50);
@@ -19,50 +19,66 @@ const REST_AFTER: u32 = 20;
 /// (With the slot pool this is one static: the pool's.)
 static CLOCKS: AtomicU16 = AtomicU16::new(1);
 
-/// The coarse clock of a node: it counts sweeps.
+/// The clock that the sweeps of a node go by: tokio's, since the node began.
 pub(crate) struct Deadlines {
     clock: u16,
-    sweeps: AtomicU64,
+    origin: Instant,
     sweeping: AtomicBool,
+    /// The last sweep has seen the clock move, so that it takes the next one to know what time it was.
+    moving: AtomicBool,
 }
 
 impl Deadlines {
-    pub(crate) fn new() -> Self {
+    pub(crate) fn new(origin: Instant) -> Self {
         Deadlines {
             clock: CLOCKS.fetch_add(1, Ordering::Relaxed),
-            sweeps: AtomicU64::new(0),
+            origin,
             sweeping: AtomicBool::new(false),
+            moving: AtomicBool::new(false),
         }
+    }
+
+    fn sweep(&self) -> usize {
+        slots::sweep(self.clock, || self.origin.elapsed())
     }
 }
 
 /// Has a waiter give up after `timeout`.
 pub(crate) fn arm<R: Send + 'static>(node: &Node, pending: &Pending<R>, timeout: Duration) {
     let deadlines = node.deadlines();
-    // The sweep after the next may follow at once (the next one being late); from it on they are a tick apart.
-    let ticks = u64::try_from(timeout.as_millis().div_ceil(TICK.as_millis())).unwrap_or(u64::MAX >> 20);
-    let at = deadlines.sweeps.load(Ordering::Relaxed) + 2 + ticks.min(u64::MAX >> 20);
-    pending.arm(deadlines.clock, at);
+    pending.arm(deadlines.clock, deadline(node, timeout));
     // Sequentially consistent with the sweeper's last look: one of the two sees the other.
     if !deadlines.sweeping.load(Ordering::SeqCst) && !deadlines.sweeping.swap(true, Ordering::SeqCst) {
         node.runtime().spawn(sweep(node.downgrade()));
     }
 }
 
+/// While sweeps run and time goes by, the clock is not read. A paused clock is: it may go on by a leap, in which the next
+/// sweep could not tell who came before and who came after.
+fn deadline(node: &Node, timeout: Duration) -> Deadline {
+    let millis = |wide: Duration| u64::try_from(wide.as_nanos().div_ceil(1_000_000)).unwrap_or(u64::MAX);
+    let deadlines = node.deadlines();
+    if deadlines.moving.load(Ordering::Relaxed) {
+        return Deadline::After(millis(timeout));
+    }
+    let _clock = node.runtime().enter();
+    Deadline::At(millis(deadlines.origin.elapsed().saturating_add(timeout)))
+}
+
 async fn sweep(node: WeakNode) {
     let mut ticks = interval_at(Instant::now() + TICK, TICK);
-    // A missed tick stays missed: the count never runs ahead of time.
     ticks.set_missed_tick_behavior(MissedTickBehavior::Skip);
     let mut idle = 0;
     loop {
         ticks.tick().await;
         let Some(node) = node.upgrade() else { return };
-        let deadlines = node.deadlines();
-        let now = deadlines.sweeps.fetch_add(1, Ordering::Relaxed) + 1;
-        idle = if slots::sweep(deadlines.clock, now) == 0 { idle + 1 } else { 0 };
+        let (deadlines, now) = (node.deadlines(), Instant::now());
+        idle = if deadlines.sweep() == 0 { idle + 1 } else { 0 };
+        deadlines.moving.store(Instant::now() != now, Ordering::Relaxed);
         if idle > REST_AFTER {
+            deadlines.moving.store(false, Ordering::Relaxed);
             deadlines.sweeping.store(false, Ordering::SeqCst);
-            if slots::sweep(deadlines.clock, now) == 0 || deadlines.sweeping.swap(true, Ordering::SeqCst) {
+            if deadlines.sweep() == 0 || deadlines.sweeping.swap(true, Ordering::SeqCst) {
                 return;
             }
             idle = 0;

@@ -120,6 +120,8 @@ pub enum CallError {
     WrongProtocol,
     /// A name was used outside any process, so that its node is unknown: use [`Name::on`](crate::Name::on).
     NoNode,
+    /// The answer of this [`Request`](super::Request) was taken before.
+    AlreadyAnswered,
 }
 
 impl fmt::Display for CallError {
@@ -147,6 +149,9 @@ impl fmt::Display for CallError {
                 "the name is held by a process that takes other messages, the request was not sent",
             ),
             CallError::NoNode => f.write_str("a name was used outside any process: say on which node"),
+            CallError::AlreadyAnswered => {
+                f.write_str("already_answered: the answer to this request was taken before")
+            }
         }
     }
 }
@@ -165,7 +170,7 @@ impl From<Failure> for CallError {
     }
 }
 
-/// Why a message was not sent, and the message.
+/// Why a message was not sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum SendError {
@@ -173,6 +178,10 @@ pub enum SendError {
     NoProc,
     /// The mailbox is at its bound.
     Overloaded,
+    /// The name is held by a process that takes other messages.
+    WrongProtocol,
+    /// A name was used outside any process, so that its node is unknown: use [`Name::on`](crate::Name::on).
+    NoNode,
 }
 
 impl fmt::Display for SendError {
@@ -180,6 +189,12 @@ impl fmt::Display for SendError {
         f.write_str(match self {
             SendError::NoProc => "noproc: no such process, the message was dropped",
             SendError::Overloaded => "overloaded: the mailbox is full, the message was dropped",
+            SendError::WrongProtocol => {
+                "the name is held by a process that takes other messages, the message was dropped"
+            }
+            SendError::NoNode => {
+                "a name was used outside any process, the message was dropped: say on which node"
+            }
         })
     }
 }

@@ -224,15 +224,6 @@ impl<M: Content> Inbox<M> {
         Some(from)
     }
 
-    /// What [`came_for`](Self::came_for) has noted so far, to go back to it.
-    pub(crate) fn dates(&self) -> Option<Box<Dated>> {
-        self.dated.clone()
-    }
-
-    pub(crate) fn set_dates(&mut self, dated: Option<Box<Dated>>) {
-        self.dated = dated;
-    }
-
     /// Whether nothing that was taken over from the cell waits here.
     pub(crate) fn has_no_batch(&self) -> bool {
         self.batch.is_empty()

@@ -33,6 +33,7 @@ mod system;
 mod table;
 mod timer;
 mod timers;
+mod wait;
 mod watch;
 
 pub use address::{Message, ProcessRef, ServerRef, StopError};
@@ -46,21 +47,22 @@ pub use relations::AliasMode;
 pub use reply::ReplyTo;
 pub use request::{Request, Requests, Response};
 pub use signal::{Down, Exit, Info, Object};
-pub use spawn::{IntoExit, Process};
+pub use spawn::{IntoExit, Process, SpawnOptions};
 pub use timer::{IntervalTooShort, Recipient, UnknownTimer};
 
-pub(crate) use address::{answer, watch_end};
+pub(crate) use address::watch_end;
 pub(crate) use alias::unalias;
-pub(crate) use catch::catch;
+pub(crate) use catch::{catch, drop_caught};
 pub(crate) use cell::{Cell, Core, Envelope, Process as AnyProcess};
 pub(crate) use codes::Hold;
 pub(crate) use inbox::{Inbox, ParkedInbox};
 pub(crate) use life::{Incarnation, Life, Outcome};
 pub(crate) use me::{Linked, link, link_child, locate, monitor, register, unlink};
-pub(crate) use signal::{Former, Signal, Swap, System};
+pub(crate) use signal::{Signal, Successor, System};
 pub(crate) use slots::{Failure, Pending, SlotId, fail, fill, open};
 pub(crate) use system::{is_system, reaches_suspended, serve};
 pub(crate) use timers::start as start_timer;
+pub(crate) use wait::answer;
 
 pub(crate) fn start_life(node: &Node, life: Life) {
     shell::start(node, life);

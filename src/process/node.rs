@@ -69,28 +69,31 @@ impl Drop for Inner {
 }
 
 impl Node {
-    /// A new node with this name; each has a creation of its own, so that pids of a former life of the name
-    /// reach nobody.
+    /// A new node with this name; each has a creation of its own, so that pids and references of a former life
+    /// of the name, or of another node, name nothing here.
     ///
     /// # Panics
     /// Outside a tokio runtime, or in one without timers.
     pub fn new(name: &str) -> Self {
         let runtime = Handle::current();
+        // Random, and never 0.
+        let creation = (RandomState::new().build_hasher().finish() as u32).max(1);
+        // Each node's references begin elsewhere, so that another's name nothing here.
+        let first_reference = u64::from(creation) << 32;
         let inner = |inner: &Weak<Inner>| Inner {
             sentinel: sentinel(&runtime, WeakNode(inner.clone())),
             name: name.into(),
             id: NodeId::of(name),
-            // Random, and never 0.
-            creation: (RandomState::new().build_hasher().finish() as u32).max(1),
+            creation,
             shells: Pool::new(runtime.metrics().num_workers()),
             runtime: runtime.clone(),
             next_process: AtomicU64::new(1),
-            next_reference: AtomicU64::new(1),
+            next_reference: AtomicU64::new(first_reference),
             dead_letters: AtomicU64::new(0),
             table: Table::default(),
             registry: Registry::default(),
-            timers: Timers::new(Instant::now()),
-            deadlines: Deadlines::new(),
+            timers: Timers::new(Instant::now(), first_reference),
+            deadlines: Deadlines::new(Instant::now()),
             watch: Watch::default(),
             codes: Codes::default(),
         };

@@ -1,13 +1,13 @@
 //! Requests that are waited for later, one by one or as a collection.
 
 use std::future::poll_fn;
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Poll, Waker, ready};
 use std::time::Duration;
 
-use super::address::answer;
 use super::error::{CallError, Timeout};
 use super::node::Node;
 use super::slots::Pending;
+use super::wait::{answer, limited};
 
 /// A request under way (`gen_server:request_id()`). Dropping it abandons the request: a late answer vanishes.
 #[must_use = "a dropped request is abandoned"]
@@ -18,6 +18,8 @@ pub struct Request<R> {
 enum State<R> {
     Asked(Pending<R>),
     Failed(CallError),
+    /// The answer was taken.
+    Answered,
 }
 
 impl<R: Send + 'static> Request<R> {
@@ -40,22 +42,21 @@ impl<R: Send + 'static> Request<R> {
         match self.state {
             State::Asked(pending) => answer_here(pending, timeout.into()).await,
             State::Failed(error) => Err(error),
+            State::Answered => Err(CallError::AlreadyAnswered),
         }
     }
 
     /// Waits for the answer; at the timeout the request goes on and may be waited for again
-    /// (`gen_server:wait_response/2`). `None` is the timeout.
+    /// (`gen_server:wait_response/2`). `None` is the timeout. Once it has answered there is nothing to wait for:
+    /// [`CallError::AlreadyAnswered`].
     ///
     /// # Cancel safety
     /// Dropping the future leaves the request as it was.
     pub async fn wait(&mut self, timeout: Duration) -> Option<Result<R, CallError>> {
-        match &mut self.state {
+        match self.state {
             // A timer of its own: the sweep would end the wait for good.
-            State::Asked(pending) => {
-                let polled = tokio::time::timeout(timeout, poll_fn(|cx| pending.poll(cx))).await;
-                polled.ok().map(|answer| answer.map_err(CallError::from))
-            }
-            State::Failed(error) => Some(Err(error.clone())),
+            State::Asked(_) => limited(timeout, poll_fn(|cx| self.poll_answer(cx))).await,
+            State::Failed(_) | State::Answered => self.check(),
         }
     }
 
@@ -69,8 +70,13 @@ impl<R: Send + 'static> Request<R> {
 
     fn poll_answer(&mut self, cx: &mut Context<'_>) -> Poll<Result<R, CallError>> {
         match &mut self.state {
-            State::Asked(pending) => pending.poll(cx).map_err(CallError::from),
+            State::Asked(pending) => {
+                let answer = ready!(pending.poll(cx));
+                self.state = State::Answered;
+                Poll::Ready(answer.map_err(CallError::from))
+            }
             State::Failed(error) => Poll::Ready(Err(error.clone())),
+            State::Answered => Poll::Ready(Err(CallError::AlreadyAnswered)),
         }
     }
 }
@@ -84,8 +90,8 @@ async fn answer_here<R: Send + 'static>(mut pending: Pending<R>, timeout: Timeou
     match Node::current() {
         Some(node) => answer(&node, pending, timeout).await,
         None => {
-            let answer = tokio::time::timeout(after, poll_fn(|cx| pending.poll(cx))).await;
-            answer.map_or(Err(CallError::Timeout), |answer| answer.map_err(CallError::from))
+            let answer = limited(after, poll_fn(|cx| pending.poll(cx))).await;
+            answer.ok_or(CallError::Timeout)?.map_err(CallError::from)
         }
     }
 }
@@ -139,8 +145,8 @@ impl<L: Clone, R: Send + 'static> Requests<L, R> {
         if self.waiting.is_empty() {
             return Ok(None);
         }
-        let next = tokio::time::timeout(timeout, poll_fn(|cx| self.poll_any(cx))).await;
-        next.map(Some).map_err(|_| CallError::Timeout)
+        let next = limited(timeout, poll_fn(|cx| self.poll_any(cx))).await;
+        next.map(Some).ok_or(CallError::Timeout)
     }
 
     /// As [`wait`](Self::wait), but a timeout abandons every request that is left (`receive_response/3`); the

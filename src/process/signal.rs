@@ -1,6 +1,6 @@
 //! What one process tells another besides messages, and what a process makes of it.
 
-use std::any::Any;
+use std::any::{Any, TypeId};
 use std::fmt;
 
 use super::cell::Core;
@@ -107,22 +107,11 @@ pub(crate) enum Signal {
 /// A closure run inside the process with access to what it keeps.
 pub(crate) type Visit = Box<dyn FnOnce(&mut dyn Any) + Send>;
 
-/// Another incarnation for a suspended process, with what it is to be called from then on.
-pub(crate) struct Swap {
+/// Another incarnation for a process that is held, and what it is called from then on.
+pub(crate) struct Successor {
     /// What only those who change servers know.
-    pub(crate) successor: Box<dyn Any + Send>,
+    pub(crate) install: Box<dyn Any + Send>,
     pub(crate) code: ModuleVsn,
-    /// Told the incarnation that was replaced, or why it was not.
-    pub(crate) done: Box<dyn FnOnce(Former) + Send>,
-}
-
-/// The incarnation that was replaced, or why it was not.
-pub(crate) type Former = Result<Box<dyn Any + Send>, ChangeError>;
-
-impl Swap {
-    pub(crate) fn refuse(self, why: &str) {
-        (self.done)(Err(ChangeError::refused(why)));
-    }
 }
 
 /// A system message (`sys`).
@@ -135,10 +124,13 @@ pub(crate) enum System {
     Resume(Box<dyn FnOnce() + Send>),
     /// Look at the state where it lives.
     Visit(Visit),
-    /// Hand over a copy of the state.
-    Export(Box<dyn FnOnce(Result<Capsule, ChangeError>) + Send>),
-    /// Go on as another incarnation.
-    Swap(Swap),
+    /// As `Suspend`, until `Release`, whatever `Resume` says; tells a copy of the state if what runs can become another of
+    /// this shape.
+    Hold(TypeId, Box<dyn FnOnce(Result<Capsule, ChangeError>) + Send>),
+    /// Go on, as another incarnation if there is one.
+    Release(Option<Successor>, Box<dyn FnOnce() + Send>),
+    /// Tell a copy of the state, and go on.
+    Copy(TypeId, Box<dyn FnOnce(Result<Capsule, ChangeError>) + Send>),
     /// Show the state as its formatter does.
     Status(Box<dyn FnOnce(String) + Send>),
     /// Look at what watches the process, or change it.

@@ -16,6 +16,7 @@ use std::marker::PhantomData;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 use std::task::{Context, Poll, Waker};
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
@@ -27,8 +28,12 @@ const FIRST_CHUNK: u32 = 1024;
 const CHUNKS: usize = 22;
 /// Free indices that a thread keeps for itself.
 const LOCAL_FREE: usize = 64;
-/// Bits of an armed deadline that count ticks; the rest names the clock.
-const TICK_BITS: u32 = 48;
+/// Bits of a deadline below those that name the clock.
+const CLOCK_AT: u32 = 48;
+/// Set: the rest is how long the waiter waits, from a moment that no sweep has looked at yet. Else it is when it gives up.
+const FRESH: u64 = 1 << (CLOCK_AT - 1);
+/// The longest time and the last moment that a deadline can say, in milliseconds: 4,000 years.
+const LAST: u64 = FRESH - 1;
 
 /// Which slot, and which use of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -77,7 +82,7 @@ enum Phase {
 #[derive(Default)]
 struct Slot {
     state: Mutex<State>,
-    /// The clock and its tick at which the waiter gives up; 0 is never.
+    /// The clock, and when by it the waiter gives up; 0 is never.
     deadline: AtomicU64,
 }
 
@@ -206,6 +211,13 @@ fn give_back(index: u32) {
     }
 }
 
+/// When a waiter gives up, in milliseconds of its clock.
+pub(crate) enum Deadline {
+    /// So long after now, which is not known: the next sweep takes its own time for it.
+    After(u64),
+    At(u64),
+}
+
 /// A waiter for one answer of type `R`. Dropping it gives up: a late answer then finds nothing.
 pub(crate) struct Pending<R> {
     id: SlotId,
@@ -235,11 +247,15 @@ impl<R: Send + 'static> Pending<R> {
         self.id
     }
 
-    /// Has the sweep of `clock` give up at `tick`.
-    pub(crate) fn arm(&self, clock: u16, tick: u64) {
+    /// Has the sweeps of `clock` give up. Once only.
+    pub(crate) fn arm(&self, clock: u16, deadline: Deadline) {
+        let word = match deadline {
+            Deadline::After(millis) => FRESH | millis.min(LAST),
+            Deadline::At(millis) => millis.min(LAST),
+        };
         if let Some(slot) = slot(self.id.index()) {
             // Sequentially consistent: pairs with the sweeper's last look before it rests.
-            slot.deadline.store(u64::from(clock) << TICK_BITS | tick, Ordering::SeqCst);
+            slot.deadline.store(u64::from(clock) << CLOCK_AT | word, Ordering::SeqCst);
         }
     }
 
@@ -419,11 +435,14 @@ impl IntoIterator for Waiters {
     }
 }
 
-/// Fails every waiter of `clock` whose tick has passed; answers how many are still armed.
+/// Fails every waiter of `clock` whose time has passed; answers how many are still armed. `clock` is read once, and once
+/// for each waiter that came since the last sweep.
 ///
 /// A read per slot that was ever used: 100,000 armed slots take well below a millisecond.
-pub(crate) fn sweep(clock: u16, now: u64) -> usize {
+pub(crate) fn sweep(clock: u16, read: impl Fn() -> Duration) -> usize {
     let grown = lock(&POOL.free).grown;
+    // Rounded down: what has not passed in full has not passed.
+    let now = millis(read().as_millis());
     let mut armed = 0;
     for (chunk, slots) in POOL.chunks.iter().enumerate() {
         let first = (u64::from(FIRST_CHUNK) << chunk) - u64::from(FIRST_CHUNK);
@@ -433,20 +452,36 @@ pub(crate) fn sweep(clock: u16, now: u64) -> usize {
         }
         for slot in slots {
             let deadline = slot.deadline.load(Ordering::SeqCst);
-            if deadline == 0 || (deadline >> TICK_BITS) as u16 != clock {
+            if deadline == 0 || (deadline >> CLOCK_AT) as u16 != clock {
                 continue;
             }
-            match expired(deadline, now) {
-                true => expire(slot, deadline),
-                false => armed += 1,
+            if deadline & FRESH != 0 {
+                date(slot, deadline, &read);
+                armed += 1;
+            } else if deadline & LAST <= now {
+                expire(slot, deadline);
+            } else {
+                armed += 1;
             }
         }
     }
     armed
 }
 
-fn expired(deadline: u64, now: u64) -> bool {
-    deadline & ((1 << TICK_BITS) - 1) <= now
+/// Gives a fresh deadline its moment. Its waiter came before the clock is read here, so it is never too early.
+fn date(slot: &Slot, fresh: u64, read: impl Fn() -> Duration) {
+    // Under the lock: without it the slot does not go to another waiter.
+    let _state = lock(&slot.state);
+    if slot.deadline.load(Ordering::Acquire) != fresh {
+        return;
+    }
+    let now = millis(read().as_nanos().div_ceil(1_000_000));
+    let at = now.saturating_add(fresh & LAST).min(LAST);
+    slot.deadline.store(fresh & !(FRESH | LAST) | at, Ordering::Relaxed);
+}
+
+fn millis(wide: u128) -> u64 {
+    u64::try_from(wide).map_or(LAST, |millis| millis.min(LAST))
 }
 
 fn expire(slot: &Slot, deadline: u64) {
@@ -530,13 +565,28 @@ mod tests {
     #[test]
     fn the_sweep_of_a_clock_leaves_other_clocks_alone() {
         let (mut mine, mut other) = (open::<u8>(), open::<u8>());
-        mine.arm(61_001, 10);
-        other.arm(61_002, 10);
-        assert_eq!(sweep(61_001, 9), 1);
+        mine.arm(61_001, Deadline::At(10));
+        other.arm(61_002, Deadline::At(10));
+        assert_eq!(sweep(61_001, || Duration::from_millis(9)), 1);
         assert!(poll(&mut mine).is_pending());
-        assert_eq!(sweep(61_001, 10), 0);
+        assert_eq!(sweep(61_001, || Duration::from_millis(10)), 0);
         assert_eq!(poll(&mut mine), Poll::Ready(Err(Failure::Timeout)));
         assert!(poll(&mut other).is_pending());
+    }
+
+    #[test]
+    fn a_fresh_deadline_begins_with_the_sweep_that_finds_it_and_is_rounded_up() {
+        let mut pending = open::<u8>();
+        pending.arm(61_003, Deadline::After(300));
+        assert_eq!(sweep(61_003, || Duration::from_micros(5_000_001)), 1);
+        assert_eq!(sweep(61_003, || Duration::from_micros(5_300_999)), 1);
+        assert!(poll(&mut pending).is_pending());
+        assert_eq!(sweep(61_003, || Duration::from_millis(5_301)), 0);
+        assert_eq!(poll(&mut pending), Poll::Ready(Err(Failure::Timeout)));
+        let far = open::<u8>();
+        far.arm(61_003, Deadline::After(u64::MAX));
+        assert_eq!(sweep(61_003, || Duration::from_secs(1)), 1);
+        assert_eq!(sweep(61_003, || Duration::from_secs(1 << 36)), 1);
     }
 
     #[test]

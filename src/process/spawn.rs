@@ -41,6 +41,35 @@ impl<M: Send + 'static> Deref for Process<M> {
     }
 }
 
+/// What a process may be spawned with (`erlang:spawn_opt/2`).
+#[derive(Clone, Debug, Default)]
+pub struct SpawnOptions {
+    bound: u32,
+    monitor: MonitorOptions,
+}
+
+impl SpawnOptions {
+    /// At most so many messages wait; one more is refused: a request with
+    /// [`CallError::Overloaded`](super::CallError::Overloaded), a message is a dead letter. Signals are never refused. 0,
+    /// the default, is no bound.
+    pub fn mailbox_bound(mut self, bound: u32) -> Self {
+        self.bound = bound;
+        self
+    }
+
+    /// What the monitor of [`Process::spawn_monitor_with`] comes with.
+    pub fn monitor(mut self, options: MonitorOptions) -> Self {
+        self.monitor = options;
+        self
+    }
+}
+
+impl From<MonitorOptions> for SpawnOptions {
+    fn from(options: MonitorOptions) -> Self {
+        SpawnOptions::default().monitor(options)
+    }
+}
+
 /// What the closure of a process may return: nothing, a [`Result`](super::Result) of nothing, or its exit reason.
 pub trait IntoExit {
     /// The exit reason of the process.
@@ -193,6 +222,13 @@ impl<M: Send + 'static> Process<M> {
         }
     }
 
+    /// Lets others run now and then, and goes no further once a signal has ended this process: for a loop of awaits
+    /// that may never have to wait.
+    pub(crate) async fn turn(&mut self) {
+        self.inbox.heed().await;
+        tokio::task::coop::consume_budget().await;
+    }
+
     /// Removes a monitor and, if its DOWN is in the mailbox, that too (`demonitor(Ref, [flush])`).
     pub fn demonitor_flush(&mut self, reference: MonitorRef) -> bool {
         self.me.demonitor(reference) || !self.inbox.flush_down(reference)
@@ -252,10 +288,10 @@ impl<M: Send + 'static> Process<M> {
     }
 
     /// Spawns a process and monitors it in one step, with what `options` ask for (`{monitor, Options}` of
-    /// `erlang:spawn_opt/2`).
+    /// `erlang:spawn_opt/2`): [`MonitorOptions`], or [`SpawnOptions`] with such.
     pub fn spawn_monitor_with<N, F, Fut>(
         &self,
-        options: MonitorOptions,
+        options: impl Into<SpawnOptions>,
         code: F,
     ) -> (ProcessRef<N>, MonitorRef, Option<Alias<M>>)
     where
@@ -263,7 +299,7 @@ impl<M: Send + 'static> Process<M> {
         F: FnOnce(Process<N>) -> Fut + Send + 'static,
         Fut: Future<Output: IntoExit> + Send + 'static,
     {
-        let (process, monitor, alias) = self.me.spawn_monitored(options, code);
+        let (process, monitor, alias) = self.me.spawn_monitored(options.into(), code);
         (process, monitor, alias.map(|alias| Alias::of(&self.as_ref(), alias)))
     }
 }
@@ -322,6 +358,7 @@ where
 fn spawn<M, F, Fut, T>(
     node: &Node,
     parent: Option<&Me>,
+    options: &SpawnOptions,
     tie: impl FnOnce(&Arc<dyn super::cell::Process>) -> T,
     code: F,
 ) -> (ProcessRef<M>, T)
@@ -331,7 +368,7 @@ where
     Fut: Future<Output: IntoExit> + Send + 'static,
 {
     let core = Core::new(node.clone(), parent.map(Me::pid), std::any::type_name::<F>);
-    let cell = Arc::new(Cell::new(core, 0));
+    let cell = Arc::new(Cell::new(core, options.bound));
     node.table().insert(cell.clone());
     let process: Arc<dyn super::cell::Process> = cell.clone();
     let tied = tie(&process);
@@ -348,7 +385,17 @@ impl Node {
         F: FnOnce(Process<M>) -> Fut + Send + 'static,
         Fut: Future<Output: IntoExit> + Send + 'static,
     {
-        spawn(self, Me::current().as_ref(), |_| (), code).0
+        self.spawn_with(SpawnOptions::default(), code)
+    }
+
+    /// As [`spawn`](Self::spawn), with what `options` ask for (`erlang:spawn_opt/2`).
+    pub fn spawn_with<M, F, Fut>(&self, options: SpawnOptions, code: F) -> ProcessRef<M>
+    where
+        M: Send + 'static,
+        F: FnOnce(Process<M>) -> Fut + Send + 'static,
+        Fut: Future<Output: IntoExit> + Send + 'static,
+    {
+        spawn(self, Me::current().as_ref(), &options, |_| (), code).0
     }
 }
 
@@ -360,7 +407,17 @@ impl Me {
         F: FnOnce(Process<M>) -> Fut + Send + 'static,
         Fut: Future<Output: IntoExit> + Send + 'static,
     {
-        spawn(self.node(), Some(self), |_| (), code).0
+        self.spawn_with(SpawnOptions::default(), code)
+    }
+
+    /// As [`spawn`](Self::spawn), with what `options` ask for (`erlang:spawn_opt/2`).
+    pub fn spawn_with<M, F, Fut>(&self, options: SpawnOptions, code: F) -> ProcessRef<M>
+    where
+        M: Send + 'static,
+        F: FnOnce(Process<M>) -> Fut + Send + 'static,
+        Fut: Future<Output: IntoExit> + Send + 'static,
+    {
+        spawn(self.node(), Some(self), &options, |_| (), code).0
     }
 
     /// Spawns a process and links to it in one step (`erlang:spawn_link/1`).
@@ -370,7 +427,18 @@ impl Me {
         F: FnOnce(Process<M>) -> Fut + Send + 'static,
         Fut: Future<Output: IntoExit> + Send + 'static,
     {
-        spawn(self.node(), Some(self), |child| me::link_child(self.process(), child), code).0
+        self.spawn_link_with(SpawnOptions::default(), code)
+    }
+
+    /// As [`spawn_link`](Self::spawn_link), with what `options` ask for (`link` of `erlang:spawn_opt/2`).
+    pub fn spawn_link_with<M, F, Fut>(&self, options: SpawnOptions, code: F) -> ProcessRef<M>
+    where
+        M: Send + 'static,
+        F: FnOnce(Process<M>) -> Fut + Send + 'static,
+        Fut: Future<Output: IntoExit> + Send + 'static,
+    {
+        let tie = |child: &_| me::link_child(self.process(), child);
+        spawn(self.node(), Some(self), &options, tie, code).0
     }
 
     /// Spawns a process and monitors it in one step (`erlang:spawn_monitor/1`).
@@ -380,13 +448,13 @@ impl Me {
         F: FnOnce(Process<M>) -> Fut + Send + 'static,
         Fut: Future<Output: IntoExit> + Send + 'static,
     {
-        let (process, monitor, _) = self.spawn_monitored(MonitorOptions::default(), code);
+        let (process, monitor, _) = self.spawn_monitored(SpawnOptions::default(), code);
         (process, monitor)
     }
 
     fn spawn_monitored<M, F, Fut>(
         &self,
-        options: MonitorOptions,
+        mut options: SpawnOptions,
         code: F,
     ) -> (ProcessRef<M>, MonitorRef, Option<AliasRef>)
     where
@@ -394,11 +462,12 @@ impl Me {
         F: FnOnce(Process<M>) -> Fut + Send + 'static,
         Fut: Future<Output: IntoExit> + Send + 'static,
     {
+        let watch = std::mem::take(&mut options.monitor);
         let monitor = |child: &Arc<dyn super::cell::Process>| {
             let object = Object::Pid(child.core().pid());
-            me::monitor(self.process(), Some(child.clone()), object, options)
+            me::monitor(self.process(), Some(child.clone()), object, watch)
         };
-        let (process, (monitor, alias)) = spawn(self.node(), Some(self), monitor, code);
+        let (process, (monitor, alias)) = spawn(self.node(), Some(self), &options, monitor, code);
         (process, monitor, alias)
     }
 }

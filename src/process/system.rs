@@ -48,8 +48,8 @@ pub(crate) fn serve_system(system: System, process: &dyn Process) {
             process.core().set_suspended(true);
             acknowledge();
         }
-        System::Export(tell) => tell(Err(ChangeError::refused(NOT_UPGRADABLE))),
-        System::Swap(swap) => swap.refuse(NOT_UPGRADABLE),
+        System::Hold(_, tell) | System::Copy(_, tell) => tell(Err(ChangeError::refused(NOT_UPGRADABLE))),
+        System::Release(_, acknowledge) => acknowledge(),
         System::Visit(visit) => visit(&mut ()),
         System::Status(tell) => tell(process.core().kind().to_owned()),
         System::Debug(change) => change(process.core()),

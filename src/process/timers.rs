@@ -30,6 +30,8 @@ const NEVER: Duration = Duration::from_nanos(i64::MAX as u64);
 
 pub(crate) struct Timers {
     origin: Instant,
+    /// The references of this node come after it.
+    before: u64,
     queue: Mutex<Queue>,
     earlier: Notify,
 }
@@ -50,8 +52,9 @@ struct Queue {
 }
 
 impl Timers {
-    pub(crate) fn new(origin: Instant) -> Self {
-        Timers { origin, queue: Mutex::default(), earlier: Notify::new() }
+    pub(crate) fn new(origin: Instant, before: u64) -> Self {
+        let queue = Queue { number: before, ..Queue::default() };
+        Timers { origin, before, queue: Mutex::new(queue), earlier: Notify::new() }
     }
 
     fn queue(&self) -> MutexGuard<'_, Queue> {
@@ -82,7 +85,7 @@ impl Timers {
 
     /// Whether this node has ever given out such a reference.
     pub(crate) fn knows(&self, timer: TimerRef) -> bool {
-        (1..=self.queue().number).contains(&timer.number)
+        (self.before + 1..=self.queue().number).contains(&timer.number)
     }
 
     fn left(&self, timer: TimerRef) -> Duration {

@@ -182,7 +182,7 @@ impl<R: Child> ChildSpec<R> {
     /// Whether the child counts for [`AutoShutdown`](super::AutoShutdown); it does not by default.
     #[must_use]
     pub fn significant(self, significant: bool) -> Self {
-        self.with(|spec| if significant { spec.significant() } else { spec })
+        self.with(|spec| spec.with_significant(significant))
     }
 
     /// Names the code that the child runs, for upgrades and for the eye; none by default.

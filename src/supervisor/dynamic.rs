@@ -136,6 +136,8 @@ pub struct DynamicSupervisor<A, R> {
     label: Arc<str>,
     flags: Flags,
     template: Spec,
+    /// It was asked for: it does not change with the type of the children.
+    shutdown: Option<Shutdown>,
     recipe: Recipe<A, R>,
     name: Option<DynamicSupervisorName<A, R>>,
     node: Option<Node>,
@@ -159,6 +161,7 @@ impl<A: Send + 'static, R: Child> DynamicSupervisor<A, R> {
             flags: Flags::new(Strategy::SimpleOneForOne),
             template: Spec::worker(&*label).with_restart(Restart::Temporary),
             label,
+            shutdown: None,
             recipe: Recipe { start, copy: None },
             name: None,
             node: None,
@@ -193,15 +196,25 @@ impl<A: Send + 'static, R: Child> DynamicSupervisor<A, R> {
     }
 
     /// How each child is told to end; 5 s by default. When the supervisor ends, all are told at once.
-    pub fn shutdown(self, shutdown: Shutdown) -> Self {
+    pub fn shutdown(mut self, shutdown: Shutdown) -> Self {
+        self.shutdown = Some(shutdown);
         self.with_template(|spec| spec.with_shutdown(shutdown))
     }
 
-    /// What each child is; a worker by default. A supervisor has all the time that it needs to shut down.
+    /// What each child is; a worker by default. A supervisor has all the time that it needs to shut down, unless
+    /// [`shutdown`](Self::shutdown) says otherwise.
     pub fn child_type(self, child_type: ChildType) -> Self {
-        self.with_template(|spec| match child_type {
-            ChildType::Worker => Spec::worker(spec.id().clone()).with_restart(spec.restart()),
-            ChildType::Supervisor => Spec::supervisor(spec.id().clone()).with_restart(spec.restart()),
+        let shutdown = self.shutdown;
+        self.with_template(|spec| {
+            let new = match child_type {
+                ChildType::Worker => Spec::worker(spec.id().clone()),
+                ChildType::Supervisor => Spec::supervisor(spec.id().clone()),
+            };
+            let new = new.with_restart(spec.restart());
+            match shutdown {
+                Some(shutdown) => new.with_shutdown(shutdown),
+                None => new,
+            }
         })
     }
 
@@ -304,6 +317,7 @@ impl<A, R> Clone for DynamicSupervisor<A, R> {
             label: self.label.clone(),
             flags: self.flags.clone(),
             template: self.template.clone(),
+            shutdown: self.shutdown,
             recipe: self.recipe.clone(),
             name: self.name,
             node: self.node.clone(),

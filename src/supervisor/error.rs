@@ -44,13 +44,15 @@ impl fmt::Display for StartChildError {
             Self::AlreadyPresent => f.write_str(
                 "already_present: a child with this id exists and does not run, it was not started",
             ),
-            Self::Spec(_) => f.write_str("the child specification is faulty, the child was not added"),
+            Self::Spec(error) => {
+                write!(f, "the child specification is faulty, the child was not added: {error}")
+            }
             Self::MaxChildren => {
                 f.write_str("max_children: the supervisor has as many children as it may, no child was added")
             }
             Self::Ignore => f.write_str("ignore: the start function said that there is nothing to run"),
-            Self::Failed(_) => f.write_str("the child did not start and was not added"),
-            Self::Call(_) => f.write_str("the supervisor did not answer"),
+            Self::Failed(error) => write!(f, "the child did not start and was not added: {error}"),
+            Self::Call(error) => write!(f, "the supervisor did not answer: {error}"),
         }
     }
 }
@@ -109,9 +111,9 @@ impl fmt::Display for RestartChildError {
             Self::Running => f.write_str("running: the child runs, it was not touched"),
             Self::Restarting => f.write_str("restarting: the supervisor is restarting the child already"),
             Self::Ignore => f.write_str("ignore: the start function said that there is nothing to run"),
-            Self::Failed(_) => f.write_str("the child did not start and stays as it was"),
+            Self::Failed(error) => write!(f, "the child did not start and stays as it was: {error}"),
             Self::OtherType(pid) => write!(f, "the child was started as {pid} and answers another type"),
-            Self::Call(_) => f.write_str("the supervisor did not answer"),
+            Self::Call(error) => write!(f, "the supervisor did not answer: {error}"),
         }
     }
 }
@@ -153,7 +155,7 @@ impl fmt::Display for TerminateChildError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::NotFound => "not_found: there is no such child, nothing was terminated",
-            Self::Call(_) => "the supervisor did not answer",
+            Self::Call(error) => return write!(f, "the supervisor did not answer: {error}"),
         })
     }
 }
@@ -199,7 +201,7 @@ impl fmt::Display for DeleteChildError {
             Self::Restarting => {
                 "restarting: the child is being restarted and was not deleted, terminate it first"
             }
-            Self::Call(_) => "the supervisor did not answer",
+            Self::Call(error) => return write!(f, "the supervisor did not answer: {error}"),
         })
     }
 }
@@ -239,7 +241,7 @@ impl fmt::Display for LookupError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::NotFound => "not_found: there is no such child",
-            Self::Call(_) => "the supervisor did not answer",
+            Self::Call(error) => return write!(f, "the supervisor did not answer: {error}"),
         })
     }
 }
@@ -271,10 +273,12 @@ pub enum ChangeError {
 
 impl fmt::Display for ChangeError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Invalid(_) => "the new flags or specifications are faulty, the old ones stay in force",
-            Self::Call(_) => "the supervisor did not answer",
-        })
+        match self {
+            Self::Invalid(error) => {
+                write!(f, "the new flags or specifications are faulty, the old ones stay in force: {error}")
+            }
+            Self::Call(error) => write!(f, "the supervisor did not answer: {error}"),
+        }
     }
 }
 

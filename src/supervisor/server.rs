@@ -211,9 +211,9 @@ impl<K: Kind> Server<K> {
         let started = catch(pin!(kind.start(key, wanted))).await;
         let outcome = match started {
             Ok(Ok(up)) => {
-                // A start function that has forgotten to link.
-                if !cx.is_linked(up.pid) && cx.node().is_alive(up.pid) {
-                    // To one who traps exits a link to nobody is an exit message.
+                // A start function that has forgotten to link, or a child that has ended meanwhile. To one who traps exits
+                // a link to nobody is an exit message: noproc, unless the link that there was has said more before.
+                if !cx.is_linked(up.pid) {
                     let _told_by_message = cx.link(up.pid);
                 }
                 if let Some(subtree) = up.subtree {

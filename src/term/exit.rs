@@ -76,13 +76,13 @@ impl fmt::Display for ExitReason {
         match self {
             ExitReason::Normal => f.write_str("normal"),
             ExitReason::Shutdown => f.write_str("shutdown"),
-            ExitReason::ShutdownWith(cause) => write!(f, "{{shutdown, {cause:?}}}"),
+            ExitReason::ShutdownWith(cause) => write!(f, "{{shutdown, {cause}}}"),
             ExitReason::Kill => f.write_str("kill"),
             ExitReason::Killed => f.write_str("killed"),
             ExitReason::NoProc => f.write_str("noproc"),
             ExitReason::NoConnection => f.write_str("noconnection"),
             ExitReason::Crash(crash) => fmt::Display::fmt(crash, f),
-            ExitReason::Term(term) => write!(f, "{term:?}"),
+            ExitReason::Term(term) => write!(f, "{term}"),
         }
     }
 }
@@ -120,8 +120,15 @@ impl Crash {
     }
 
     pub(crate) fn of(error: &(dyn std::error::Error + 'static)) -> Self {
-        let causes = std::iter::successors(error.source(), |e| e.source()).map(ToString::to_string).collect();
-        Crash { class: CrashClass::Error, message: error.to_string(), causes }
+        let message = error.to_string();
+        let mut causes = Vec::<String>::new();
+        for cause in std::iter::successors(error.source(), |e| e.source()).map(ToString::to_string) {
+            // Some errors say their cause themselves: it is not said twice.
+            if !causes.last().unwrap_or(&message).ends_with(&cause) {
+                causes.push(cause);
+            }
+        }
+        Crash { class: CrashClass::Error, message, causes }
     }
 
     /// Whether it returned an error or panicked.
@@ -134,7 +141,7 @@ impl Crash {
         &self.message
     }
 
-    /// The texts of `source()`, outermost first.
+    /// The texts of `source()`, outermost first, but for one that the text before it ends with.
     pub fn causes(&self) -> &[String] {
         &self.causes
     }

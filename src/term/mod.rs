@@ -8,6 +8,7 @@ mod never;
 mod pid;
 mod reference;
 mod shape;
+mod text;
 mod value;
 
 pub use exit::{Crash, CrashClass, ExitReason};

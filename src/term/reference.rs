@@ -1,4 +1,5 @@
-//! References: unique, plain, comparable.
+//! References: unique, plain, comparable. The numbers of each node begin at a place of its own, which its creation says:
+//! a reference of another node, or of a former life of this one, names nothing here.
 
 use std::fmt;
 

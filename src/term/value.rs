@@ -6,7 +6,7 @@ use std::sync::Arc;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
-use super::shape;
+use super::{shape, text};
 
 /// Any value that serialises, kept as named MessagePack: what an exit reason, a monitor tag or a label carries when
 /// its type is the user's own.
@@ -95,23 +95,18 @@ impl From<&str> for Term {
     }
 }
 
-/// Printed as text where it is text, as MessagePack otherwise.
+/// What it says, as text for people: `{id: "db", tries: 3}`. At most a few hundred characters, then `…`; bytes that are
+/// no text are counted.
+impl fmt::Display for Term {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        text::write(&self.0, f)
+    }
+}
+
+/// As [`Display`](fmt::Display).
 impl fmt::Debug for Term {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if let Ok(text) = self.decode::<String>() {
-            return fmt::Debug::fmt(&text, f);
-        }
-        if let Ok(number) = self.decode::<i64>() {
-            return fmt::Debug::fmt(&number, f);
-        }
-        write!(f, "term(")?;
-        for byte in self.0.iter().take(32) {
-            write!(f, "{byte:02x}")?;
-        }
-        if self.0.len() > 32 {
-            write!(f, "... {} bytes", self.0.len())?;
-        }
-        write!(f, ")")
+        text::write(&self.0, f)
     }
 }
 

@@ -1,11 +1,12 @@
 //! What an upgrade asks of many processes at once.
 
+use std::any::TypeId;
+
 use tokio::time::{Duration, Instant};
 
-use crate::gen_server::Successor;
-use crate::handoff::{Capsule, ChangeError, ModuleVsn};
+use crate::handoff::{Capsule, ChangeError};
 use crate::process::{
-    AnyProcess, CallError, Node, Pending, Signal, Swap, System, Timeout, answer, fill, open,
+    AnyProcess, CallError, Node, Pending, Signal, Successor, System, Timeout, answer, fill, open,
 };
 
 /// An answer under way; `None`: the process had ended.
@@ -21,35 +22,22 @@ fn ask<T: Send + 'static>(
     process.signal(Signal::System(message, Some(id))).then_some(done)
 }
 
-/// Has it wait; answers when it did.
-pub(super) fn suspend(process: &dyn AnyProcess) -> Asked<Instant> {
-    ask(process, |tell| System::Suspend(Box::new(move || tell(Instant::now()))))
+/// What a process that waits tells: since when, and a copy of its state.
+pub(super) type Held = (Instant, Result<Capsule, ChangeError>);
+
+/// Has it wait until it is released.
+pub(super) fn hold(process: &dyn AnyProcess, shape: TypeId) -> Asked<Held> {
+    ask(process, |tell| System::Hold(shape, Box::new(move |state| tell((Instant::now(), state)))))
 }
 
-/// Has it go on; answers when it did.
-pub(super) fn resume(process: &dyn AnyProcess) -> Asked<Instant> {
-    ask(process, |tell| System::Resume(Box::new(move || tell(Instant::now()))))
+/// A copy of its state; it goes on.
+pub(super) fn copy(process: &dyn AnyProcess, shape: TypeId) -> Asked<Result<Capsule, ChangeError>> {
+    ask(process, |tell| System::Copy(shape, tell))
 }
 
-/// A copy of its state.
-pub(super) fn export(process: &dyn AnyProcess) -> Asked<Result<Capsule, ChangeError>> {
-    ask(process, System::Export)
-}
-
-/// Puts another incarnation in its place; answers the one that was there.
-pub(super) fn swap(
-    process: &dyn AnyProcess,
-    successor: Successor,
-    code: ModuleVsn,
-) -> Asked<Result<Successor, ChangeError>> {
-    ask(process, |tell| {
-        let successor = successor.into_any();
-        System::Swap(Swap {
-            successor,
-            code,
-            done: Box::new(move |former| tell(former.map(Successor::back))),
-        })
-    })
+/// Has it go on, as another incarnation if there is one; answers when it did.
+pub(super) fn release(process: &dyn AnyProcess, successor: Option<Successor>) -> Asked<Instant> {
+    ask(process, |tell| System::Release(successor, Box::new(move || tell(Instant::now()))))
 }
 
 /// What came of a question.

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use tokio::time::{Instant, timeout};
 
-use super::ask::{Heard, export, hear};
+use super::ask::{Heard, copy, hear};
 use super::error::UpgradeError;
 use super::members::{Change, Member, members};
 use super::report::Check;
@@ -37,7 +37,10 @@ impl Job {
     }
 
     async fn copies(&self, members: Vec<Member>, check: &mut Check) -> Vec<Copy> {
-        let asked: Vec<_> = members.iter().map(|member| export(&*member.process)).collect();
+        let asked: Vec<_> = members
+            .iter()
+            .map(|member| copy(&*member.process, self.changes[member.change].from.shape()))
+            .collect();
         let until = Instant::now() + self.suspend_timeout;
         let mut copies = Vec::with_capacity(members.len());
         for (member, asked) in members.iter().zip(asked) {

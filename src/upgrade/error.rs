@@ -71,13 +71,6 @@ pub enum UpgradeError {
     },
     /// The conversions were not done in time.
     ConvertTimeout,
-    /// A process did not take its new version.
-    NotChanged {
-        /// The process.
-        pid: Pid,
-        /// Why.
-        error: ChangeError,
-    },
     /// A step that changes a supervision tree cannot be carried out, or failed and was undone.
     Tree {
         /// The supervisor, as the plan calls it.
@@ -120,7 +113,6 @@ impl fmt::Display for UpgradeError {
                 write!(f, "the state of {pid} was not converted: {error}")
             }
             UpgradeError::ConvertTimeout => f.write_str("the conversions were not done in time"),
-            UpgradeError::NotChanged { pid, error } => write!(f, "{pid} was not changed: {error}"),
             UpgradeError::Tree { supervisor, why } => write!(f, "at the supervisor {supervisor}: {why}"),
             UpgradeError::Shutdown => f.write_str("the runtime shuts down"),
         }?;

@@ -6,9 +6,9 @@ use super::error::UpgradeError;
 use super::order::callers_first;
 use super::plan::{Step, Update};
 use super::source::CodeSource;
-use crate::gen_server::{Code, Successor};
+use crate::gen_server::Code;
 use crate::handoff::{Capsule, ChangeError, ModuleVsn};
-use crate::process::{AnyProcess, Node};
+use crate::process::{AnyProcess, Node, Successor};
 use crate::term::{Pid, Term};
 
 /// The change of one module, with the code for it.
@@ -39,7 +39,7 @@ impl Change {
             Ok(source.open(&ModuleVsn::named(update.module.clone(), vsn).map_err(UpgradeError::Module)?)?)
         };
         let (from, to) = (open(update.from)?, open(update.to)?);
-        if !from.fits(&to) {
+        if from.shape() != to.shape() {
             return Err(UpgradeError::Unlike { from: from.id(), to: to.id() });
         }
         let newer = if update.from <= update.to { &to } else { &from };

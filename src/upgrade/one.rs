@@ -1,16 +1,17 @@
 //! The change of one process that was suspended by hand.
 
 use std::fmt;
+use std::sync::Arc;
 
 use tokio::time::Instant;
 
-use super::ask::{Heard, export, hear, swap};
+use super::ask::{Heard, hear, hold, release};
 use super::error::UpgradeError;
 use super::members::Change;
 use super::plan::Update;
 use super::source::CodeSource;
 use crate::handoff::{ChangeError, ModuleVsn};
-use crate::process::{Node, Target, Timeout, locate};
+use crate::process::{AnyProcess, Node, Target, Timeout, locate};
 use crate::term::Term;
 
 /// Why the code of a process was not changed. It has its old version and its old state, and is still suspended.
@@ -32,7 +33,7 @@ pub enum ChangeCodeError {
     Plan(Box<UpgradeError>),
     /// Its state could not be converted, or it refused.
     Change(ChangeError),
-    /// It has not answered in time; it may still be changed.
+    /// It was not done in time.
     Timeout,
 }
 
@@ -51,7 +52,7 @@ impl fmt::Display for ChangeCodeError {
             }
             ChangeCodeError::Plan(error) => error.fmt(f),
             ChangeCodeError::Change(error) => error.fmt(f),
-            ChangeCodeError::Timeout => f.write_str("timeout: not answered in time, it may still be changed"),
+            ChangeCodeError::Timeout => f.write_str("timeout: not done in time, it has its old version"),
         }
     }
 }
@@ -92,13 +93,19 @@ pub async fn change_code(
     let Some(found) = found.clone().filter(|found| found.module() == to.module()) else {
         return Err(ChangeCodeError::OtherModule { found, wanted: to.clone() });
     };
-    if !process.core().is_suspended() {
+    if !process.core().is_suspended_by_hand() {
         return Err(ChangeCodeError::NotSuspended);
     }
     let update = Update::new(to.module(), found.vsn(), to.vsn());
     let change = Change::of(&update, source, extra.clone());
     let change = change.map_err(|error| ChangeCodeError::Plan(Box::new(error)))?;
-    let state = answered(hear(node, export(&*process), until).await)??;
+    let module = Arc::from(to.module());
+    let busy = || ChangeCodeError::Plan(Box::new(UpgradeError::Busy(vec![to.module().to_owned()])));
+    // Against upgrades of the module, which would take the process for one of theirs.
+    let _hold = node.hold(&[module]).await.ok_or_else(busy)?;
+    let mut held = Released(Some(&*process));
+    let (_, state) = answered(hear(node, hold(&*process, change.from.shape()), until).await)?;
+    let state = state?;
     // On a thread where a conversion that hangs holds up nobody.
     let converting = node.runtime().spawn_blocking(move || change.convert(&state));
     let successor = match until {
@@ -108,8 +115,21 @@ pub async fn change_code(
         None => converting.await,
     };
     let successor = successor.map_err(|_| ChangeCodeError::NoProc)??;
-    answered(hear(node, swap(&*process, successor, to.clone()), until).await)??;
+    // From here on nothing fails.
+    held.0 = None;
+    answered(hear(node, release(&*process, Some(successor)), None).await)?;
     Ok(())
+}
+
+/// A process that an upgrade holds no longer when this is dropped.
+struct Released<'a>(Option<&'a dyn AnyProcess>);
+
+impl Drop for Released<'_> {
+    fn drop(&mut self) {
+        if let Some(process) = self.0 {
+            release(process, None);
+        }
+    }
 }
 
 fn answered<T>(heard: Heard<T>) -> Result<T, ChangeCodeError> {

@@ -4,14 +4,29 @@ use super::plan::Update;
 
 /// The positions of the updates, callers first. Otherwise, and within a circle, as they are written.
 pub(super) fn callers_first(updates: &[Update]) -> Vec<usize> {
+    let calls = |&at: &usize, left: &[usize]| -> Vec<usize> {
+        let used = &updates[at].depends_on;
+        left.iter().copied().filter(|&other| used.contains(&updates[other].module)).collect()
+    };
     let mut order = Vec::with_capacity(updates.len());
     let mut left: Vec<usize> = (0..updates.len()).collect();
     while !left.is_empty() {
-        let called = |&at: &usize| {
-            left.iter().any(|&other| other != at && updates[other].depends_on.contains(&updates[at].module))
+        let reached = |from: usize| {
+            let mut seen = calls(&from, &left);
+            let mut at = 0;
+            while at < seen.len() {
+                let more: Vec<usize> =
+                    calls(&seen[at], &left).into_iter().filter(|n| !seen.contains(n)).collect();
+                seen.extend(more);
+                at += 1;
+            }
+            seen
         };
-        // In a circle everybody is called: the first that is written goes first.
-        let next = left.iter().position(|at| !called(at)).unwrap_or(0);
+        // Nobody calls it but those that it calls itself: the two are one circle.
+        let is_first = |&at: &usize| {
+            left.iter().all(|&other| !reached(other).contains(&at) || reached(at).contains(&other))
+        };
+        let next = left.iter().position(is_first).unwrap_or(0);
         order.push(left.remove(next));
     }
     order
@@ -44,7 +59,7 @@ mod tests {
             // A circle keeps the written order, and so does one that uses itself.
             (&[("b", &["a"]), ("a", &["b"])], "ba"),
             (&[("x", &["x"]), ("y", &[])], "xy"),
-            (&[("d", &[]), ("b", &["a", "d"]), ("a", &["b"])], "bad"),
+            (&[("d", &[]), ("b", &["a", "d"]), ("a", &["b"])], "bda"),
         ] {
             assert_eq!(order(updates), expected, "{updates:?}");
         }

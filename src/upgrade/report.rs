@@ -123,11 +123,11 @@ pub enum Phase {
     Suspending,
     /// It builds the new versions beside the old ones.
     Converting,
-    /// It puts them into their processes, which still wait.
-    Changing,
-    /// It has processes go on.
+    /// It changes supervision trees.
+    Supervising,
+    /// It has processes go on, in their new versions.
     Resuming,
-    /// It goes back: every process goes on in its old version.
+    /// It gives up: every process goes on in its old version.
     Aborting,
 }
 
@@ -139,7 +139,7 @@ impl fmt::Display for Progress {
         let phase = match phase {
             Phase::Suspending => "suspending",
             Phase::Converting => "converting",
-            Phase::Changing => "changing",
+            Phase::Supervising => "trees",
             Phase::Resuming => "resuming",
             Phase::Aborting => "aborting",
         };

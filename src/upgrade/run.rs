@@ -1,10 +1,11 @@
-//! Carrying an upgrade out: hold, suspend, convert, change, resume; or back.
+//! Carrying an upgrade out: hold, convert, change trees, release. Until the release nothing is changed in any process.
 //!
 //! Invariants:
-//! - until every process has its new incarnation the old ones are kept, and dropping the transaction puts them back;
-//! - the dropping needs no wait and no answer: signals that are in order do it, so it also happens in a panic and when
-//!   the runtime shuts down;
-//! - no process of the module is started between the first suspension and the end.
+//! - a process is held from the copy of its state to its release, so that the copy stays true;
+//! - before the first process is released with a new incarnation everything that can fail is done;
+//! - dropping the transaction releases all as they were. That needs no wait and no answer, so it also happens in a panic
+//!   and when the runtime shuts down;
+//! - no process of a module is started from the first hold to the end.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -12,14 +13,13 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use tokio::sync::watch;
 use tokio::time::{Duration, Instant, timeout};
 
-use super::ask::{Heard, export, hear, resume, suspend, swap};
+use super::ask::{Heard, hear, hold, release};
 use super::error::UpgradeError;
 use super::members::{Change, Member, members};
 use super::report::{Changed, Pause, Phase, Progress, Report};
 use super::tree::{TreeStep, Undo};
-use crate::gen_server::Successor;
-use crate::handoff::{Capsule, ChangeError};
-use crate::process::{Hold, Node};
+use crate::handoff::Capsule;
+use crate::process::{Hold, Node, Successor};
 use crate::term::Pid;
 
 /// Told how far it is.
@@ -37,10 +37,8 @@ pub(super) struct Job {
 /// A process under way.
 struct Part {
     member: Member,
-    suspended: Option<Instant>,
-    /// Its new incarnation, before it is put in; the former one, after.
+    held: Option<Instant>,
     successor: Option<Successor>,
-    changed: bool,
 }
 
 /// Everything that must be undone unless all of it is done.
@@ -58,13 +56,9 @@ impl Drop for Transaction<'_> {
             return;
         }
         self.say(Phase::Aborting, 0);
-        for part in self.parts.iter_mut().rev() {
-            let process = &*part.member.process;
-            if let Some(former) = part.successor.take().filter(|_| part.changed) {
-                swap(process, former, self.job.changes[part.member.change].from.id());
-            }
-            // Also to one that has not answered: it may be suspended later (rule 2.13.4).
-            resume(process);
+        for part in self.parts.iter().rev() {
+            // Also one that has not answered: it is held later, and released behind that (rule 2.13.4).
+            release(&*part.member.process, None);
         }
     }
 }
@@ -84,7 +78,6 @@ impl Job {
         let mut transaction = Transaction { job: &self, parts, tell: &tell, hold: Some(hold) };
         let states = transaction.suspend().await?;
         transaction.convert(states).await?;
-        transaction.change().await?;
         let mut undo = Vec::new();
         if let Err(error) = transaction.change_trees(tree, &mut undo).await {
             // First the processes go back and the modules are free: what is started again waits for that.
@@ -108,7 +101,7 @@ impl Job {
 
 impl Part {
     fn new(member: Member) -> Self {
-        Part { member, suspended: None, successor: None, changed: false }
+        Part { member, held: None, successor: None }
     }
 }
 
@@ -124,17 +117,18 @@ impl Transaction<'_> {
         for change in 0..self.job.changes.len() {
             let until = Instant::now() + self.job.suspend_timeout;
             let group = self.parts[states.len()..].iter().take_while(|part| part.member.change == change);
-            let processes = group.map(|part| &*part.member.process);
-            let asked: Vec<_> = processes.map(|process| (suspend(process), export(process))).collect();
-            for (suspended, exported) in asked {
+            let shape = self.job.changes[change].from.shape();
+            let asked: Vec<_> = group.map(|part| hold(&*part.member.process, shape)).collect();
+            for asked in asked {
                 let at = states.len();
                 let pid = self.parts[at].member.pid();
-                let state = match hear(node, suspended, Some(until)).await {
+                let state = match hear(node, asked, Some(until)).await {
                     Heard::Late => return Err(UpgradeError::NotSuspended(pid)),
+                    Heard::Answer((_, Err(error))) => return Err(UpgradeError::NotConverted { pid, error }),
                     Heard::Gone => None,
-                    Heard::Answer(when) => {
-                        self.parts[at].suspended = Some(when);
-                        exported_state(node, exported, until, pid).await?
+                    Heard::Answer((when, Ok(state))) => {
+                        self.parts[at].held = Some(when);
+                        Some(state)
                     }
                 };
                 states.push(state);
@@ -184,35 +178,6 @@ impl Transaction<'_> {
         Ok(())
     }
 
-    /// Puts the new incarnations in. Every process still waits, and can go back.
-    async fn change(&mut self) -> Result<(), UpgradeError> {
-        let asked: Vec<_> = self
-            .parts
-            .iter_mut()
-            .map(|part| {
-                let to = self.job.changes[part.member.change].to.id();
-                part.successor.take().and_then(|successor| swap(&*part.member.process, successor, to))
-            })
-            .collect();
-        let mut failed = None;
-        for (at, asked) in asked.into_iter().enumerate() {
-            // Waited for to the end: a process that waits for nothing but this answers, or is gone.
-            match hear(&self.job.node, asked, None).await {
-                Heard::Answer(Ok(former)) => {
-                    self.parts[at].successor = Some(former);
-                    self.parts[at].changed = true;
-                }
-                Heard::Answer(Err(error)) => {
-                    let pid = self.parts[at].member.pid();
-                    failed.get_or_insert(UpgradeError::NotChanged { pid, error });
-                }
-                Heard::Gone | Heard::Late => {}
-            }
-            self.tell_sometimes(Phase::Changing, at + 1);
-        }
-        failed.map_or(Ok(()), Err)
-    }
-
     /// Changes the supervision trees while every process still waits.
     async fn change_trees(&mut self, steps: Vec<TreeStep>, undo: &mut Vec<Undo>) -> Result<(), UpgradeError> {
         for step in steps {
@@ -229,21 +194,24 @@ impl Transaction<'_> {
         self.hold = None;
     }
 
-    /// Has all processes go on, those that are called before their callers. Answers how long each of each module waited.
+    /// Has all processes go on in their new versions, those that are called before their callers. Answers how long each of each module waited.
     async fn resume(&mut self) -> Vec<Vec<Duration>> {
         let mut pauses = vec![Vec::new(); self.job.changes.len()];
-        let parts: Vec<(usize, Option<Instant>)> = self
+        let released: Vec<_> = self
             .parts
-            .iter()
+            .iter_mut()
             .rev()
-            .map(|part| (part.member.change, part.suspended.filter(|_| part.changed)))
+            .map(|part| {
+                let successor = part.successor.take();
+                let held = part.held.filter(|_| successor.is_some());
+                (part.member.change, held, release(&*part.member.process, successor))
+            })
             .collect();
-        let asked: Vec<_> = self.parts.iter().rev().map(|part| resume(&*part.member.process)).collect();
         let until = Instant::now() + self.job.suspend_timeout;
-        for (done, (asked, (change, suspended))) in asked.into_iter().zip(parts).enumerate() {
+        for (done, (change, held, asked)) in released.into_iter().enumerate() {
             let resumed = hear(&self.job.node, asked, Some(until)).await;
-            if let (Heard::Answer(resumed), Some(suspended)) = (resumed, suspended) {
-                pauses[change].push(resumed.saturating_duration_since(suspended));
+            if let (Heard::Answer(resumed), Some(held)) = (resumed, held) {
+                pauses[change].push(resumed.saturating_duration_since(held));
             }
             self.tell_sometimes(Phase::Resuming, done + 1);
         }
@@ -260,20 +228,6 @@ impl Transaction<'_> {
 /// A hundred times in all, and at the end.
 fn is_worth_telling(done: usize, total: usize) -> bool {
     done == total || done.is_multiple_of((total / 100).max(1))
-}
-
-async fn exported_state(
-    node: &Node,
-    exported: super::ask::Asked<Result<Capsule, ChangeError>>,
-    until: Instant,
-    pid: Pid,
-) -> Result<Option<Capsule>, UpgradeError> {
-    match hear(node, exported, Some(until)).await {
-        Heard::Answer(Ok(state)) => Ok(Some(state)),
-        Heard::Answer(Err(error)) => Err(UpgradeError::NotConverted { pid, error }),
-        Heard::Gone => Ok(None),
-        Heard::Late => Err(UpgradeError::NotSuspended(pid)),
-    }
 }
 
 /// A state to convert, and whose it is.

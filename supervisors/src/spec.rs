@@ -157,7 +157,13 @@ impl ChildSpec {
     /// Makes the child count for [`AutoShutdown`](crate::AutoShutdown).
     #[must_use]
     pub fn significant(self) -> Self {
-        Self { significant: true, ..self }
+        self.with_significant(true)
+    }
+
+    /// Whether the child is [`significant`](Self::significant).
+    #[must_use]
+    pub fn with_significant(self, significant: bool) -> Self {
+        Self { significant, ..self }
     }
 
     /// Names the code that the child runs, for upgrades and for the eye. Empty unless set.

@@ -218,3 +218,57 @@ async fn an_info_that_is_asked_for_is_told_of_the_end_too() {
         });
     assert_eq!(asked.ask_info(|to| to, ms(1000)).await, Err(CallError::Exit(boom())));
 }
+
+/// A call that is never answered, under way beside the test.
+fn unanswered(lab: &LabRef, timeout: std::time::Duration) -> tokio::task::JoinHandle<Option<CallError>> {
+    let lab = lab.clone();
+    let keep = |to, lab: &mut Lab, _: &mut Context<Lab>| {
+        lab.kept.push(to);
+        noreply()
+    };
+    tokio::spawn(async move { lab.call_timeout(|to| Call::Do(to, Box::new(keep)), timeout).await.err() })
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_call_gives_up_when_its_time_has_passed_in_however_large_steps() {
+    let (lab, _) = lab(&Node::new("a")).await;
+    // The first has nobody look at deadlines yet, the others have.
+    for round in 1..=3 {
+        let begin = tokio::time::Instant::now();
+        let call = unanswered(&lab, ms(5000));
+        until("the request", || look(&lab).messages_handled == round).await;
+        tokio::time::advance(ms(4900)).await;
+        tokio::task::yield_now().await;
+        assert!(!call.is_finished());
+        tokio::time::advance(ms(5100)).await;
+        until("the timeout", || call.is_finished()).await;
+        assert_eq!(begin.elapsed(), ms(10_000));
+        assert_eq!(call.await.unwrap(), Some(CallError::Timeout));
+    }
+}
+
+#[tokio::test]
+async fn a_call_gives_up_in_time_though_its_thread_was_held() {
+    let (lab, _) = lab(&Node::new("a")).await;
+    let begin = std::time::Instant::now();
+    let call = unanswered(&lab, ms(1000));
+    pause(ms(120)).await;
+    std::thread::sleep(ms(1500)); // sleep: holds the thread, which no virtual time does
+    assert_eq!(call.await.unwrap(), Some(CallError::Timeout));
+    let waited = begin.elapsed();
+    assert!(waited >= ms(1500) && waited < ms(2100), "{waited:?}");
+}
+
+#[tokio::test]
+async fn a_call_does_not_give_up_early_though_its_thread_was_held_before() {
+    let (lab, _) = lab(&Node::new("a")).await;
+    let first = unanswered(&lab, ms(60_000));
+    pause(ms(120)).await;
+    std::thread::sleep(ms(1000)); // sleep: holds the thread, which no virtual time does
+    let begin = std::time::Instant::now();
+    let second = unanswered(&lab, ms(500));
+    assert_eq!(second.await.unwrap(), Some(CallError::Timeout));
+    let waited = begin.elapsed();
+    assert!(waited >= ms(500) && waited < ms(1000), "{waited:?}");
+    first.abort();
+}

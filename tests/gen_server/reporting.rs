@@ -240,6 +240,10 @@ async fn pl_002_a_crash_report_names_parent_and_links() {
     assert_eq!(reports[1].field("reason"), Error::from(std::fmt::Error).into_reason().to_string());
     assert!(reports[1].field("parent").contains(&parent.to_string()));
     assert!(reports[1].field("links").contains(&parent.to_string()));
+    assert_eq!(reports[1].field("ancestors"), format!("[{parent}]"));
+    assert_eq!(reports[1].field("trap_exit"), "false");
+    assert_eq!(reports[1].field("message_queue_len"), "0");
+    assert_eq!(reports[1].field("class"), "error");
 }
 
 #[tokio::test(start_paused = true)]
@@ -258,4 +262,41 @@ async fn pl_004_what_a_link_sees_of_an_error_an_exit_and_a_panic() {
         }
     })
     .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_crash_report_has_the_class_of_the_end_and_the_ancestors_that_live() {
+    let crashes: [(fn() -> incarnate::Result<incarnate::Next>, &str); 3] = [
+        (|| Err(std::fmt::Error)?, "error"),
+        (|| Err(Error::exit(boom())), "exit"),
+        (|| panic!("thrown"), "panic"),
+    ];
+    for (crash, class) in crashes {
+        let reports = Reports::record();
+        let node = Node::new("a");
+        let (grandparent, parent, lab) = trapping(&node, move |me| async move {
+            let grandparent = me.pid();
+            let (tell_it, told) = tokio::sync::oneshot::channel();
+            me.spawn(move |mut me: Process<()>| async move {
+                let plan = Plan::trapping(&Seen::default());
+                let _ = tell_it.send((grandparent, me.pid(), Lab::start(plan).await.unwrap()));
+                me.receive().await;
+            });
+            let (grandparent, parent, lab) = told.await.unwrap();
+            tell(&lab, move |_, _| crash());
+            lab.send(Say::Word("waits"));
+            lab.ended().await;
+            (grandparent, parent, lab)
+        })
+        .await;
+        let reports = reports.take();
+        let report = reports.last().unwrap();
+        assert_eq!(
+            (report.target, report.field("pid")),
+            ("incarnate::crash_report", &*lab.pid().to_string())
+        );
+        assert_eq!(report.field("class"), class);
+        assert_eq!(report.field("ancestors"), format!("[{parent}, {grandparent}]"));
+        assert_eq!((report.field("trap_exit"), report.field("message_queue_len")), ("true", "1"));
+    }
 }

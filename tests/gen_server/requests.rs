@@ -196,3 +196,14 @@ async fn a_dropped_request_is_abandoned_and_carried_out() {
     assert_eq!(value(&lab).await, Ok(0));
     assert_eq!(seen.take(), ["call", "call"]);
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_request_that_was_answered_says_so() {
+    let (lab, _) = lab(&Node::new("a")).await;
+    let mut request = numbered(&lab, 7);
+    assert_eq!(request.wait(ms(100)).await, Some(Ok(7)));
+    for error in [request.wait(ms(100)).await, request.check(), Some(request.receive(ms(100)).await)] {
+        let text = error.unwrap().unwrap_err().to_string();
+        assert!(text.starts_with("already_answered"), "{text}");
+    }
+}

@@ -327,3 +327,38 @@ async fn an_item_under_way_when_it_is_made_passive_comes_when_it_is_active_again
     bench.act(|lab, _| lab.source.as_ref().unwrap().active_once()).await;
     bench.sees(&["chunk Closed"]).await;
 }
+
+/// More than could be read in a turn that others wait for.
+const MANY: usize = 200_000;
+
+#[tokio::test(start_paused = true)]
+async fn a_source_that_is_always_ready_lets_others_run_and_is_made_passive_soon() {
+    let bench = Bench::new(&Node::new("a"), MANY).await;
+    bench.act(|lab, _| lab.source.as_ref().unwrap().active(usize::MAX)).await;
+    until("some items", || bench.read.load(Ordering::Relaxed) > 0).await;
+    bench.act(|lab, _| lab.source.as_ref().unwrap().passive()).await;
+    pause(ms(1000)).await;
+    let read = bench.read.load(Ordering::Relaxed);
+    assert!(read < 5_000, "{read} were read");
+    let delivered = bench.seen.take().iter().filter(|what| what.starts_with("chunk")).count();
+    assert!(delivered <= read && read <= delivered + 1, "{delivered} of {read} came");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_source_that_is_always_ready_ends_with_its_server() {
+    for (reason, normally) in [(ExitReason::Kill, false), (boom(), false), (ExitReason::Normal, true)] {
+        let node = Node::new("a");
+        let bench = Bench::new(&node, MANY).await;
+        bench.act(|lab, _| lab.source.as_ref().unwrap().active(usize::MAX)).await;
+        until("some items", || bench.read.load(Ordering::Relaxed) > 0).await;
+        if normally {
+            bench.lab.stop().await.unwrap();
+        } else {
+            node.exit(bench.lab.pid(), reason);
+        }
+        until("the end of both", || node.process_count() == 0).await;
+        let read = bench.read.load(Ordering::Relaxed);
+        assert!(read < 5_000, "{read} were read");
+        assert_eq!(Arc::strong_count(&bench.alive), 1);
+    }
+}

@@ -455,3 +455,17 @@ async fn a_starter_that_ends_during_init_ends_what_it_starts() {
     until("the end of both", || node.process_count() == 0).await;
     assert_eq!(seen.take(), Vec::<String>::new());
 }
+
+/// Who waits for a start hears of its failure by the answer; who has given up waiting hears of it by the link.
+#[tokio::test(start_paused = true)]
+async fn a_start_that_nobody_waits_for_any_more_tells_its_failure_by_the_link() {
+    trapping(&Node::new("a"), |mut me| async move {
+        let fails = || Plan::new(&Seen::default(), |_, _| Ok(Init::Stop(boom()))).slow(ms(200));
+        let abandoned = tokio::time::timeout(ms(50), Lab::start_link(fails())).await;
+        assert!(abandoned.is_err());
+        assert_eq!(exit_of(&mut me).await.1, boom());
+        assert_eq!(Lab::start_link(fails()).await.map(drop), Err(StartError::Failed(boom())));
+        quiet(&mut me).await;
+    })
+    .await;
+}

@@ -195,3 +195,39 @@ async fn rule_2_1_t10_stop_runs_terminate_in_a_suspended_server_too() {
     assert_eq!(lab.stop_with(boom(), ms(1000)).await, Ok(()));
     assert_eq!(seen.take(), ["terminate \"boom\""]);
 }
+
+#[tokio::test(start_paused = true)]
+async fn who_stops_itself_is_told_at_once_and_goes_on() {
+    let node = Node::new("a");
+    let lab = Lab::server(Plan::ready(&Seen::default())).on(&node).name(NAME).start().await.unwrap();
+    for by_name in [false, true] {
+        let stopped = ask(&lab, move |to, _, cx| {
+            let server = cx.server();
+            tokio::spawn(async {}); // the runtime is there
+            let mut stopping: std::pin::Pin<Box<dyn Future<Output = _> + Send>> = match by_name {
+                true => Box::pin(async { NAME.stop().await }),
+                false => Box::pin(async move { server.stop_with(boom(), ms(1000)).await }),
+            };
+            let mut polled = std::task::Context::from_waker(std::task::Waker::noop());
+            let told = stopping.as_mut().poll(&mut polled);
+            to.reply(u32::from(format!("{told:?}") == "Ready(Err(CallingSelf))"))
+        });
+        assert_eq!(stopped.await, Ok(1), "by name: {by_name}");
+    }
+    assert_eq!(value(&lab).await, Ok(0));
+    assert_eq!(lab.stop().await, Ok(()));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_name_that_is_held_by_another_kind_is_said_to_be() {
+    inside(&Node::new("a"), |_| async move {
+        const OTHER: incarnate::Name<(), (), ()> = incarnate::Name::new("stop");
+        let lab = Lab::server(Plan::ready(&Seen::default())).name(NAME).start().await.unwrap();
+        assert_eq!(format!("{:?}", OTHER.stop().await), "Err(WrongProtocol)");
+        assert_eq!(format!("{:?}", OTHER.send(())), "Err(WrongProtocol)");
+        assert!(lab.is_alive());
+    })
+    .await;
+    assert_eq!(format!("{:?}", NAME.stop().await), "Err(NoNode)");
+    assert_eq!(format!("{:?}", NAME.send(Say::Word("x"))), "Err(NoNode)");
+}

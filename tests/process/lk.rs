@@ -234,3 +234,21 @@ async fn many_links_of_one_process() {
     hub.process.send(order);
     assert_eq!(hub.next_message().await, 1);
 }
+
+/// What is queued already stays there: a plain demonitor takes no DOWN out of the mailbox.
+#[tokio::test(start_paused = true)]
+async fn lk_015_a_down_that_is_queued_survives_demonitor() {
+    let node = node();
+    inside(&node, |mut me: Process<()>| async move {
+        let victim = ends_as_told(me.node());
+        let monitor = me.monitor(&victim);
+        victim.send(ExitReason::Shutdown);
+        victim.ended().await;
+        assert!(!me.demonitor(monitor), "it has fired");
+        let Some(Info::Down(down)) = me.receive_after(std::time::Duration::ZERO).await else {
+            panic!("the DOWN was taken out")
+        };
+        assert_eq!((down.reference, down.reason), (monitor, ExitReason::Shutdown));
+    })
+    .await;
+}

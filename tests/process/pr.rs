@@ -4,7 +4,7 @@ use std::collections::HashSet;
 use std::pin::pin;
 use std::time::Duration;
 
-use incarnate::process::{AliasMode, Callback, MonitorOptions, RegisterError};
+use incarnate::process::{AliasMode, Callback, MonitorOptions, RegisterError, SendError, SpawnOptions};
 use incarnate::{Error, ExitReason, Info, Me, Name, Never, Node, Process, ProcessRef, Term};
 
 use crate::probe::{Probe, dead, idle, in_time, inside, node, polled_once, wait_for_reason};
@@ -532,4 +532,51 @@ async fn who_am_i() {
     Probe::<u32>::new(&node).run(|_| ()).await;
     node.exit(process.pid(), ExitReason::Kill);
     assert_eq!(in_time(told).await.unwrap(), Some(process.pid()));
+}
+
+/// The bound that a server may have, for any process: one more message is refused, a signal is not.
+#[tokio::test(start_paused = true)]
+async fn a_mailbox_is_bounded_where_it_is_asked_for() {
+    let node = node();
+    let bounded = || SpawnOptions::default().mailbox_bound(2);
+    let full = |process: ProcessRef<u32>| {
+        assert_eq!((process.try_send(1), process.try_send(2)), (Ok(()), Ok(())));
+        assert_eq!(process.try_send(3), Err(SendError::Overloaded));
+        process
+    };
+    let full = [
+        full(node.spawn_with(bounded(), all)),
+        inside(&node, move |me: Process<()>| async move {
+            me.trap_exit(true);
+            let options = bounded().monitor(MonitorOptions::default().tag(Term::from("tag")));
+            let (monitored, _, _) = me.spawn_monitor_with(options, all);
+            let linked = me.spawn_link_with(bounded(), all);
+            let info = me.node().process_info(me.pid()).unwrap();
+            assert_eq!((info.links, info.monitors), (vec![linked.pid()], vec![monitored.pid()]));
+            me.unlink(&linked);
+            full(monitored);
+            full(me.spawn_with(bounded(), all));
+            full(linked)
+        })
+        .await,
+    ];
+    for process in full {
+        until_empty(&process).await;
+        assert_eq!(process.try_send(4), Ok(()));
+        node.exit(process.pid(), ExitReason::Kill);
+        in_time(process.ended()).await;
+    }
+}
+
+/// Takes whatever comes.
+async fn all(mut me: Process<u32>) {
+    loop {
+        me.receive().await;
+    }
+}
+
+async fn until_empty<M: Send + 'static>(process: &ProcessRef<M>) {
+    while process.node().process_info(process.pid()).unwrap().mailbox_len > 0 {
+        tokio::task::yield_now().await;
+    }
 }

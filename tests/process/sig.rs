@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::Duration;
 
-use incarnate::process::{AliasMode, NoProc};
+use incarnate::process::{AliasMode, SendError};
 use incarnate::{ExitReason, Info, Name, Never, Process};
 
 use crate::probe::{Probe, Random, in_time, inside, node, polled_once, seed, wait_for_reason};
@@ -335,5 +335,5 @@ async fn nothing_comes_through_an_alias_after_unalias() {
 async fn a_plain_send_to_a_name_that_nobody_has_is_an_error() {
     const NOBODY: Name<Never, Never, u32> = Name::new("sig_nobody");
     let node = node();
-    assert_eq!(inside(&node, |_: Process<()>| async { NOBODY.send(1) }).await, Err(NoProc));
+    assert_eq!(inside(&node, |_: Process<()>| async { NOBODY.send(1) }).await, Err(SendError::NoProc));
 }

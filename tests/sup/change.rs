@@ -1,7 +1,11 @@
 //! Code change: other flags and specifications for a supervisor that runs.
 
-use incarnate::supervisor::{ChangeError, FlagsError, InitError, Restart, Shutdown, SpecError, Strategy};
-use incarnate::{DynamicSupervisor, ExitReason, Supervisor, Tree};
+use incarnate::supervisor::{
+    ChangeError, ChildType, FlagsError, InitError, Restart, Shutdown, SpecError, Strategy,
+};
+use incarnate::{
+    ChildSpec, DynamicSupervisor, ExitReason, Me, Node, Pid, Process, StartError, Supervisor, Tree,
+};
 
 use crate::nursery::{Kid, Nursery, end_of, secs, shutdown, world};
 
@@ -127,4 +131,32 @@ async fn a_change_to_temporary_and_back() {
         assert_eq!(nursery.children(&supervisor).await, "a=a#2");
     })
     .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn options_that_are_set_again_replace_what_they_were() {
+    let nothing = || async { Err::<Pid, _>(StartError::Ignore) };
+    let spec = ChildSpec::worker("a", nothing);
+    assert_eq!(spec.clone().significant(true).significant(false), spec);
+    let node = Node::new("a");
+    let pool = || {
+        DynamicSupervisor::temporary("pool", |(): ()| async {
+            Ok::<_, StartError>(Me::current().unwrap().spawn_link(idle).pid())
+        })
+    };
+    let cases = [
+        (pool().shutdown(Shutdown::BrutalKill).child_type(ChildType::Supervisor), Shutdown::BrutalKill),
+        (pool().child_type(ChildType::Supervisor).shutdown(Shutdown::BrutalKill), Shutdown::BrutalKill),
+        (pool().child_type(ChildType::Supervisor), Shutdown::Infinity),
+    ];
+    for (pool, shutdown) in cases {
+        let pool = pool.on(&node).start().await.unwrap();
+        let child = pool.start_child(()).await.unwrap();
+        let spec = pool.get_childspec(child).await.unwrap();
+        assert_eq!((spec.shutdown(), spec.child_type()), (shutdown, ChildType::Supervisor));
+    }
+}
+
+async fn idle(mut me: Process<()>) {
+    me.receive().await;
 }

@@ -1,7 +1,10 @@
 //! Restarts: which exits lead to one, of whom, and how many are too many.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
 use incarnate::supervisor::{Restart, Strategy};
-use incarnate::{ExitReason, Process, Supervisor, SupervisorRef};
+use incarnate::{ChildSpec, ExitReason, Node, Process, StartError, Supervisor, SupervisorRef};
 
 use crate::nursery::{Nursery, Start, crash, end_of, secs, shutdown, world};
 
@@ -288,4 +291,40 @@ async fn back_off_waits_before_a_restart() {
         assert_eq!(nursery.children(&supervisor).await, "a=undefined");
     })
     .await;
+}
+
+/// A start function that answers a process which has ended and was linked to nobody: the supervisor finds it gone and
+/// starts it again as its restart type says.
+#[tokio::test(start_paused = true)]
+async fn a_child_that_is_gone_and_was_never_linked_has_ended() {
+    for (restart, left) in
+        [(Restart::Permanent, true), (Restart::Transient, true), (Restart::Temporary, false)]
+    {
+        let node = Node::new("a");
+        let starts = Arc::new(AtomicUsize::new(0));
+        let (home, count) = (node.clone(), starts.clone());
+        let child = ChildSpec::worker("gone", move || {
+            let (home, count) = (home.clone(), count.clone());
+            async move {
+                let life = count.fetch_add(1, Ordering::Relaxed);
+                let process = home.spawn(move |mut me: Process<()>| async move {
+                    if life > 0 {
+                        me.receive().await;
+                    }
+                });
+                if life == 0 {
+                    process.ended().await;
+                }
+                Ok::<_, StartError>(process)
+            }
+        });
+        let tree = Supervisor::tree("top").child(child.restart(restart));
+        let top = tree.on(&node).start().await.unwrap();
+        tokio::time::advance(secs(1)).await;
+        // It answers when it has served what came before.
+        top.count_children().await.unwrap();
+        let running = top.count_children().await.unwrap().active;
+        let started = starts.load(Ordering::Relaxed);
+        assert_eq!((running, started), if left { (1, 2) } else { (0, 1) }, "{restart}");
+    }
 }

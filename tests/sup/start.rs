@@ -219,3 +219,30 @@ async fn a_child_that_was_not_linked_is_supervised_all_the_same() {
     })
     .await;
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_start_that_fails_says_which_child_and_why() {
+    world(|me, _| async move {
+        let db = ChildSpec::worker("db", || async {
+            Err::<incarnate::Pid, _>(StartError::Failed(
+                incarnate::Error::msg("no route to 10.0.0.7").into_reason(),
+            ))
+        });
+        let tree = Supervisor::tree("storage").child(db.clone());
+        let error = Supervisor::tree("top").child(tree).on(me.node()).start().await.map(drop).unwrap_err();
+        for text in [error.to_string(), format!("{error:?}")] {
+            let place = |what: &str| text.find(what).unwrap_or_else(|| panic!("no {what} in {text}"));
+            assert!(place("storage") < place("db") && place("db") < place("no route to 10.0.0.7"), "{text}");
+        }
+        let top = Supervisor::tree("top").on(me.node()).start().await.unwrap();
+        let error = top.start_child(db).await.map(drop).unwrap_err();
+        assert!(error.to_string().contains("no route to 10.0.0.7"), "{error}");
+        let reason = incarnate::Error::from(error).into_reason().to_string();
+        assert_eq!(reason.matches("no route").count(), 1, "{reason}");
+        top.stop().await.unwrap();
+        let gone = top
+            .start_child(ChildSpec::worker("x", || async { Err::<incarnate::Pid, _>(StartError::Ignore) }));
+        assert!(gone.await.map(drop).unwrap_err().to_string().contains("noproc"));
+    })
+    .await;
+}

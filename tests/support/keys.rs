@@ -78,7 +78,7 @@ fn obey(key: &Common, extra: &Term) -> Result<(), ChangeError> {
             "panic" => panic!("told to panic at {number}"),
             "hang" => {
                 while HANGS.load(Ordering::Relaxed) {
-                    std::thread::sleep(Duration::from_millis(1)); // sleep: a conversion blocks its thread
+                    std::thread::sleep(Duration::from_millis(1)); // sleep: a conversion that hangs
                 }
             }
             _ => {}

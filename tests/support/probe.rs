@@ -1,18 +1,13 @@
 //! Processes that a test drives from outside, and code that a test runs inside one.
 
-#![allow(dead_code, reason = "each suite uses a part of it")]
-
-use std::future::{Future, poll_fn};
-use std::pin::pin;
-use std::task::Poll;
-use std::time::Duration;
+use std::future::Future;
 
 use incarnate::process::SendError;
 use incarnate::{Down, ExitReason, Info, Node, Pid, Process, ProcessRef};
 use tokio::sync::{mpsc, oneshot};
 
-/// What waits longer than this hangs. Never waited for by a test that passes.
-pub const HANGS: Duration = Duration::from_secs(30);
+pub use crate::random::{Random, seed};
+pub use crate::wait::{HANGS, in_time, polled_once};
 
 type Act<M> = Box<dyn FnOnce(&mut Process<Probed<M>>) + Send>;
 
@@ -115,11 +110,6 @@ impl<M: Send + 'static> Probe<M> {
     }
 }
 
-/// Fails a test that hangs.
-pub async fn in_time<T>(what: impl Future<Output = T>) -> T {
-    tokio::time::timeout(HANGS, what).await.expect("it hangs")
-}
-
 /// Runs code as a process and answers what it returns.
 pub async fn inside<M, T, F, Fut>(node: &Node, code: F) -> T
 where
@@ -160,44 +150,6 @@ pub async fn dead(node: &Node) -> Pid {
     in_time(process.ended()).await;
     assert!(!node.is_alive(process.pid()));
     process.pid()
-}
-
-/// Polls a future once, so that what it registers when it is first polled is in force from now on.
-pub async fn polled_once<F: Future + Unpin>(future: &mut F) {
-    poll_fn(|cx| {
-        assert!(pin!(&mut *future).poll(cx).is_pending(), "it was expected to wait");
-        Poll::Ready(())
-    })
-    .await;
-}
-
-/// A small generator of numbers, so that a failing round can be had again from its seed (xorshift64*).
-pub struct Random(u64);
-
-impl Random {
-    pub fn new(seed: u64) -> Self {
-        Random(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1)
-    }
-
-    pub fn next(&mut self) -> u64 {
-        self.0 ^= self.0 >> 12;
-        self.0 ^= self.0 << 25;
-        self.0 ^= self.0 >> 27;
-        self.0.wrapping_mul(0x2545_f491_4f6c_dd1d)
-    }
-
-    pub fn below(&mut self, end: usize) -> usize {
-        (self.next() >> 33) as usize % end
-    }
-}
-
-/// The seed of a randomised test: `SEED` of the environment, or one of the clock; printed, to be seen on failure.
-pub fn seed() -> u64 {
-    let given = std::env::var("SEED").ok().and_then(|text| text.parse().ok());
-    let clock = || std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
-    let seed = given.unwrap_or_else(|| clock().map_or(1, |since| since.as_nanos() as u64));
-    println!("SEED={seed}");
-    seed
 }
 
 /// A node of its own for each test.

@@ -12,7 +12,7 @@ use incarnate::{ChildSpec, ExitReason, Name, Node, Supervisor};
 use tokio::sync::oneshot;
 
 use crate::keys::*;
-use crate::probe::{in_time, polled_once};
+use crate::wait::{in_time, polled_once};
 
 /// Tests that have conversions hang take turns: what tells them to is one for all.
 static TURN: Mutex<()> = Mutex::new(());

@@ -7,7 +7,7 @@ use incarnate::Node;
 use incarnate::supervisor::DynamicSupervisor;
 
 use crate::keys::*;
-use crate::probe::{Random, seed};
+use crate::random::{Random, seed};
 use incarnate::gen_server::GenServer;
 
 const MANY: usize = 10_000;

@@ -5,7 +5,7 @@ use std::time::Duration;
 use incarnate::gen_server::GenServer;
 use incarnate::handoff::ModuleVsn;
 use incarnate::upgrade::{ChangeCodeError, Direction, Upgrade, UpgradeError, change_code};
-use incarnate::{CallError, ExitReason, Name, Node, Term, sys};
+use incarnate::{CallError, ExitReason, Name, Node, Process, Term, sys};
 
 use crate::keys::*;
 
@@ -30,13 +30,20 @@ async fn a_chain_of_versions_is_walked_up_and_down() {
 #[tokio::test(start_paused = true)]
 async fn pid_name_label_links_monitors_and_callers_stay() {
     let node = Node::new("a");
-    let watcher = crate::probe::Probe::<u32>::trapping(&node).await;
+    let (tie, ties) = tokio::sync::oneshot::channel::<Key>();
+    let watcher = node.spawn(|me: Process<()>| async move {
+        me.trap_exit(true);
+        let key = ties.await.unwrap();
+        me.link(&key).unwrap();
+        me.monitor(&key);
+        std::future::pending::<()>().await;
+    });
     let key = One::server((1, 0)).upgradable().name(NAME).label("mine").on(&node).start().await.unwrap();
     let before = node.process_info(key.pid()).unwrap();
-    let target = key.clone();
-    watcher.run(move |me| me.link(&target).unwrap()).await;
-    let target = key.clone();
-    watcher.run(move |me| _ = me.monitor(&target)).await;
+    tie.send(key.clone()).ok().unwrap();
+    while node.process_info(key.pid()).unwrap().monitored_by.is_empty() {
+        tokio::task::yield_now().await;
+    }
     let waiting = [key.send_request(Call::Keep), key.send_request(Call::Keep)];
     change(&node, 1, 2, "").await.unwrap();
     key.cast(Cast::Add(1));
@@ -163,11 +170,16 @@ async fn plans_that_cannot_be_carried_out_are_refused_and_say_why() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn rule_2_13_one_that_was_suspended_by_hand_is_changed_and_goes_on() {
+async fn rule_2_13_one_that_was_suspended_by_hand_is_changed_and_stays_suspended() {
     let node = Node::new("a");
     let key = start(&node, 1).await;
     sys::suspend(&node, &key, Duration::from_secs(1)).await.unwrap();
     change(&node, 1, 2, "").await.unwrap();
+    assert!(change(&node, 2, 1, "refuse 1").await.is_err());
+    assert!(node.process_info(key.pid()).unwrap().suspended);
+    let answer = key.call_timeout(Call::Version, Duration::from_secs(1)).await;
+    assert_eq!(answer, Err(CallError::Timeout));
+    sys::resume(&node, &key, Duration::from_secs(1)).await.unwrap();
     assert_eq!(version(&key).await, 2);
 }
 

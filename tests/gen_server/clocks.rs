@@ -1,0 +1,101 @@
+//! Whose clock a wait goes by: the waiter's own, whatever becomes of the server's runtime.
+
+use std::pin::pin;
+use std::sync::{Arc, mpsc};
+use std::task::Poll;
+use std::thread;
+
+use incarnate::process::Requests;
+use incarnate::{CallError, GenServer, Node, Process};
+
+use crate::lab::*;
+
+fn runtime() -> tokio::runtime::Runtime {
+    tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap()
+}
+
+/// A lab on a runtime of its own thread, which ends when the sender is dropped.
+fn elsewhere() -> (LabRef, tokio::sync::oneshot::Sender<()>) {
+    let (tell, told) = mpsc::channel();
+    let (end, ends) = tokio::sync::oneshot::channel();
+    thread::spawn(move || {
+        runtime().block_on(async move {
+            let lab =
+                Lab::server(Plan::ready(&Seen::default())).on(&Node::new("there")).start().await.unwrap();
+            tell.send(lab).unwrap();
+            let _ = ends.await;
+        });
+    });
+    (told.recv().unwrap(), end)
+}
+
+/// What a call gives up by is the caller's: a runtime that is stuck does not keep it.
+#[test]
+fn a_caller_gives_up_in_time_though_the_runtime_of_the_server_is_stuck() {
+    for in_process in [false, true] {
+        let (lab, _end) = elsewhere();
+        let (go, wait) = mpsc::channel::<()>();
+        let answer = runtime().block_on(async move {
+            let stuck = lab.send_request(|to| {
+                Call::Do(to, Box::new(move |to, _, _| to.reply(u32::from(wait.recv().is_err()))))
+            });
+            let call = async move {
+                let _stuck = stuck;
+                lab.call_timeout(|to| Call::Do(to, Box::new(|to, _, _| to.reply(1))), ms(300)).await
+            };
+            let call = if in_process {
+                let (tell, told) = tokio::sync::oneshot::channel();
+                Node::new("here").spawn(move |_: Process<()>| async move {
+                    let _ = tell.send(call.await);
+                });
+                tokio::spawn(async { told.await.unwrap() })
+            } else {
+                tokio::spawn(call)
+            };
+            tokio::time::timeout(ms(10_000), call).await.expect("the call hangs").unwrap()
+        });
+        assert_eq!(answer, Err(CallError::Timeout), "in a process: {in_process}");
+        drop(go);
+    }
+}
+
+/// Runs a future without any runtime.
+fn block_on<F: Future>(future: F) -> F::Output {
+    struct Unpark(thread::Thread);
+    impl std::task::Wake for Unpark {
+        fn wake(self: Arc<Self>) {
+            self.0.unpark();
+        }
+    }
+    let waker = Arc::new(Unpark(thread::current())).into();
+    let mut cx = std::task::Context::from_waker(&waker);
+    let mut future = pin!(future);
+    loop {
+        match future.as_mut().poll(&mut cx) {
+            Poll::Ready(output) => return output,
+            Poll::Pending => thread::park(),
+        }
+    }
+}
+
+#[test]
+fn calls_and_requests_work_outside_any_runtime() {
+    let (lab, _end) = elsewhere();
+    let quick = |to| Call::Do(to, Box::new(|to, _, _| to.reply(1)));
+    for timeout in [100, 5000] {
+        assert_eq!(block_on(lab.call_timeout(quick, ms(timeout))), Ok(1));
+        assert_eq!(block_on(lab.send_request(quick).receive(ms(timeout))), Ok(1));
+        assert_eq!(block_on(lab.send_request(quick).wait(ms(timeout))), Some(Ok(1)));
+    }
+    let _busy = lab.send_request(|to| Call::Slow(to, ms(60_000)));
+    for timeout in [100, 300] {
+        let late = |to| Call::Do(to, Box::new(|to, _, _| to.reply(1)));
+        assert_eq!(block_on(lab.call_timeout(late, ms(timeout))), Err(CallError::Timeout));
+        assert_eq!(block_on(lab.send_request(late).receive(ms(timeout))), Err(CallError::Timeout));
+        let mut request = lab.send_request(late);
+        assert_eq!(block_on(request.wait(ms(timeout))), None);
+        let mut requests = Requests::new();
+        requests.add((), request);
+        assert_eq!(block_on(requests.wait(ms(timeout))).err(), Some(CallError::Timeout));
+    }
+}
