@@ -1,4 +1,4 @@
-//! A shop under a supervisor gets another version as a whole: a plan over two modules and the tree. Then one that is refused.
+//! A shop under a supervisor gets another version as a whole: two modules and the tree. There is no way back.
 
 use incarnate::gen_server::CodeChange;
 use incarnate::handoff::{ChangeError, StateVersion};

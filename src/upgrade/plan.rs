@@ -71,8 +71,8 @@ pub enum Step {
     ChangeChild(Place),
     /// Changes flags of a supervisor; those that are not named stay.
     ChangeFlags(ChangeFlags),
-    /// Puts the flags and specifications in force that the source has for a supervisor (`{update, Module, supervisor}`):
-    /// nothing is started or ended by it.
+    /// Puts the flags and specifications in force that the source has for a supervisor: nothing is started or ended by
+    /// it (`{update, Module, supervisor}`).
     ChangeSupervisor {
         /// Its registered name, or a path below one: `top/rooms`. The source has its tree under the same text.
         supervisor: String,

@@ -1,4 +1,4 @@
-//! release_handler as OTP's own suite sees it, where no release on a disk is meant: each test carries the id of its row.
+//! release_handler as OTP's own suite sees it, but for releases on a disk: each test carries the id of its row.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
