@@ -7,7 +7,7 @@ mod runner;
 mod systems;
 mod workload;
 
-use std::{path::PathBuf, str::FromStr, time::Duration};
+use std::{path::PathBuf, process::ExitCode, str::FromStr, time::Duration};
 
 use anyhow::Result;
 use clap::Parser;
@@ -22,7 +22,8 @@ use crate::{
 #[derive(Debug, Parser)]
 #[command(name = "incarnate-bench")]
 struct Args {
-    /// Measurements per workload and system; the table shows their medians.
+    /// Measurements per workload and system; the table shows their medians. At most 3 for fanout, one_death and
+    /// one_death_spread, and 2 for the memory workloads.
     #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u16).range(1..))]
     rounds: u16,
 
@@ -34,7 +35,7 @@ struct Args {
     #[arg(long, value_delimiter = ',', value_name = "SYSTEMS")]
     systems: Vec<Name>,
 
-    /// Write the rows to this file as a JSON array.
+    /// Write the rows to this file as a JSON array. It is created before anything runs.
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
 
@@ -86,17 +87,25 @@ impl Args {
     }
 }
 
-fn main() -> Result<()> {
-    let args = Args::parse();
+fn main() -> ExitCode {
+    match run(&Args::parse()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            // One line: what failed, and why.
+            eprintln!("incarnate-bench: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(args: &Args) -> Result<()> {
     if let Some(Child(workload, system)) = args.child {
         let measured = runner::measure(workload, system, args.time())?;
         println!("{}", serde_json::to_string(&measured)?);
         return Ok(());
     }
+    let json = args.json.as_deref().map(report::create_json).transpose()?;
     println!("{}", report::heading());
     let rows = runner::run(&args.plan(), |rows| println!("{}", report::table(rows)))?;
-    match &args.json {
-        Some(path) => report::write_json(path, &rows),
-        None => Ok(()),
-    }
+    json.map_or(Ok(()), |file| report::write_json(file, &rows))
 }

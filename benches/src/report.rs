@@ -1,6 +1,6 @@
 //! The table and the JSON.
 
-use std::{fmt::Write, fs, path::Path};
+use std::{fmt::Write as _, fs::File, io::Write as _, path::Path};
 
 use anyhow::{Context, Result};
 use serde_json::{Value, json};
@@ -87,9 +87,10 @@ impl Row {
         let ratio = |ratio: Option<f64>| ratio.map_or_else(|| "-".into(), |ratio| format!("{ratio:.2}"));
         let nanos = |nanos: Option<u64>| nanos.map_or_else(String::new, |nanos| format!("{nanos} ns"));
         format!(
-            "{:<20}{:<11}{:>12}{:>12}{:>12}{:>10}{:>9}{:>10}{:>10}",
+            "{:<20}{:<11}{:>7}{:>12}{:>12}{:>12}{:>10}{:>9}{:>10}{:>10}",
             self.workload,
             self.system,
+            self.rounds,
             figure(self.median),
             figure(self.min),
             figure(self.max),
@@ -126,8 +127,8 @@ fn bytes(bytes: f64) -> String {
 /// The line above the rows.
 pub fn heading() -> String {
     format!(
-        "{:<20}{:<11}{:>12}{:>12}{:>12}{:>10}{:>9}{:>10}{:>10}",
-        "workload", "system", "median", "min", "max", "× ractor", "× tokio", "p50", "p99"
+        "{:<20}{:<11}{:>7}{:>12}{:>12}{:>12}{:>10}{:>9}{:>10}{:>10}",
+        "workload", "system", "rounds", "median", "min", "max", "× ractor", "× tokio", "p50", "p99"
     )
 }
 
@@ -139,9 +140,14 @@ pub fn table(rows: &[Row]) -> String {
     })
 }
 
+/// The file for the rows, empty.
+pub fn create_json(path: &Path) -> Result<File> {
+    File::create(path).with_context(|| format!("cannot write {}", path.display()))
+}
+
 /// Writes all rows as a JSON array.
-pub fn write_json(path: &Path, rows: &[Row]) -> Result<()> {
+pub fn write_json(mut file: File, rows: &[Row]) -> Result<()> {
     let array: Vec<Value> = rows.iter().map(Row::json).collect();
     let text = serde_json::to_string_pretty(&array)? + "\n";
-    fs::write(path, text).with_context(|| format!("writing {}", path.display()))
+    file.write_all(text.as_bytes()).context("cannot write the rows")
 }

@@ -2,10 +2,15 @@
 
 /// Whether `pattern` matches all of `text`: `*`, `?`, `[a-z]`, `[^a]` and `\` before any byte to mean the byte itself.
 ///
+/// As in Redis, an empty text is matched by nothing but the empty pattern and a single star.
+///
 /// Redis tries every star against every rest of the text. Here only the last star is ever moved: whatever an earlier
 /// star could give up, the last one can take, so nothing is lost, and the cost is at most pattern times text. A
 /// pattern such as `*a*a*a*a*b` cannot be made into an attack.
 pub fn matches(pattern: &[u8], text: &[u8]) -> bool {
+    if text.is_empty() {
+        return matches!(pattern, [] | [b'*']);
+    }
     let (mut pattern, mut text) = (pattern, text);
     // Where to go on when the rest does not fit: behind the last star, one byte further into the text.
     let mut retry: Option<(&[u8], &[u8])> = None;

@@ -76,6 +76,7 @@ struct Place {
     key: Name,
     life: u32,
     present: bool,
+    long: bool,
     held: bool,
 }
 
@@ -92,6 +93,13 @@ impl Place {
         if self.present != present {
             self.present = present;
             self.table.mark(&self.key, present);
+        }
+    }
+
+    fn mark_long(&mut self, long: bool) {
+        if long && !self.long {
+            self.long = true;
+            self.table.mark_long(&self.key);
         }
     }
 }
@@ -115,8 +123,9 @@ impl GenServer for Key {
         let Birth { table, key, value, next } = birth;
         let present = next != Next::End;
         // Another was faster: the request goes to that one.
-        let Some(life) = table.claim(&key, cx.server(), present) else { return Ok(Init::Ignore) };
-        let place = Place { table, key, life, present, held: true };
+        let long = value.is_long();
+        let Some(life) = table.claim(&key, cx.server(), present, long) else { return Ok(Init::Ignore) };
+        let place = Place { table, key, life, present, long, held: true };
         let mut server = Key { value, place, timer: None };
         server.set_timer(next, clock::now(), cx);
         Ok(if present { Init::Hibernate(server) } else { Init::Timeout(server, LINGER) })
@@ -131,6 +140,7 @@ impl GenServer for Key {
             }
         };
         let (reply, next) = self.value.apply(op, now);
+        self.place.mark_long(self.value.is_long());
         if next == Next::Live {
             return to.reply(reply).hibernate();
         }

@@ -35,6 +35,16 @@ pub struct Keys {
     supervisor: DynamicSupervisorRef<Birth, KeyRef>,
 }
 
+/// A request that is under way.
+pub struct Sent {
+    /// It.
+    pub request: Request<Reply>,
+    /// The key's hash.
+    pub hash: u64,
+    /// The reply may hold a [long](crate::value::LONG) value.
+    pub long: bool,
+}
+
 /// What came of a request.
 pub enum Reached {
     /// It is under way.
@@ -60,7 +70,29 @@ impl Keys {
     /// # Errors
     /// There is no such process; see [`without`](Self::without).
     pub fn ask(&self, key: &[u8], op: KeyOp, now: UnixMillis) -> Result<Request<Reply>, Absent<KeyOp>> {
-        self.table.ask(key, op, |server, op| server.send_request(|to| Call::Apply { op, now, to }))
+        self.ask_in_order(key, op, now, |_, _| true).map(|sent| sent.request)
+    }
+
+    /// As [`ask`](Self::ask), if `in_order` says so, given the key's hash and the number of crashes.
+    ///
+    /// # Errors
+    /// As [`ask`](Self::ask); or it is not in order, and a crash was the reason.
+    pub fn ask_in_order(
+        &self,
+        key: &[u8],
+        op: KeyOp,
+        now: UnixMillis,
+        in_order: impl FnOnce(u64, u64) -> bool,
+    ) -> Result<Sent, Absent<KeyOp>> {
+        self.table.ask(key, op, in_order, |served, op| {
+            // Before it is sent: whoever asks after it knows.
+            if op.is_long() {
+                served.grows();
+            }
+            let long = op.shows_value() && served.is_long();
+            let request = served.server.send_request(|to| Call::Apply { op, now, to });
+            Sent { request, hash: served.hash, long }
+        })
     }
 
     /// Carries out an operation on a key that had no process a moment ago.
@@ -97,7 +129,7 @@ impl Keys {
 
     /// The process of a key and which life it is. One that crashed gets its next life here too.
     pub async fn find(&self, key: &[u8]) -> Option<(KeyRef, u32)> {
-        if let Err(absent) = self.table.ask(key, KeyOp::Exists, |_, _| ())
+        if let Err(absent) = self.table.ask(key, KeyOp::Exists, |_, _| true, |_, _| ())
             && absent.crashed
         {
             // Only that it is there matters here.

@@ -88,7 +88,7 @@ async fn admit(
     connections: &DynamicSupervisorRef<Accepted, ProcessRef<Never>>,
 ) -> Result<(), StartChildError> {
     let Some(client) = service.admit() else {
-        // Redis's answer. One that cannot be written at once is not written.
+        // Redis's answer, tried once: nobody waits here for a client that does not read.
         let _told = socket.try_write(b"-ERR max number of clients reached\r\n");
         return Ok(());
     };

@@ -34,6 +34,16 @@ impl Reply {
         Self::Integer(i64::try_from(count).unwrap_or(i64::MAX))
     }
 
+    /// About how many bytes it takes in memory.
+    pub fn size(&self) -> usize {
+        size_of::<Self>()
+            + match self {
+                Self::Bulk(bytes) => bytes.len(),
+                Self::Array(replies) => replies.iter().map(Self::size).sum(),
+                _ => 0,
+            }
+    }
+
     /// A bulk string of text that lives as long as the program.
     pub fn text(text: &'static str) -> Self {
         Self::Bulk(Bytes::from_static(text.as_bytes()))

@@ -6,10 +6,14 @@
 //!
 //! A process that crashes leaves when its state is dropped, which is before anybody hears of its end. Of its key a record
 //! stays: how many lives it had. The next request for that key, whatever it asks, starts the next one.
+//!
+//! Who has a request under way must not send another for the same key to a later life, as the one before may have to be
+//! sent again. A life ends early only by a crash, and crashes are counted while the shard is locked for writing: as long
+//! as the count stands where it stood, there is no later life.
 
 use std::collections::HashMap;
 use std::hash::{BuildHasher, RandomState};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use bytes::Bytes;
@@ -41,8 +45,9 @@ struct Shard {
     entries: HashTable<Entry>,
     /// Entries whose key exists, as a client sees it.
     present: usize,
-    /// Crashed keys without a process: how many lives they had.
-    crashed: HashMap<Name, u32>,
+    /// Crashed keys without a process: how many lives they had. By hash, since a name may be long; two keys with the same
+    /// 64 bits would share a record, and nobody would come to harm.
+    crashed: HashMap<u64, u32>,
 }
 
 struct Entry {
@@ -52,11 +57,34 @@ struct Entry {
     life: u32,
     /// False while a process without a value is still there: with requests in its mailbox, or after a crash.
     present: bool,
+    /// The value is long, was long, or is about to be. It stays so for this life.
+    long: AtomicBool,
 }
 
-/// Nobody serves the key.
+/// The process of a key, while its shard is locked.
+pub struct Served<'a> {
+    /// It.
+    pub server: &'a KeyRef,
+    /// The key's hash.
+    pub hash: u64,
+    long: &'a AtomicBool,
+}
+
+impl Served<'_> {
+    /// Whether a reply may hold a [long](crate::value::LONG) value.
+    pub fn is_long(&self) -> bool {
+        self.long.load(Ordering::Relaxed)
+    }
+
+    /// A long value is about to be sent.
+    pub fn grows(&self) {
+        self.long.store(true, Ordering::Relaxed);
+    }
+}
+
+/// Nobody serves the key, or not in order.
 pub struct Absent<T> {
-    /// Its process crashed: the next life is due.
+    /// Its process crashed: the next life is due, or there already.
     pub crashed: bool,
     /// What was to be asked.
     pub request: T,
@@ -74,7 +102,8 @@ impl Default for Table {
 }
 
 impl Table {
-    fn hash(&self, key: &[u8]) -> u64 {
+    /// The hash by which a key is known here.
+    pub fn hash(&self, key: &[u8]) -> u64 {
         self.hasher.hash_one(key)
     }
 
@@ -86,36 +115,42 @@ impl Table {
         self.shards[shard_of(hash)].write().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Has `ask` send something to the process of `key`. It must not wait: the shard is locked meanwhile.
+    /// Has `ask` send something to the process of `key`, if `in_order` says so, given the key's hash and the number of
+    /// crashes. Neither may wait: the shard is locked meanwhile.
     ///
     /// # Errors
-    /// There is no such process; `ask` was not called.
+    /// There is no such process, or it is not in order; `ask` was not called.
     pub fn ask<T, R>(
         &self,
         key: &[u8],
         request: T,
-        ask: impl FnOnce(&KeyRef, T) -> R,
+        in_order: impl FnOnce(u64, u64) -> bool,
+        ask: impl FnOnce(Served<'_>, T) -> R,
     ) -> Result<R, Absent<T>> {
         let hash = self.hash(key);
         let shard = self.read(shard_of(hash));
+        // Read while the shard is locked: of every crash that made room for what is found here, it knows.
+        let in_order = in_order(hash, self.crashes());
         match shard.entries.find(hash, |entry| *entry.key == *key) {
-            Some(entry) => Ok(ask(&entry.server, request)),
-            None => Err(Absent { crashed: shard.crashed.contains_key(key), request }),
+            Some(Entry { server, long, .. }) if in_order => Ok(ask(Served { server, hash, long }, request)),
+            Some(_) => Err(Absent { crashed: true, request }),
+            None => Err(Absent { crashed: !in_order || shard.crashed.contains_key(&hash), request }),
         }
     }
 
     /// Enters a new process, which answers which life of the key it is. `None`: another process has the key.
-    pub fn claim(&self, key: &Name, server: KeyRef, present: bool) -> Option<u32> {
+    pub fn claim(&self, key: &Name, server: KeyRef, present: bool, long: bool) -> Option<u32> {
         let hash = self.hash(key);
         let mut shard = self.write(hash);
         if shard.entries.find(hash, |entry| entry.key == *key).is_some() {
             return None;
         }
-        let life = shard.crashed.remove(key).unwrap_or(0) + 1;
+        let life = shard.crashed.remove(&hash).unwrap_or(0) + 1;
         if life > 1 {
             self.restarts.fetch_add(1, Ordering::Relaxed);
         }
-        let entry = Entry { hash, key: key.clone(), server, life, present };
+        let long = AtomicBool::new(long);
+        let entry = Entry { hash, key: key.clone(), server, life, present, long };
         shard.entries.insert_unique(hash, entry, |entry| entry.hash);
         shard.present += usize::from(present);
         Some(life)
@@ -128,6 +163,15 @@ impl Table {
         let Some(entry) = shard.entries.find_mut(hash, |entry| entry.key == *key) else { return };
         let former = std::mem::replace(&mut entry.present, present);
         shard.present = shard.present - usize::from(former) + usize::from(present);
+    }
+
+    /// Says that the value of a process has become long.
+    pub fn mark_long(&self, key: &Name) {
+        let hash = self.hash(key);
+        let shard = self.read(shard_of(hash));
+        if let Some(entry) = shard.entries.find(hash, |entry| entry.key == *key) {
+            entry.long.store(true, Ordering::Relaxed);
+        }
     }
 
     /// Takes a process out that is `idle`: asked while nobody can send it anything. False: it is not, and stays.
@@ -146,7 +190,7 @@ impl Table {
         if shard.crashed.len() >= MOST_RECORDS {
             shard.crashed.clear();
         }
-        shard.crashed.insert(entry.key, entry.life);
+        shard.crashed.insert(hash, entry.life);
     }
 
     /// How many keys exist.

@@ -10,6 +10,9 @@ use crate::reply::Reply;
 /// Longest string that a key may hold, Redis's `proto-max-bulk-len`.
 const LONGEST: usize = 512 * 1024 * 1024;
 
+/// A value longer than this is long: a connection that asks for it does not go on before it has written the reply.
+pub const LONG: usize = 16 * 1024;
+
 /// Values up to this length are copied into a reply.
 const COPIED: usize = 256;
 
@@ -132,9 +135,27 @@ impl KeyOp {
             _ => false,
         }
     }
+
+    /// Whether the reply holds the value.
+    pub fn shows_value(&self) -> bool {
+        matches!(self, Self::Get | Self::GetDel | Self::Set { get: true, .. })
+    }
+
+    /// Whether it brings something [long](LONG) into the value.
+    pub fn is_long(&self) -> bool {
+        match self {
+            Self::Set { value: bytes, .. } | Self::Append(bytes) => bytes.len() > LONG,
+            _ => false,
+        }
+    }
 }
 
 impl Value {
+    /// Whether it is [long](LONG).
+    pub fn is_long(&self) -> bool {
+        self.length() > LONG
+    }
+
     /// Carries out `op` at the time `now`.
     ///
     /// A deadline that has passed counts, whether or not its timer has fired: a timer may be late, a read may not.

@@ -52,6 +52,7 @@ pub fn select(arguments: Arguments<'_>) -> Parsed<'_> {
 /// `HELLO [2 [AUTH user password] [SETNAME name]]`.
 ///
 /// There are no passwords: as in a Redis without one, the default user may give any.
+/// What is answered with an error has changed nothing; Redis 7.0 keeps a name that stands before a wrong AUTH.
 pub fn hello_command(arguments: Arguments<'_>) -> Parsed<'_> {
     if let Some(version) = arguments.get(0) {
         let version = number::parse(version).ok_or(CommandError::ProtocolVersion)?;

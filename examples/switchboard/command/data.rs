@@ -157,8 +157,7 @@ pub fn keys(arguments: Arguments<'_>) -> Parsed<'_> {
 
 /// `SCAN cursor [MATCH pattern] [COUNT count] [TYPE type]`.
 pub fn scan(arguments: Arguments<'_>) -> Parsed<'_> {
-    let cursor = std::str::from_utf8(required(arguments, 0)?).ok().and_then(|text| text.parse().ok());
-    let cursor = cursor.ok_or(CommandError::InvalidCursor)?;
+    let cursor = cursor(required(arguments, 0)?).ok_or(CommandError::InvalidCursor)?;
     let mut scan = Scan { cursor, pattern: None, count: 10, strings: true };
     let mut options = arguments.skip(1).iter();
     while let Some(option) = options.next() {
@@ -177,6 +176,18 @@ pub fn scan(arguments: Arguments<'_>) -> Parsed<'_> {
         }
     }
     Ok(Command::Scan(scan))
+}
+
+/// Reads a cursor as Redis does, which leaves that to C's `strtoul`: up to a NUL, nothing is zero, and a sign may stand in
+/// front. With a minus, the cursor counts from the end of the numbers.
+fn cursor(text: &[u8]) -> Option<u64> {
+    let text = std::str::from_utf8(text.split(|byte| *byte == 0).next()?).ok()?;
+    match text.strip_prefix('-') {
+        None if text.is_empty() => Some(0),
+        None => text.parse().ok(),
+        Some(digits) if digits.starts_with('+') => None,
+        Some(digits) => digits.parse().ok().map(u64::wrapping_neg),
+    }
 }
 
 /// `FLUSHALL [ASYNC | SYNC]`: each key's process ends on its own, so both mean the same.

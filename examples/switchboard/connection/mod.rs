@@ -2,13 +2,15 @@
 //!
 //! It reads as much as has come, sends each request of that batch on its way without waiting for the one before, collects
 //! the answers, writes them, and only then reads again. So a client that does not read stops its own process at the
-//! write, and nothing grows: what is in memory for a client is one batch of its requests and the replies to them, and of a
-//! long reply no more than [`FLUSH`](output::FLUSH) beside the value itself.
+//! write, and nothing grows: what is in memory for a client is one batch of its requests and few replies to them. A reply
+//! that may be [long](crate::value::LONG), and one that brings the batch to [`FLUSH`](output::FLUSH), is written before
+//! the next request is sent on its way. That holds for values too, though a reply shares its value with the key: an
+//! `APPEND` meanwhile makes another.
 //!
 //! It traps exits. When its supervisor tells it to end, it answers what it has read, then ends.
 
 mod output;
-mod pipeline;
+pub mod pipeline;
 
 use std::io;
 use std::sync::Arc;
@@ -31,9 +33,6 @@ use pipeline::Pipeline;
 /// Bytes that a read asks for at first, and at most. More is asked for while reads come back full.
 const LEAST_READ: usize = 4 * 1024;
 const MOST_READ: usize = 64 * 1024;
-
-/// Requests that are on their way for one connection at most.
-const MOST_ASKED: usize = 512;
 
 /// What a connection is started with.
 pub struct Accepted {
@@ -127,7 +126,7 @@ impl Connection {
                     break Goes::Away;
                 }
             }
-            if self.pipeline.len() >= MOST_ASKED {
+            if self.pipeline.is_full() {
                 self.write().await?;
             }
         };
@@ -143,6 +142,7 @@ impl Connection {
         for reply in self.pipeline.replies() {
             self.output.put(reply, &mut self.socket).await?;
         }
+        self.pipeline.give_back();
         Ok(())
     }
 

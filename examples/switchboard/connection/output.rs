@@ -9,12 +9,10 @@ use tokio::net::TcpStream;
 use crate::error::ProtocolError;
 use crate::reply::Reply;
 use crate::resp::{encode, encode_array_start, encode_bulk_start, encode_last};
+use crate::value::LONG;
 
 /// With so many bytes encoded they are written before more is.
 pub const FLUSH: usize = 64 * 1024;
-
-/// A string longer than this is written from where it is, without a copy.
-const LONG: usize = 16 * 1024;
 
 /// A buffer up to this size is kept for the next batch.
 const KEPT: usize = 4 * 1024;
@@ -46,6 +44,7 @@ impl Output {
 
     async fn leaf(&mut self, reply: &Reply, socket: &mut TcpStream) -> io::Result<()> {
         match reply {
+            // Written from where it is, without a copy.
             Reply::Bulk(bytes) if bytes.len() > LONG => self.long(bytes, socket).await,
             reply => {
                 encode(reply, &mut self.buffer).map_err(io::Error::other)?;

@@ -5,24 +5,35 @@
 //! any order, as nobody can tell; what looks at many keys at once waits for all before it.
 //!
 //! A request that its process took along in a crash is sent again, to the key's next life. It is applied once to any state
-//! that there is: what an earlier attempt may have done is gone with the process.
+//! that there is: what an earlier attempt may have done is gone with the process. To keep the order here too, no request
+//! goes to a later life of a key before those that went to an earlier one are answered.
+
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use incarnate::Timeout;
 use incarnate::process::Request;
 
+use super::output::FLUSH;
 use crate::command::{Command, Gather};
 use crate::error::CommandError;
-use crate::keys::{Keys, Reached};
+use crate::keys::{Keys, Reached, Sent};
 use crate::reply::Reply;
 use crate::resp::{Arguments, Decoder};
 use crate::value::{Expiry, KeyOp, SetWhen, UnixMillis};
 
-/// Operations of one command that are under way at most, however many keys it names.
+/// Operations that are under way for one connection at most, however many keys a command names.
 const MOST_ASKED: usize = 512;
 
-/// How often a request is sent again whose process has crashed.
-const TRIES: usize = 8;
+/// How long requests of a batch are sent again whose process has crashed. Not a number of attempts: somebody else may
+/// crash the key all the time, and whoever waits behind that has done nothing wrong.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// How often one is sent again at least, and at once.
+const TRIES: u32 = 8;
+
+/// The longest pause before a further attempt: it may be the request itself that crashes the process.
+const PAUSE: Duration = Duration::from_millis(50);
 
 /// The requests of one batch.
 pub struct Pipeline {
@@ -34,11 +45,16 @@ pub struct Pipeline {
     settled: usize,
     /// What each request makes of the operations.
     shapes: Vec<Shape>,
+    /// How many processes had crashed when the first one that is not settled was sent, or before.
+    crashes: u64,
+    /// About how many bytes the replies are, as far as that is known.
+    size: usize,
 }
 
 enum Asked {
     Answered(Reply),
-    Waits(Request<Reply>, Origin),
+    /// Under way, for the key with this hash.
+    Waits(Request<Reply>, Origin, u64),
     /// Its process crashed.
     Lost(Origin),
 }
@@ -61,12 +77,14 @@ enum Shape {
 impl Pipeline {
     /// An empty one.
     pub fn new(keys: Keys) -> Self {
-        Pipeline { keys, now: UnixMillis(0), asked: Vec::new(), settled: 0, shapes: Vec::new() }
+        let (now, asked, shapes) = (UnixMillis(0), Vec::new(), Vec::new());
+        Pipeline { keys, now, asked, settled: 0, shapes, crashes: 0, size: 0 }
     }
 
     /// A batch begins, at this time.
     pub fn begin(&mut self, now: UnixMillis) {
         self.now = now;
+        self.crashes = self.keys.table().crashes();
     }
 
     /// When the batch came.
@@ -79,13 +97,26 @@ impl Pipeline {
         &self.keys
     }
 
+    /// Gives memory back that a command with very many keys has needed. The batch must be empty.
+    pub fn give_back(&mut self) {
+        if self.asked.capacity() > 2 * MOST_ASKED {
+            self.asked = Vec::new();
+        }
+    }
+
     /// How many requests are in the batch.
     pub fn len(&self) -> usize {
         self.shapes.len()
     }
 
+    /// Whether the replies have to be written before there are more.
+    pub fn is_full(&self) -> bool {
+        self.shapes.len() >= MOST_ASKED || self.size >= FLUSH
+    }
+
     /// Adds a request that is answered.
     pub fn push(&mut self, reply: Reply) {
+        self.size += reply.size();
         self.asked.push(Asked::Answered(reply));
         self.shapes.push(Shape::One);
     }
@@ -119,24 +150,37 @@ impl Pipeline {
         self.shapes.push(Shape::AllOk(pairs.len() / 2));
     }
 
-    async fn send(&mut self, decoder: &Decoder, origin: Origin, key: &[u8], op: KeyOp) {
+    async fn send(&mut self, decoder: &Decoder, origin: Origin, key: &[u8], mut op: KeyOp) {
         if self.asked.len() - self.settled >= MOST_ASKED {
             self.settle(decoder).await;
         }
-        let asked = match self.keys.ask(key, op, self.now) {
-            Ok(request) => Asked::Waits(request, origin),
-            Err(absent) => {
-                if absent.crashed {
-                    // What the process took along comes first.
+        let asked = loop {
+            let in_order = |hash, crashes| crashes == self.crashes || !self.waits_for(hash);
+            match self.keys.ask_in_order(key, op, self.now, in_order) {
+                Ok(Sent { request, hash, long }) => {
+                    self.size += if long { FLUSH } else { 0 };
+                    break Asked::Waits(request, origin, hash);
+                }
+                // What the process took along comes first.
+                Err(absent) if absent.crashed && self.settled < self.asked.len() => {
                     self.settle(decoder).await;
+                    op = absent.request;
                 }
-                match self.keys.without(key, absent, self.now).await {
-                    Reached::Asked(request) => Asked::Waits(request, origin),
-                    Reached::Answered(reply) => Asked::Answered(reply),
-                }
+                Err(absent) => match self.keys.without(key, absent, self.now).await {
+                    Reached::Asked(request) => {
+                        break Asked::Waits(request, origin, self.keys.table().hash(key));
+                    }
+                    Reached::Answered(reply) => break Asked::Answered(reply),
+                },
             }
         };
         self.asked.push(asked);
+    }
+
+    /// Whether a request for the key with this hash is not answered yet.
+    fn waits_for(&self, hash: u64) -> bool {
+        let waits = |asked: &Asked| matches!(asked, Asked::Waits(.., waiting) if *waiting == hash);
+        self.asked[self.settled..].iter().any(waits)
     }
 
     /// Waits until all that is under way is answered.
@@ -145,8 +189,8 @@ impl Pipeline {
         // not for each answer.
         let mut lost = false;
         for asked in self.asked[self.settled..].iter_mut().rev() {
-            let Asked::Waits(_, origin) = *asked else { continue };
-            if let Asked::Waits(request, _) = std::mem::replace(asked, Asked::Lost(origin)) {
+            let Asked::Waits(_, origin, _) = *asked else { continue };
+            if let Asked::Waits(request, ..) = std::mem::replace(asked, Asked::Lost(origin)) {
                 match request.receive(Timeout::Infinity).await {
                     Ok(reply) => *asked = Asked::Answered(reply),
                     Err(_) => lost = true,
@@ -157,13 +201,15 @@ impl Pipeline {
             self.send_again(decoder).await;
         }
         self.settled = self.asked.len();
+        self.crashes = self.keys.table().crashes();
     }
 
     /// Sends what was lost once more, one after the other.
     async fn send_again(&mut self, decoder: &Decoder) {
+        let until = Instant::now() + PATIENCE;
         for number in self.settled..self.asked.len() {
             if let Asked::Lost(origin) = self.asked[number] {
-                let reply = once_more(&self.keys, decoder, origin, self.now).await;
+                let reply = once_more(&self.keys, decoder, origin, self.now, until).await;
                 self.asked[number] = Asked::Answered(reply);
             }
         }
@@ -171,7 +217,7 @@ impl Pipeline {
 
     /// The replies, one for each request; the batch is empty then. All must be settled.
     pub fn replies(&mut self) -> impl Iterator<Item = Reply> {
-        self.settled = 0;
+        (self.settled, self.size) = (0, 0);
         let mut answers = self.asked.drain(..).map(|asked| match asked {
             Asked::Answered(reply) => reply,
             Asked::Waits(..) | Asked::Lost(_) => CommandError::Crashed.into(),
@@ -202,8 +248,9 @@ fn set(value: &[u8]) -> KeyOp {
 }
 
 /// Reads an operation again out of the request that it came in, and has it carried out. A process may crash over that, too;
-/// an operation that crashes every one is given up.
-async fn once_more(keys: &Keys, decoder: &Decoder, origin: Origin, now: UnixMillis) -> Reply {
+/// an operation that crashes
+/// every one is given up.
+async fn once_more(keys: &Keys, decoder: &Decoder, origin: Origin, now: UnixMillis, until: Instant) -> Reply {
     let mut again = decoder.replay(origin.place);
     let request = again.next_request().ok().flatten();
     let (key, op) = match request.and_then(|request| Command::parse(request, now).ok()) {
@@ -215,7 +262,7 @@ async fn once_more(keys: &Keys, decoder: &Decoder, origin: Origin, now: UnixMill
         _ => (None, KeyOp::Get),
     };
     let Some(key) = key else { return CommandError::Crashed.into() };
-    for _ in 0..TRIES {
+    for tried in 1.. {
         let reached = match keys.ask(key, op.clone(), now) {
             Ok(request) => Reached::Asked(request),
             Err(absent) => keys.without(key, absent, now).await,
@@ -227,6 +274,12 @@ async fn once_more(keys: &Keys, decoder: &Decoder, origin: Origin, now: UnixMill
                     return reply;
                 }
             }
+        }
+        if tried >= TRIES {
+            if Instant::now() >= until {
+                break;
+            }
+            tokio::time::sleep(PAUSE.min(Duration::from_millis(u64::from(tried - TRIES)))).await;
         }
     }
     CommandError::Crashed.into()

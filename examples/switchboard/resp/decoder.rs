@@ -20,10 +20,12 @@ use crate::number;
 /// work: one large value must not cost its connection that memory for ever.
 const KEPT: usize = 256 * 1024;
 
-/// What a client may send. The defaults are Redis's.
+/// What a client may send. The defaults are Redis's, but that the last one holds for each request alone: Redis counts what a
+/// client has sent and what is not carried out yet.
 #[derive(Debug, Clone, Copy)]
 pub struct Limits {
-    /// Arguments in one request.
+    /// Arguments in one request. Nothing is reserved for those that a client announces: it is `max_request` that bounds
+    /// them, at six bytes each.
     pub max_arguments: usize,
     /// Bytes in one argument.
     pub max_bulk: usize,
@@ -36,7 +38,7 @@ pub struct Limits {
 impl Default for Limits {
     fn default() -> Self {
         Self {
-            max_arguments: 1024 * 1024,
+            max_arguments: i32::MAX as usize,
             max_bulk: 512 * 1024 * 1024,
             max_line: 64 * 1024,
             max_request: 1024 * 1024 * 1024,
@@ -44,7 +46,7 @@ impl Default for Limits {
     }
 }
 
-/// A stretch of a request. 32 bits are enough under `max_request`, and they bound what a million empty arguments cost:
+/// A stretch of a request. 32 bits are enough under `max_request`, and they bound what many empty arguments cost:
 /// eight bytes for each six received.
 #[derive(Debug, Clone, Copy)]
 pub struct Span {

@@ -1,5 +1,5 @@
 //! Requests through the whole of it, on a service without processes. The expected texts are those of Redis 7.0.15,
-//! which `differential` asks again where it is installed.
+//! which `needs_redis_server` asks again where it is installed.
 
 use super::support::model::{Model, request};
 use crate::value::UnixMillis;

@@ -202,3 +202,16 @@ fn a_key_expires_by_itself() {
     assert!(start.elapsed().as_millis() >= 90, "after {:?}", start.elapsed());
     service.await_info("processes", |processes| processes == before);
 }
+
+#[test]
+fn a_request_may_have_more_than_a_million_arguments() {
+    let service = Service::start();
+    let mut client = service.client();
+    let mut set = cmd("MSET");
+    for number in 0..600_000 {
+        set.arg(number % 100).arg(number);
+    }
+    let () = set.query(&mut client).unwrap();
+    assert_eq!(client.get::<_, i64>(99).unwrap(), 599_999);
+    assert_eq!(cmd("DBSIZE").query::<i64>(&mut client).unwrap(), 100);
+}

@@ -111,11 +111,55 @@ fn what_a_crash_takes_along_is_carried_out_by_the_next_incarnation() {
             }
         });
         let mut client = service.client();
-        for _ in 0..200 {
-            crash(&mut client, "n");
+        // Until there is a key, there is nothing to crash.
+        let mut crashes = 0;
+        while crashes < 200 && !adding.is_finished() {
+            crashes += crash(&mut client, "n");
         }
         done.store(true, Ordering::Relaxed);
         adding.join().unwrap();
     });
-    assert!(service.info("crashes") > 0);
+    assert_eq!(service.info("crashes"), 200);
+}
+
+#[test]
+fn a_pipeline_on_one_key_keeps_its_order_while_others_crash_it() {
+    let service = Service::start();
+    let done = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        for _ in 0..2 {
+            scope.spawn(|| {
+                let mut client = service.client();
+                let mut pipeline = redis::pipe();
+                (0..20).for_each(|_| {
+                    // The second starts the next incarnation, if nobody else was faster.
+                    pipeline.cmd("OTP.CRASH").arg("q").ignore().exists("q").ignore();
+                });
+                while !done.load(Ordering::Relaxed) {
+                    pipeline.query::<()>(&mut client).unwrap();
+                }
+            });
+        }
+        let mut client = service.client();
+        let mut pipeline = redis::pipe();
+        (0..400).for_each(|number| {
+            pipeline.set("q", number).ignore();
+        });
+        let (start, mut rounds, mut wrong) = (Instant::now(), 0, Vec::new());
+        let mut round = || -> redis::RedisResult<()> {
+            let () = pipeline.query(&mut client)?;
+            // The last one, or nothing: a crash came behind it.
+            let left = client.get::<_, Option<i64>>("q")?;
+            wrong.extend(left.filter(|left| *left != 399));
+            rounds += 1;
+            Ok(())
+        };
+        let mut went = Ok(());
+        while went.is_ok() && start.elapsed() < Duration::from_secs(4) {
+            went = round();
+        }
+        done.store(true, Ordering::Relaxed);
+        went.unwrap();
+        assert!(wrong.is_empty(), "{wrong:?} in {rounds} rounds");
+    });
 }

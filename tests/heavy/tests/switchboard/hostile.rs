@@ -2,6 +2,7 @@
 
 use std::io::{BufRead, BufReader, Write};
 use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
 
 use incarnate_heavy_tests::{PATIENCE, Service};
 use redis::Commands;
@@ -14,7 +15,7 @@ fn bytes_that_are_no_request_get_an_error_and_the_end() {
     let service = Service::start();
     for (bytes, answer) in [
         ("*1\r\n$1073741824\r\n", "-ERR Protocol error: invalid bulk length\r\n"),
-        ("*1000000000\r\n", "-ERR Protocol error: invalid multibulk length\r\n"),
+        ("*2147483648\r\n", "-ERR Protocol error: invalid multibulk length\r\n"),
         ("*1\r\n:1\r\n", "-ERR Protocol error: expected '$', got ':'\r\n"),
         ("*1\r\n*1\r\n", "-ERR Protocol error: expected '$', got '*'\r\n"),
         ("\"open\r\n", "-ERR Protocol error: unbalanced quotes in request\r\n"),
@@ -41,6 +42,12 @@ fn memory_does_not_grow_with_a_lie() {
     let mut sockets: Vec<_> = (0..100).map(|_| service.socket()).collect();
     for socket in &mut sockets {
         socket.send("PING\r\n*3\r\n$3\r\nSET\r\n$1\r\na\r\n$536870912\r\nabc");
+        socket.expect("+PONG\r\n");
+    }
+    // As many arguments as may be, too.
+    let mut more: Vec<_> = (0..100).map(|_| service.socket()).collect();
+    for socket in &mut more {
+        socket.send("PING\r\n*2147483647\r\n$4\r\nMSET\r\n$1\r\n");
         socket.expect("+PONG\r\n");
     }
     let after = service.info("used_memory_rss");
@@ -70,6 +77,38 @@ fn a_client_that_does_not_read_costs_what_it_sent() {
     let mut start = format!("${}\r\n", 8 * MEGABYTE).into_bytes();
     start.extend(vec![b'x'; 1024]);
     deaf.expect(start);
+}
+
+#[test]
+fn the_replies_that_nobody_reads_are_not_made() {
+    let service = Service::start();
+    let mut client = service.client();
+    let () = client.set("large", vec![b'x'; 8 * 1024 * 1024]).unwrap();
+    let mut pipeline = redis::pipe();
+    (0..20_000).for_each(|number| {
+        pipeline.set(format!("key:{number}"), 1).ignore();
+    });
+    let () = pipeline.query(&mut client).unwrap();
+    let before = service.info("used_memory_rss");
+    let check = |requests: String| {
+        let mut deaf = service.socket();
+        deaf.send(requests);
+        // Others are served, until it has stopped at the reply that it does not take.
+        let mut client = service.client();
+        let start = Instant::now();
+        while start.elapsed() < Duration::from_secs(2) {
+            assert_eq!(client.exists::<_, u64>("large").unwrap(), 1);
+        }
+        let after = service.info("used_memory_rss");
+        assert!(after < before + 60 * MEGABYTE, "{before} bytes have become {after}");
+    };
+    // Some hundred bytes each, for a gigabyte of replies.
+    check("KEYS *\r\n".repeat(200));
+    check("GET large\r\nAPPEND large x\r\n".repeat(100));
+    check("COMMAND\r\nCOMMAND DOCS\r\n".repeat(2000));
+    // Large only since a moment ago.
+    let large = format!("*3\r\n$3\r\nSET\r\n$5\r\nother\r\n${}\r\n", 8 * MEGABYTE) + &"x".repeat(8 << 20);
+    check("SET other 1\r\n".to_owned() + &large + "\r\n" + &"GET other\r\nAPPEND other x\r\n".repeat(100));
 }
 
 #[test]
