@@ -10,6 +10,8 @@ mod many;
 mod one;
 #[path = "support/random.rs"]
 mod random;
+#[path = "upgrade/rh.rs"]
+mod rh;
 #[path = "upgrade/trees.rs"]
 mod trees;
 #[path = "support/wait.rs"]

@@ -1,9 +1,11 @@
 //! An upgrade as data: what OTP's appup says.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::time::Duration;
 
-use serde::{Deserialize, Serialize};
+use serde::de::{Error, MapAccess, SeqAccess, Visitor};
+use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::handoff::ModuleVsn;
 use crate::term::{Term, TermError};
@@ -69,8 +71,8 @@ pub enum Step {
     ChangeChild(Place),
     /// Changes flags of a supervisor; those that are not named stay.
     ChangeFlags(ChangeFlags),
-    /// Puts the flags and specifications in force that the source has for a supervisor (`{update, Module, supervisor}`):
-    /// nothing is started or ended by it.
+    /// Puts the flags and specifications in force that the source has for a supervisor: nothing is started or ended by
+    /// it (`{update, Module, supervisor}`).
     ChangeSupervisor {
         /// Its registered name, or a path below one: `top/rooms`. The source has its tree under the same text.
         supervisor: String,
@@ -135,15 +137,15 @@ pub struct Update {
 }
 
 /// A value in a plan, as TOML and JSON know them.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
 #[serde(untagged)]
 pub enum Value {
-    /// Nothing.
+    /// Nothing. TOML has it only as what is not written.
     #[default]
     Nil,
     /// True or false.
     Bool(bool),
-    /// A whole number.
+    /// A whole number: 64 bits with a sign, as in TOML.
     Integer(i64),
     /// A number with a fraction.
     Float(f64),
@@ -167,6 +169,84 @@ impl Value {
     }
 }
 
+/// By hand: what is no value is refused for what it is, and a number that does not fit does not become another.
+impl<'de> Deserialize<'de> for Value {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(Any)
+    }
+}
+
+struct Any;
+
+impl<'de> Visitor<'de> for Any {
+    type Value = Value;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a truth value, a number, a text, a list or values by name")
+    }
+
+    fn visit_unit<E>(self) -> Result<Value, E> {
+        Ok(Value::Nil)
+    }
+
+    fn visit_none<E>(self) -> Result<Value, E> {
+        Ok(Value::Nil)
+    }
+
+    fn visit_some<D: Deserializer<'de>>(self, deserializer: D) -> Result<Value, D::Error> {
+        deserializer.deserialize_any(self)
+    }
+
+    fn visit_bool<E>(self, value: bool) -> Result<Value, E> {
+        Ok(Value::Bool(value))
+    }
+
+    fn visit_i64<E>(self, value: i64) -> Result<Value, E> {
+        Ok(Value::Integer(value))
+    }
+
+    fn visit_u64<E: Error>(self, value: u64) -> Result<Value, E> {
+        let whole = i64::try_from(value)
+            .map_err(|_| E::custom(format!("{value} does not fit into 64 bits with a sign")));
+        whole.map(Value::Integer)
+    }
+
+    fn visit_f64<E>(self, value: f64) -> Result<Value, E> {
+        Ok(Value::Float(value))
+    }
+
+    fn visit_str<E>(self, value: &str) -> Result<Value, E> {
+        Ok(Value::Text(value.to_owned()))
+    }
+
+    fn visit_string<E>(self, value: String) -> Result<Value, E> {
+        Ok(Value::Text(value))
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut values: A) -> Result<Value, A::Error> {
+        let mut list = Vec::new();
+        while let Some(value) = values.next_element()? {
+            list.push(value);
+        }
+        Ok(Value::List(list))
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut values: A) -> Result<Value, A::Error> {
+        let mut map = BTreeMap::new();
+        while let Some(name) = values.next_key::<String>()? {
+            // How the crate `toml` hands over a date.
+            if name == "$__toml_private_datetime" {
+                return Err(A::Error::custom("a date is no value of a plan; write it as text"));
+            }
+            if map.contains_key(&name) {
+                return Err(A::Error::custom(format!("{name:?} is there twice")));
+            }
+            map.insert(name, values.next_value()?);
+        }
+        Ok(Value::Map(map))
+    }
+}
+
 impl Step {
     /// The change of a module, with nothing extra and no dependencies.
     pub fn update(module: impl Into<String>, from: u32, to: u32) -> Self {
@@ -178,6 +258,13 @@ impl Place {
     /// The child with this id below a supervisor.
     pub fn new(supervisor: impl Into<String>, child: impl Into<String>) -> Self {
         Place { supervisor: supervisor.into(), child: child.into() }
+    }
+}
+
+impl ChangeFlags {
+    /// No change yet to the flags of a supervisor.
+    pub fn of(supervisor: impl Into<String>) -> Self {
+        ChangeFlags { supervisor: supervisor.into(), ..ChangeFlags::default() }
     }
 }
 
@@ -273,7 +360,8 @@ mod millis {
     use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
     pub(super) fn serialize<S: Serializer>(duration: &Duration, serializer: S) -> Result<S::Ok, S::Error> {
-        u64::try_from(duration.as_millis()).unwrap_or(u64::MAX).serialize(serializer)
+        // What is longer than any number of TOML is as good as no limit.
+        i64::try_from(duration.as_millis()).unwrap_or(i64::MAX).serialize(serializer)
     }
 
     pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {

@@ -1,5 +1,7 @@
 //! A module in three versions: a number, then with the times it was added to, then with a name for it.
 
+#![allow(dead_code, reason = "each suite uses a part of it")]
+
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 

@@ -50,6 +50,12 @@ pub mod errors {}
 #[doc = include_str!("../hibernation.md")]
 pub mod hibernation {}
 
+#[doc = include_str!("../upgrades.md")]
+pub mod upgrades {}
+
+#[doc = include_str!("../upgrade_cookbook.md")]
+pub mod upgrade_cookbook {}
+
 #[doc = include_str!("../testing.md")]
 pub mod testing {}
 
