@@ -74,6 +74,9 @@ pub enum ChangeError {
 }
 
 impl ChangeError {
+    /// What each of them ends with.
+    pub(crate) const END: &str = "; the old version goes on";
+
     /// Refuses a step because it would lose something: what a `down` answers when the version before has no place for
     /// what is there.
     pub fn lossy(what: impl fmt::Display) -> Self {
@@ -129,7 +132,7 @@ impl fmt::Display for ChangeError {
             ChangeError::Refused { from, to, why } => write!(f, "{}refused: {why}", Step(*from, *to)),
             ChangeError::Panicked(text) => write!(f, "the code that changes the state panicked: {text}"),
         }?;
-        f.write_str("; the old version goes on")
+        f.write_str(Self::END)
     }
 }
 

@@ -171,6 +171,8 @@ impl<K: Kind> Server<K> {
     async fn settle(&mut self, cx: &mut Context<Self>) -> Option<StopReason<Cause>> {
         loop {
             while let Some(action) = self.machine.poll() {
+                // An end of a hundred thousand children is as many actions: others run in between, and a kill is heeded.
+                cx.inbox.turn().await;
                 match action {
                     Action::Start { key } => self.start(key, cx).await,
                     Action::Stop { reason } => return Some(reason),

@@ -40,6 +40,11 @@ pub(super) fn release(process: &dyn AnyProcess, successor: Option<Successor>) ->
     ask(process, |tell| System::Release(successor, Box::new(move || tell(Instant::now()))))
 }
 
+/// When so much time has passed; `None`: never.
+pub(super) fn limit(after: Duration) -> Option<Instant> {
+    Instant::now().checked_add(after)
+}
+
 /// What came of a question.
 pub(super) enum Heard<T> {
     Answer(T),

@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
-use tokio::time::{Instant, timeout};
+use tokio::time::timeout;
 
-use super::ask::{Heard, copy, hear};
+use super::ask::{Heard, copy, hear, limit};
 use super::error::UpgradeError;
 use super::members::{Change, Member, members};
 use super::report::Check;
@@ -41,11 +41,11 @@ impl Job {
             .iter()
             .map(|member| copy(&*member.process, self.changes[member.change].from.shape()))
             .collect();
-        let until = Instant::now() + self.suspend_timeout;
+        let until = limit(self.suspend_timeout);
         let mut copies = Vec::with_capacity(members.len());
         for (member, asked) in members.iter().zip(asked) {
             let pid = member.pid();
-            match hear(&self.node, asked, Some(until)).await {
+            match hear(&self.node, asked, until).await {
                 Heard::Answer(Ok(state)) => copies.push(Copy { pid, change: member.change, state }),
                 Heard::Answer(Err(error)) => check.failures.push((pid, error)),
                 Heard::Late => check.busy.push(pid),

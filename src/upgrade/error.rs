@@ -110,7 +110,10 @@ impl fmt::Display for UpgradeError {
                 "{pid} has not come to a stop in time: it is in a long callback, or calls one that is suspended"
             ),
             UpgradeError::NotConverted { pid, error } => {
-                write!(f, "the state of {pid} was not converted: {error}")
+                // Said once, for all of them.
+                let error = error.to_string();
+                let why = error.strip_suffix(ChangeError::END).unwrap_or(&error);
+                write!(f, "the state of {pid} was not converted: {why}")
             }
             UpgradeError::ConvertTimeout => f.write_str("the conversions were not done in time"),
             UpgradeError::Tree { supervisor, why } => write!(f, "at the supervisor {supervisor}: {why}"),

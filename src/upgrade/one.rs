@@ -3,9 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 
-use tokio::time::Instant;
-
-use super::ask::{Heard, hear, hold, release};
+use super::ask::{Heard, hear, hold, limit, release};
 use super::error::UpgradeError;
 use super::members::Change;
 use super::plan::Update;
@@ -84,7 +82,7 @@ pub async fn change_code(
     timeout: impl Into<Timeout>,
 ) -> Result<(), ChangeCodeError> {
     let until = match timeout.into() {
-        Timeout::After(timeout) => Instant::now().checked_add(timeout),
+        Timeout::After(timeout) => limit(timeout),
         Timeout::Infinity => None,
     };
     let process = locate(node, &target).filter(|process| node.find(process.core().pid()).is_some());

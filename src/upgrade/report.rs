@@ -62,11 +62,16 @@ impl fmt::Display for Report {
             let Pause { p50, p99, max } = pause;
             writeln!(
                 f,
-                "{from} -> {to}: {processes} processes, paused {p50:.1?} (p99 {p99:.1?}, max {max:.1?})"
+                "{from} -> {to}: {processes} process{}, paused {p50:.1?} (p99 {p99:.1?}, max {max:.1?})",
+                plural(*processes)
             )?;
         }
         write!(f, "in {:.1?}", self.took)
     }
+}
+
+fn plural(count: usize) -> &'static str {
+    if count == 1 { "" } else { "es" }
 }
 
 /// What an upgrade would do, found on copies of the live states.
@@ -91,7 +96,7 @@ impl Check {
 impl fmt::Display for Check {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for (from, to, processes) in &self.modules {
-            writeln!(f, "{from} -> {to}: {processes} processes")?;
+            writeln!(f, "{from} -> {to}: {processes} process{}", plural(*processes))?;
         }
         for (pid, error) in &self.failures {
             writeln!(f, "{pid} would fail: {error}")?;
@@ -145,7 +150,9 @@ impl fmt::Display for Progress {
         };
         let full = (done * WIDTH).checked_div(*total).unwrap_or(WIDTH).min(WIDTH);
         let (bar, rest) = ("#".repeat(full), ".".repeat(WIDTH - full));
-        write!(f, "{phase:<10} [{bar}{rest}] {done}/{total}")
+        // As wide at every step, so that the next one covers it.
+        let digits = total.to_string().len();
+        write!(f, "{phase:<10} [{bar}{rest}] {done:>digits$}/{total}")
     }
 }
 
@@ -169,8 +176,8 @@ mod tests {
     #[test]
     fn a_bar() {
         let bar = |done, total| Progress { phase: Phase::Converting, done, total }.to_string();
-        assert_eq!(bar(0, 10), "converting [..............................] 0/10");
-        assert_eq!(bar(5, 10), "converting [###############...............] 5/10");
+        assert_eq!(bar(0, 10), "converting [..............................]  0/10");
+        assert_eq!(bar(5, 10), "converting [###############...............]  5/10");
         assert_eq!(bar(0, 0), "converting [##############################] 0/0");
     }
 }

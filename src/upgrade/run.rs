@@ -13,7 +13,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use tokio::sync::watch;
 use tokio::time::{Duration, Instant, timeout};
 
-use super::ask::{Heard, hear, hold, release};
+use super::ask::{Heard, hear, hold, limit, release};
 use super::error::UpgradeError;
 use super::members::{Change, Member, members};
 use super::report::{Changed, Pause, Phase, Progress, Report};
@@ -115,14 +115,14 @@ impl Transaction<'_> {
         let node = &self.job.node;
         let mut states = Vec::with_capacity(self.parts.len());
         for change in 0..self.job.changes.len() {
-            let until = Instant::now() + self.job.suspend_timeout;
+            let until = limit(self.job.suspend_timeout);
             let group = self.parts[states.len()..].iter().take_while(|part| part.member.change == change);
             let shape = self.job.changes[change].from.shape();
             let asked: Vec<_> = group.map(|part| hold(&*part.member.process, shape)).collect();
             for asked in asked {
                 let at = states.len();
                 let pid = self.parts[at].member.pid();
-                let state = match hear(node, asked, Some(until)).await {
+                let state = match hear(node, asked, until).await {
                     Heard::Late => return Err(UpgradeError::NotSuspended(pid)),
                     Heard::Answer((_, Err(error))) => return Err(UpgradeError::NotConverted { pid, error }),
                     Heard::Gone => None,
@@ -207,9 +207,9 @@ impl Transaction<'_> {
                 (part.member.change, held, release(&*part.member.process, successor))
             })
             .collect();
-        let until = Instant::now() + self.job.suspend_timeout;
+        let until = limit(self.job.suspend_timeout);
         for (done, (change, held, asked)) in released.into_iter().enumerate() {
-            let resumed = hear(&self.job.node, asked, Some(until)).await;
+            let resumed = hear(&self.job.node, asked, until).await;
             if let (Heard::Answer(resumed), Some(held)) = (resumed, held) {
                 pauses[change].push(resumed.saturating_duration_since(held));
             }

@@ -1,7 +1,7 @@
 //! Ends: order, limits, children that do not do as they are told.
 
 use incarnate::supervisor::{Restart, Shutdown};
-use incarnate::{DynamicSupervisor, ExitReason, Supervisor, Timeout};
+use incarnate::{DynamicSupervisor, ExitReason, Me, Node, Process, StartError, Supervisor, Timeout};
 use tokio::time::Instant;
 
 use crate::nursery::{Deed, Nursery, end_of, secs, shutdown, world};
@@ -205,4 +205,30 @@ async fn stop_ends_the_children_and_answers_normal() {
         assert_eq!(nursery.log(), ["start a#1", "end a#1"]);
     })
     .await;
+}
+
+/// A supervisor that ends very many children lets others run meanwhile.
+#[tokio::test]
+async fn the_end_of_many_children_holds_no_thread() {
+    let node = Node::new("many");
+    let kids = DynamicSupervisor::temporary("kids", |()| async {
+        let me = Me::current().ok_or(StartError::NoParent)?;
+        Ok::<_, StartError>(me.spawn_link(|_: Process<()>| std::future::pending::<()>()))
+    });
+    let kids = kids.on(&node).start().await.unwrap();
+    for _ in 0..5_000 {
+        kids.start_child(()).await.unwrap();
+    }
+    let stopping = tokio::spawn(async move { kids.stop().await });
+    let alive = || node.processes().into_iter().filter(|pid| node.is_alive(*pid)).count();
+    let (mut before, mut most) = (alive(), 0);
+    while !stopping.is_finished() {
+        tokio::task::yield_now().await;
+        let now = alive();
+        most = most.max(before - now);
+        before = now;
+    }
+    stopping.await.unwrap().unwrap();
+    assert_eq!(node.process_count(), 0);
+    assert!(most < 1_000, "{most} children were ended in one turn");
 }
