@@ -12,13 +12,13 @@ use crate::keyspace::{KEYSPACE, Keyspace};
 use crate::reply::Reply;
 use crate::value::KeyOp;
 
-async fn tree(node: &Node) -> SupervisorRef {
+pub async fn tree(node: &Node) -> SupervisorRef {
     let keyspace = ChildSpec::worker("keyspace", || Keyspace::server(()).name(KEYSPACE).start_link());
     Supervisor::tree("keys only").child(keyspace).child(keys::supervisor()).on(node).start().await.unwrap()
 }
 
 /// Runs something in a process that can reach the keys; it runs whether or not it is waited for.
-fn inside<T, Fut, F>(node: &Node, code: F) -> impl Future<Output = T> + use<T, Fut, F>
+pub fn inside<T, Fut, F>(node: &Node, code: F) -> impl Future<Output = T> + use<T, Fut, F>
 where
     F: FnOnce(Keys) -> Fut + Send + 'static,
     T: Send + 'static,
@@ -32,7 +32,7 @@ where
     async { told.await.unwrap() }
 }
 
-async fn apply(keys: &Keys, key: &[u8], op: KeyOp) -> Reply {
+pub async fn apply(keys: &Keys, key: &[u8], op: KeyOp) -> Reply {
     let now = clock::now();
     let reached = match keys.ask(key, op, now) {
         Ok(request) => Reached::Asked(request),

@@ -8,4 +8,5 @@ mod name;
 mod number;
 mod resp;
 mod support;
+mod upgrades;
 mod value;
