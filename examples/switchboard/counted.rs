@@ -9,7 +9,7 @@ use incarnate::handoff::{ChangeError, StateVersion};
 use incarnate::{CallReply, Context, GenServer, Info, Init, Never, Result, Term};
 use serde::{Deserialize, Serialize};
 
-use crate::key::{self, Birth, Call, Due, Key, LINGER};
+use crate::key::{self, Birth, Call, Due, Follow, Key, LINGER};
 use crate::reply::Reply;
 
 /// What a plan says to version 2 if it may drop the hits on the way back to version 1.
@@ -62,14 +62,16 @@ impl GenServer for Counted {
     async fn handle_call(&mut self, call: Call, cx: &mut Context<Self>) -> Result<CallReply> {
         match call {
             Call::Apply { op, now, to } => {
-                let (reply, follow) = self.key.apply(op, now, cx).await?;
+                let (reply, follow) = self.key.apply(op, now, cx);
                 self.hits = if self.key.exists() { self.hits + 1 } else { 0 };
-                follow.after(to.reply(reply))
+                match follow {
+                    Follow::Adrift(next) => Box::pin(self.key.after_all(reply, next, now, to, cx)).await,
+                    follow => follow.after(to.reply(reply)),
+                }
             }
             Call::Hits { now, to } => {
                 let hits = Reply::Integer(i64::try_from(self.hits).unwrap_or(i64::MAX));
-                let (reply, follow) = self.key.show(hits, now, cx).await?;
-                follow.after(to.reply(reply))
+                Box::pin(self.key.show(hits, now, to, cx)).await
             }
             Call::Crash(to) => key::crash(to),
         }

@@ -177,13 +177,14 @@ impl GenServer for Key {
     async fn handle_call(&mut self, call: Call, cx: &mut Context<Self>) -> Result<CallReply> {
         match call {
             Call::Apply { op, now, to } => {
-                let (reply, follow) = self.apply(op, now, cx).await?;
-                follow.after(to.reply(reply))
+                let (reply, follow) = self.apply(op, now, cx);
+                match follow {
+                    // Boxed: it is needed once after a change, and would have its room in every life.
+                    Follow::Adrift(next) => Box::pin(self.after_all(reply, next, now, to, cx)).await,
+                    follow => follow.after(to.reply(reply)),
+                }
             }
-            Call::Hits { now, to } => {
-                let (reply, follow) = self.show(CommandError::NotCounted.into(), now, cx).await?;
-                follow.after(to.reply(reply))
-            }
+            Call::Hits { now, to } => Box::pin(self.show(CommandError::NotCounted.into(), now, to, cx)).await,
             Call::Crash(to) => crash(to),
         }
     }
@@ -204,13 +205,15 @@ pub enum Follow {
     Stay,
     Linger,
     End,
+    /// It has to find the table first.
+    Adrift(Next),
 }
 
 impl Follow {
     /// What follows an answer.
     pub fn after(self, answered: Result<CallReply>) -> Result<CallReply> {
         match self {
-            Follow::Stay => answered.hibernate(),
+            Follow::Stay | Follow::Adrift(_) => answered.hibernate(),
             Follow::Linger => answered.timeout(LINGER),
             Follow::End => answered.stop(ExitReason::Normal),
         }
@@ -230,35 +233,45 @@ impl Key {
         Some(server)
     }
 
-    /// Whether the key exists, as a client sees it; a deadline that has passed meanwhile is not seen here.
+    /// Whether there is a value; a deadline that has passed meanwhile is not seen here.
     pub fn exists(&self) -> bool {
-        self.place.present
+        self.value.exists()
     }
 
     /// Carries out an operation.
-    pub async fn apply<S: Version>(
-        &mut self,
-        op: KeyOp,
-        now: UnixMillis,
-        cx: &mut Context<S>,
-    ) -> Result<(Reply, Follow)> {
+    pub fn apply<S: Version>(&mut self, op: KeyOp, now: UnixMillis, cx: &Context<S>) -> (Reply, Follow) {
         let (reply, next) = self.value.apply(op, now);
-        if next == Next::Live {
-            return Ok((reply, Follow::Stay));
-        }
         // Before the answer: who has it finds the key gone.
-        Ok((reply, self.follow(next, now, cx).await?))
+        (reply, if next == Next::Live { Follow::Stay } else { self.follow(next, now, cx) })
     }
 
-    /// `shown` if the key exists, or nil.
+    /// Answers an operation that has been carried out, when the table is found.
+    pub async fn after_all<S: Version>(
+        &mut self,
+        reply: Reply,
+        next: Next,
+        now: UnixMillis,
+        to: ReplyTo<Reply>,
+        cx: &mut Context<S>,
+    ) -> Result<CallReply> {
+        self.place.find_table().await?;
+        self.follow(next, now, cx).after(to.reply(reply))
+    }
+
+    /// Answers with `shown` if the key exists, or nil.
     pub async fn show<S: Version>(
         &mut self,
         shown: Reply,
         now: UnixMillis,
+        to: ReplyTo<Reply>,
         cx: &mut Context<S>,
-    ) -> Result<(Reply, Follow)> {
-        let (exists, follow) = self.apply(KeyOp::Exists, now, cx).await?;
-        Ok((if exists == Reply::yes(true) { shown } else { Reply::Nil }, follow))
+    ) -> Result<CallReply> {
+        let (exists, follow) = self.apply(KeyOp::Exists, now, cx);
+        let reply = if exists == Reply::yes(true) { shown } else { Reply::Nil };
+        match follow {
+            Follow::Adrift(next) => Box::pin(self.after_all(reply, next, now, to, cx)).await,
+            follow => follow.after(to.reply(reply)),
+        }
     }
 
     /// The expiry timer has fired, or a life without a value has lasted long enough.
@@ -267,42 +280,37 @@ impl Key {
         info: Info<Due>,
         cx: &mut Context<S>,
     ) -> Result<incarnate::Next> {
+        if self.place.table.is_none() {
+            Box::pin(self.place.find_table()).await?;
+        }
         let now = clock::now();
         let next = self.value.timer_fired(now);
         if let Info::Timeout = info
             && next == Next::End
         {
-            self.reach_table().await?;
+            // It has lingered long enough.
             return if self.place.retire(cx) { stop(ExitReason::Normal) } else { noreply().timeout(LINGER) };
         }
-        match self.follow(next, now, cx).await? {
-            Follow::Stay => noreply().hibernate(),
+        match self.follow(next, now, cx) {
+            Follow::Stay | Follow::Adrift(_) => noreply().hibernate(),
             Follow::Linger => noreply().timeout(LINGER),
             Follow::End => stop(ExitReason::Normal),
         }
     }
 
-    async fn reach_table(&mut self) -> Result<()> {
-        // Boxed: it is needed once after a change, and would have its room in every life.
-        if self.place.table.is_none() { Box::pin(self.place.find_table()).await } else { Ok(()) }
-    }
-
-    async fn follow<S: Version>(
-        &mut self,
-        next: Next,
-        now: UnixMillis,
-        cx: &mut Context<S>,
-    ) -> Result<Follow> {
-        self.reach_table().await?;
+    fn follow<S: Version>(&mut self, next: Next, now: UnixMillis, cx: &Context<S>) -> Follow {
+        if self.place.table.is_none() {
+            return Follow::Adrift(next);
+        }
         self.place.mark(next != Next::End);
         self.set_timer(next, now, cx);
-        Ok(match next {
+        match next {
             Next::End if self.place.life == 1 && self.place.retire(cx) => Follow::End,
             // What waits in the mailbox comes first, and may bring the key back. It need not be a request: a change of the
             // code waits there too, and nothing might come after it.
             Next::End => Follow::Linger,
             _ => Follow::Stay,
-        })
+        }
     }
 
     fn set_timer<S: Version>(&mut self, next: Next, now: UnixMillis, cx: &Context<S>) {
