@@ -108,6 +108,10 @@ pub enum CommandError {
     Crashed,
     /// The processes that serve keys are being started anew, or stopped.
     Unavailable,
+    /// `OTP.HITS` while the key's process runs a version that does not count.
+    NotCounted,
+    /// `OTP.UPGRADE` that was not carried out; the text is the whole message.
+    NotUpgraded(Box<str>),
     /// `SHUTDOWN SAVE`: nothing is kept on disk, so the promise cannot be made; the server goes on.
     CannotSave,
 }
@@ -115,7 +119,9 @@ pub enum CommandError {
 impl fmt::Display for CommandError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::UnknownCommand(text) | Self::UnknownSubcommand(text) => f.write_str(text),
+            Self::UnknownCommand(text) | Self::UnknownSubcommand(text) | Self::NotUpgraded(text) => {
+                f.write_str(text)
+            }
             Self::Arity(name) => write!(f, "ERR wrong number of arguments for '{name}' command"),
             Self::Syntax => f.write_str("ERR syntax error"),
             Self::NotAnInteger => f.write_str("ERR value is not an integer or out of range"),
@@ -150,6 +156,9 @@ impl fmt::Display for CommandError {
                 f.write_str("ERR the process of the key crashed again and again, the command has no effect")
             }
             Self::Unavailable => f.write_str("LOADING the keys are not served at the moment"),
+            Self::NotCounted => f.write_str(
+                "ERR version 1 of a key does not count hits: OTP.UPGRADE 2 changes to one that does",
+            ),
             Self::NoShutdown => f.write_str("ERR No shutdown in progress."),
             Self::CannotSave => f.write_str("ERR Errors trying to SHUTDOWN. Check logs."),
         }

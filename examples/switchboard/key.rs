@@ -6,26 +6,35 @@
 //! It hibernates between requests: among 100,000 keys most are at rest, and one at rest is a few hundred bytes in place of
 //! several thousand. That is faster, too. A process that wakes runs in a shell that another has just left, which the
 //! processor still has at hand; one that kept its own would have to be fetched from memory piece by piece.
+//!
+//! There are two versions of it, and a process changes between them while it runs: this one, and [`Counted`](crate::counted).
+//! So the state is data alone. What cannot be written down is kept elsewhere: the entry in the table goes with the
+//! process ([`start_link`]), and the table itself is asked for again when it is next needed.
 
 use std::sync::Arc;
 use std::time::Duration;
 
+use incarnate::gen_server::CodeChange;
+use incarnate::handoff::StateVersion;
 use incarnate::{
-    CallReply, Context, Error, ExitReason, GenServer, Info, Init, Never, Node, ReplyTo, Result, ServerRef,
-    Then, TimerRef, noreply, stop,
+    CallReply, Context, Error, ExitReason, GenServer, Info, Init, Never, Node, Pid, ReplyTo, Result,
+    ServerRef, StartError, Then, Timeout, TimerRef, noreply, stop,
 };
+use serde::{Deserialize, Serialize};
 
 use crate::clock;
+use crate::error::CommandError;
+use crate::keyspace::{self, KEYSPACE};
 use crate::name::Name;
 use crate::reply::Reply;
 use crate::table::Table;
 use crate::value::{KeyOp, Next, UnixMillis, Value};
 
-/// The version of this code and of the state that it keeps.
-pub const VSN: u32 = 1;
+/// What both versions are called.
+pub const MODULE: &str = "key";
 
 /// A life that follows a crash stays so long without a value before it ends: `OTP.INFO` can show it.
-const LINGER: Duration = Duration::from_secs(60);
+pub const LINGER: Duration = Duration::from_secs(60);
 
 /// The longest timer; what is due later is looked at again then.
 const FAR: i64 = 1000 * 60 * 60 * 24 * 365;
@@ -39,6 +48,13 @@ pub enum Call {
     Apply {
         /// What to do.
         op: KeyOp,
+        /// When the request came in.
+        now: UnixMillis,
+        /// Where the reply goes.
+        to: ReplyTo<Reply>,
+    },
+    /// How often the key was asked for, at this time of day; nil if there is no such key, an error in version 1.
+    Hits {
         /// When the request came in.
         now: UnixMillis,
         /// Where the reply goes.
@@ -63,51 +79,96 @@ pub struct Birth {
     pub next: Next,
 }
 
-/// The state of the process.
+/// Either version, as what both have in common sees it.
+pub trait Version: GenServer<Call = Call, Cast = Never, Info = Due> {}
+
+impl<S: GenServer<Call = Call, Cast = Never, Info = Due>> Version for S {}
+
+/// Starts the process of a key in the version that is in force, linked to the one whose code asks.
+pub async fn start_link(birth: Birth) -> Result<KeyRef, StartError> {
+    let (table, hash) = (birth.table.clone(), birth.table.hash(&birth.key));
+    let enter = move |server: &KeyRef| Ok(Entered { table, hash, server: server.pid() });
+    Key::server(birth).register_with(enter).upgradable().start_link().await
+}
+
+/// Kept with the process, whatever version runs in it: when it ends without having left the table, it is taken out.
+struct Entered {
+    table: Arc<Table>,
+    hash: u64,
+    server: Pid,
+}
+
+impl Drop for Entered {
+    fn drop(&mut self) {
+        self.table.lost(self.hash, self.server);
+    }
+}
+
+/// The state of the process, version 1.
+#[derive(Serialize, Deserialize)]
 pub struct Key {
     value: Value,
     place: Place,
+    /// The timer itself stays with the process.
     timer: Option<TimerRef>,
 }
 
-/// The process's entry in the table, which goes with it.
+/// The process's entry in the table.
+#[derive(Serialize, Deserialize)]
 struct Place {
-    table: Arc<Table>,
+    /// Not there after a handoff: whoever needs it [asks for it](Place::find_table) again.
+    #[serde(skip)]
+    table: Option<Arc<Table>>,
     key: Name,
     life: u32,
     present: bool,
+    /// Whether the table was told that the value is long.
+    #[serde(skip)]
     long: bool,
-    held: bool,
+}
+
+impl StateVersion for Key {
+    const VSN: u32 = 1;
+    type Previous = Never;
+}
+
+impl CodeChange for Key {
+    const MODULE: &'static str = MODULE;
+    // Both versions understand all requests: this one knows of hits that it does not count them.
 }
 
 impl Place {
+    /// The table. It never changes during the life of a process: with its owner all keys end.
+    #[cold]
+    async fn find_table(&mut self) -> Result<()> {
+        // Without a limit: to give up would be to lose the value.
+        self.table = Some(KEYSPACE.call_timeout(keyspace::Call::Table, Timeout::Infinity).await?);
+        Ok(())
+    }
+
     /// Leaves the table, if nothing waits in the mailbox.
-    fn retire(&mut self, cx: &Context<Key>) -> bool {
+    fn retire<S: Version>(&self, cx: &Context<S>) -> bool {
         let idle = || cx.node().process_info(cx.pid()).is_some_and(|info| info.mailbox_len == 0);
-        let retired = self.table.retire(&self.key, idle);
-        self.held &= !retired;
-        retired
+        self.table.as_ref().is_some_and(|table| table.retire(&self.key, idle))
     }
 
     fn mark(&mut self, present: bool) {
         if self.present != present {
             self.present = present;
-            self.table.mark(&self.key, present);
+            if let Some(table) = &self.table {
+                table.mark(&self.key, present);
+            }
         }
     }
 
+    /// Whoever makes a value long has said so before; without the table it is said another time.
     fn mark_long(&mut self, long: bool) {
-        if long && !self.long {
+        if long
+            && !self.long
+            && let Some(table) = &self.table
+        {
             self.long = true;
-            self.table.mark_long(&self.key);
-        }
-    }
-}
-
-impl Drop for Place {
-    fn drop(&mut self) {
-        if self.held {
-            self.table.lost(&self.key);
+            table.mark_long(&self.key);
         }
     }
 }
@@ -120,76 +181,155 @@ impl GenServer for Key {
     type Continue = Never;
 
     async fn init(birth: Birth, cx: &mut Context<Self>) -> Result<Init<Self>> {
-        let Birth { table, key, value, next } = birth;
-        let present = next != Next::End;
-        // Another was faster: the request goes to that one.
-        let long = value.is_long();
-        let Some(life) = table.claim(&key, cx.server(), present, long) else { return Ok(Init::Ignore) };
-        let place = Place { table, key, life, present, long, held: true };
-        let mut server = Key { value, place, timer: None };
-        server.set_timer(next, clock::now(), cx);
-        Ok(if present { Init::Hibernate(server) } else { Init::Timeout(server, LINGER) })
+        Ok(match Key::begin(birth, cx) {
+            None => Init::Ignore,
+            Some(key) if key.exists() => Init::Hibernate(key),
+            Some(key) => Init::Timeout(key, LINGER),
+        })
     }
 
     async fn handle_call(&mut self, call: Call, cx: &mut Context<Self>) -> Result<CallReply> {
-        let (op, now, to) = match call {
-            Call::Apply { op, now, to } => (op, now, to),
-            Call::Crash(to) => {
-                drop(to);
-                return Err(Error::msg("crashed by OTP.CRASH"));
+        match call {
+            Call::Apply { op, now, to } => {
+                let (reply, follow) = self.apply(op, now, cx);
+                match follow {
+                    // Boxed: it is needed once after a change, and would have its room in every life.
+                    Follow::Adrift(next) => Box::pin(self.after_all(reply, next, now, to, cx)).await,
+                    follow => follow.after(to.reply(reply)),
+                }
             }
-        };
-        let (reply, next) = self.value.apply(op, now);
-        self.place.mark_long(self.value.is_long());
-        if next == Next::Live {
-            return to.reply(reply).hibernate();
-        }
-        // Before the answer: who has it finds the key gone.
-        let follow = self.follow(next, now, cx);
-        match follow {
-            Follow::Stay => to.reply(reply).hibernate(),
-            Follow::Linger => to.reply(reply).timeout(LINGER),
-            Follow::End => to.reply(reply).stop(ExitReason::Normal),
+            Call::Hits { now, to } => Box::pin(self.show(CommandError::NotCounted.into(), now, to, cx)).await,
+            Call::Crash(to) => crash(to),
         }
     }
 
     async fn handle_info(&mut self, info: Info<Due>, cx: &mut Context<Self>) -> Result<incarnate::Next> {
+        self.woken(info, cx).await
+    }
+}
+
+/// The crash that was asked for.
+pub fn crash(to: ReplyTo<Never>) -> Result<CallReply> {
+    drop(to);
+    Err(Error::msg("crashed by OTP.CRASH"))
+}
+
+/// Whether the process goes on.
+pub enum Follow {
+    Stay,
+    Linger,
+    End,
+    /// It has to find the table first.
+    Adrift(Next),
+}
+
+impl Follow {
+    /// What follows an answer.
+    pub fn after(self, answered: Result<CallReply>) -> Result<CallReply> {
+        match self {
+            Follow::Stay | Follow::Adrift(_) => answered.hibernate(),
+            Follow::Linger => answered.timeout(LINGER),
+            Follow::End => answered.stop(ExitReason::Normal),
+        }
+    }
+}
+
+/// What both versions do.
+impl Key {
+    /// A process begins. `None`: another was faster, the request goes to that one.
+    pub fn begin<S: Version>(birth: Birth, cx: &Context<S>) -> Option<Self> {
+        let Birth { table, key, value, next } = birth;
+        let present = next != Next::End;
+        let long = value.is_long();
+        let life = table.claim(&key, cx.server(), present, long)?;
+        let place = Place { table: Some(table), key, life, present, long };
+        let mut server = Key { value, place, timer: None };
+        server.set_timer(next, clock::now(), cx);
+        Some(server)
+    }
+
+    /// Whether there is a value; a deadline that has passed meanwhile is not seen here.
+    pub fn exists(&self) -> bool {
+        self.value.exists()
+    }
+
+    /// Carries out an operation.
+    pub fn apply<S: Version>(&mut self, op: KeyOp, now: UnixMillis, cx: &Context<S>) -> (Reply, Follow) {
+        let (reply, next) = self.value.apply(op, now);
+        self.place.mark_long(self.value.is_long());
+        // Before the answer: who has it finds the key gone.
+        (reply, if next == Next::Live { Follow::Stay } else { self.follow(next, now, cx) })
+    }
+
+    /// Answers an operation that has been carried out, when the table is found.
+    pub async fn after_all<S: Version>(
+        &mut self,
+        reply: Reply,
+        next: Next,
+        now: UnixMillis,
+        to: ReplyTo<Reply>,
+        cx: &mut Context<S>,
+    ) -> Result<CallReply> {
+        self.place.find_table().await?;
+        self.follow(next, now, cx).after(to.reply(reply))
+    }
+
+    /// Answers with `shown` if the key exists, or nil.
+    pub async fn show<S: Version>(
+        &mut self,
+        shown: Reply,
+        now: UnixMillis,
+        to: ReplyTo<Reply>,
+        cx: &mut Context<S>,
+    ) -> Result<CallReply> {
+        let (exists, follow) = self.apply(KeyOp::Exists, now, cx);
+        let reply = if exists == Reply::yes(true) { shown } else { Reply::Nil };
+        match follow {
+            Follow::Adrift(next) => Box::pin(self.after_all(reply, next, now, to, cx)).await,
+            follow => follow.after(to.reply(reply)),
+        }
+    }
+
+    /// The expiry timer has fired, or a life without a value has lasted long enough.
+    pub async fn woken<S: Version>(
+        &mut self,
+        info: Info<Due>,
+        cx: &mut Context<S>,
+    ) -> Result<incarnate::Next> {
+        if self.place.table.is_none() {
+            Box::pin(self.place.find_table()).await?;
+        }
         let now = clock::now();
         let next = self.value.timer_fired(now);
         if let Info::Timeout = info
             && next == Next::End
         {
             // It has lingered long enough.
-            return if self.place.retire(cx) { stop(ExitReason::Normal) } else { noreply() };
+            return if self.place.retire(cx) { stop(ExitReason::Normal) } else { noreply().timeout(LINGER) };
         }
         match self.follow(next, now, cx) {
-            Follow::Stay => noreply().hibernate(),
+            Follow::Stay | Follow::Adrift(_) => noreply().hibernate(),
             Follow::Linger => noreply().timeout(LINGER),
             Follow::End => stop(ExitReason::Normal),
         }
     }
-}
 
-/// Whether the process goes on.
-enum Follow {
-    Stay,
-    Linger,
-    End,
-}
-
-impl Key {
-    fn follow(&mut self, next: Next, now: UnixMillis, cx: &Context<Self>) -> Follow {
+    fn follow<S: Version>(&mut self, next: Next, now: UnixMillis, cx: &Context<S>) -> Follow {
+        if self.place.table.is_none() {
+            return Follow::Adrift(next);
+        }
         self.place.mark(next != Next::End);
         self.set_timer(next, now, cx);
         match next {
-            Next::End if self.place.life > 1 => Follow::Linger,
-            // What waits in the mailbox comes first, and may bring the key back.
-            Next::End if self.place.retire(cx) => Follow::End,
+            Next::End if self.place.life == 1 && self.place.retire(cx) => Follow::End,
+            // What waits in the mailbox comes first, and may bring the key back. It need not be a request: a change of the
+            // code waits there too, and nothing might come after it.
+            Next::End => Follow::Linger,
             _ => Follow::Stay,
         }
     }
 
-    fn set_timer(&mut self, next: Next, now: UnixMillis, cx: &Context<Self>) {
+    fn set_timer<S: Version>(&mut self, next: Next, now: UnixMillis, cx: &Context<S>) {
         if next == Next::Live {
             return;
         }
@@ -213,7 +353,7 @@ pub fn inspect(node: &Node, server: &KeyRef, life: u32) -> Option<Reply> {
         Reply::text("incarnation"),
         number(life.into()),
         Reply::text("version"),
-        number(VSN.into()),
+        number(info.code.map_or(0, |code| code.vsn().into())),
         Reply::text("mailbox-length"),
         number(info.mailbox_len),
         Reply::text("messages-handled"),

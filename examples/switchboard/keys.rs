@@ -6,11 +6,11 @@ use incarnate::process::Request;
 use incarnate::supervisor::{
     DynamicSupervisor, DynamicSupervisorName, DynamicSupervisorRef, StartChildError,
 };
-use incarnate::{CallError, GenServer, Never, Node, Timeout};
+use incarnate::{CallError, Never, Node, Timeout};
 
 use crate::clock;
 use crate::error::CommandError;
-use crate::key::{self, Birth, Call, Key, KeyRef};
+use crate::key::{self, Birth, Call, KeyRef};
 use crate::keyspace::{self, KEYSPACE};
 use crate::reply::Reply;
 use crate::table::{Absent, SHARDS, Table};
@@ -25,7 +25,7 @@ pub const SUPERVISOR: DynamicSupervisorName<Birth, KeyRef> = DynamicSupervisorNa
 
 /// The supervisor, before it is started.
 pub fn supervisor() -> DynamicSupervisor<Birth, KeyRef> {
-    DynamicSupervisor::temporary("keys", Key::start_link).name(SUPERVISOR)
+    DynamicSupervisor::temporary("keys", key::start_link).name(SUPERVISOR)
 }
 
 /// All keys, as a connection sees them.
@@ -149,6 +149,18 @@ impl Keys {
         let Some((server, _)) = self.find(key).await else { return Reply::yes(false) };
         let crashed: Result<Never, CallError> = server.call_timeout(Call::Crash, Timeout::Infinity).await;
         Reply::yes(matches!(crashed, Err(CallError::Exit(_))))
+    }
+
+    /// How often a key was asked for; nil if there is none, an error if its version does not count.
+    pub async fn hits(&self, key: &[u8], now: UnixMillis) -> Reply {
+        while let Some((server, _)) = self.table.find(key) {
+            let hits = server.call_timeout(|to| Call::Hits { now, to }, Timeout::Infinity).await;
+            if let Ok(hits) = hits {
+                return hits;
+            }
+            // It has ended; the key may have another process by now.
+        }
+        Reply::Nil
     }
 
     /// All keys that match.

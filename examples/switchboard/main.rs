@@ -16,6 +16,7 @@
 mod clock;
 mod command;
 mod connection;
+mod counted;
 mod error;
 mod glob;
 mod key;
@@ -30,6 +31,7 @@ mod service;
 mod table;
 #[cfg(test)]
 mod tests;
+mod upgrades;
 mod value;
 
 use std::io::{IsTerminal, Write};

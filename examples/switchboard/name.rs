@@ -5,6 +5,9 @@ use std::hash::{Hash, Hasher};
 use std::ops::Deref;
 use std::sync::Arc;
 
+use bytes::Bytes;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
 /// Names up to this length are kept where they are used, so that looking one up in a large table is one cold read and
 /// not two: most keys are short.
 const SHORT: usize = 22;
@@ -60,5 +63,18 @@ impl Hash for Name {
 impl Borrow<[u8]> for Name {
     fn borrow(&self) -> &[u8] {
         self
+    }
+}
+
+/// As bytes, however long.
+impl Serialize for Name {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_bytes(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for Name {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        Bytes::deserialize(deserializer).map(|bytes| Name::from(&bytes[..]))
     }
 }

@@ -15,6 +15,7 @@ use crate::keys::{self, Keys};
 use crate::keyspace::{KEYSPACE, Keyspace};
 use crate::listener::{self, Socket};
 use crate::resp::Arguments;
+use crate::upgrades::Upgrades;
 
 /// The top of the tree.
 const SWITCHBOARD: SupervisorName = SupervisorName::new("switchboard");
@@ -31,6 +32,7 @@ pub struct Service {
     accepted: AtomicU64,
     commands: AtomicU64,
     stop: Notify,
+    upgrades: Upgrades,
 }
 
 /// A client that is connected, as long as this value lives.
@@ -78,6 +80,7 @@ impl Service {
             accepted: AtomicU64::new(0),
             commands: AtomicU64::new(0),
             stop: Notify::new(),
+            upgrades: Upgrades::default(),
         }
     }
 
@@ -98,6 +101,11 @@ impl Service {
     /// So many commands more were carried out.
     pub fn served(&self, commands: usize) {
         self.commands.fetch_add(commands as u64, Ordering::Relaxed);
+    }
+
+    /// What changes the code of keys.
+    pub fn upgrades(&self) -> &Upgrades {
+        &self.upgrades
     }
 
     /// Asks for the end of the service.

@@ -4,7 +4,7 @@
 //! for writing, with an empty mailbox.** So no request is ever in the mailbox of a process that has left in order:
 //! none is lost and none has to be sent twice. Only a crash takes requests with it.
 //!
-//! A process that crashes leaves when its state is dropped, which is before anybody hears of its end. Of its key a record
+//! A process that crashes leaves when all that it had is dropped, which is before anybody hears of its end. Of its key a record
 //! stays: how many lives it had. The next request for that key, whatever it asks, starts the next one.
 //!
 //! Who has a request under way must not send another for the same key to a later life, as the one before may have to be
@@ -18,6 +18,7 @@ use std::sync::{PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use bytes::Bytes;
 use hashbrown::HashTable;
+use incarnate::Pid;
 
 use crate::glob;
 use crate::key::KeyRef;
@@ -178,14 +179,13 @@ impl Table {
     pub fn retire(&self, key: &Name, idle: impl FnOnce() -> bool) -> bool {
         let hash = self.hash(key);
         let mut shard = self.write(hash);
-        idle() && shard.remove(hash, key).is_some()
+        idle() && shard.remove(hash, |entry| entry.key == *key).is_some()
     }
 
-    /// Takes a process out that ends without having retired.
-    pub fn lost(&self, key: &Name) {
-        let hash = self.hash(key);
+    /// Takes a process out that has ended, if it has not retired.
+    pub fn lost(&self, hash: u64, server: Pid) {
         let mut shard = self.write(hash);
-        let Some(entry) = shard.remove(hash, key) else { return };
+        let Some(entry) = shard.remove(hash, |entry| entry.server.pid() == server) else { return };
         self.crashes.fetch_add(1, Ordering::Relaxed);
         if shard.crashed.len() >= MOST_RECORDS {
             shard.crashed.clear();
@@ -228,6 +228,11 @@ impl Table {
         let mut shard = self.shards[shard].write().unwrap_or_else(PoisonError::into_inner);
         shard.crashed.clear();
         shard.entries.iter().map(|entry| entry.server.clone()).collect()
+    }
+
+    /// The processes of one shard.
+    pub fn servers_in(&self, shard: usize) -> Vec<KeyRef> {
+        self.read(shard).entries.iter().map(|entry| entry.server.clone()).collect()
     }
 
     /// Keys and processes for which `wanted` holds.
@@ -276,8 +281,8 @@ impl Shard {
         self.entries.iter().filter(|entry| entry.present)
     }
 
-    fn remove(&mut self, hash: u64, key: &Name) -> Option<Entry> {
-        let found = self.entries.find_entry(hash, |entry| entry.key == *key).ok()?;
+    fn remove(&mut self, hash: u64, wanted: impl FnMut(&Entry) -> bool) -> Option<Entry> {
+        let found = self.entries.find_entry(hash, wanted).ok()?;
         let (entry, _) = found.remove();
         self.present -= usize::from(entry.present);
         Some(entry)

@@ -167,6 +167,11 @@ impl Value {
         (reply, self.next(armed))
     }
 
+    /// Whether there is a value, at the time of the last operation.
+    pub fn exists(&self) -> bool {
+        self.bytes.is_some()
+    }
+
     /// The expiry timer has fired. It may be early, or belong to a deadline that was moved since.
     pub fn timer_fired(&mut self, now: UnixMillis) -> Next {
         self.drop_if_due(now);

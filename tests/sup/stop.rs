@@ -158,13 +158,13 @@ async fn a_supervisor_that_waits_for_an_end_serves_nobody_and_can_be_killed() {
         nursery.slow("a", None).await;
         let a = nursery.at("a");
         let waits = supervisor.clone();
-        let ends = me.spawn(move |_: incarnate::Process<()>| async move {
+        let ends = me.spawn(move |_: Process<()>| async move {
             let error = waits.terminate_child("a").await.unwrap_err();
             ExitReason::term(&format!("{error:?}"))
         });
         // It has got the order when its child has.
         let asks = supervisor.clone();
-        let count = me.spawn(move |_: incarnate::Process<()>| async move {
+        let count = me.spawn(move |_: Process<()>| async move {
             ExitReason::term(&format!("{:?}", asks.count_children().await.unwrap_err()))
         });
         assert!(me.receive_after(secs(3600)).await.is_none());
@@ -185,7 +185,7 @@ async fn a_stranger_s_exit_does_nothing_and_a_kill_takes_the_children_along() {
     world(|me, nursery| async move {
         let supervisor = Supervisor::tree("s").child(nursery.worker("a")).start_link().await.unwrap();
         let pid = supervisor.pid();
-        let stranger = me.spawn(move |me: incarnate::Process<()>| async move {
+        let stranger = me.spawn(move |me: Process<()>| async move {
             me.exit(pid, ExitReason::Shutdown);
         });
         stranger.ended().await;

@@ -4,6 +4,7 @@
 mod about;
 mod connection;
 mod data;
+mod otp;
 mod table;
 
 pub use data::{Gather, Scan};
@@ -65,6 +66,17 @@ pub enum Command<'a> {
     Inspect(&'a [u8]),
     /// `OTP.CRASH`: make the process of this key crash.
     Crash(&'a [u8]),
+    /// `OTP.HITS`: how often this key was asked for.
+    Hits(&'a [u8]),
+    /// `OTP.VERSIONS`: the versions of the code of keys.
+    Versions,
+    /// `OTP.UPGRADE`: change the code of all keys.
+    Upgrade {
+        /// To this version.
+        to: i64,
+        /// Only try whether it can be done.
+        dry: bool,
+    },
 }
 
 impl<'a> Command<'a> {

@@ -1,7 +1,7 @@
 //! All commands, as data.
 
 use super::data::{self, Gather, required};
-use super::{Command, about, connection};
+use super::{Command, about, connection, otp};
 use crate::error::CommandError;
 use crate::resp::Arguments;
 use crate::value::{KeyOp, UnixMillis};
@@ -50,7 +50,7 @@ pub fn find(name: &[u8]) -> Option<&'static Spec> {
 
 /// The hot ones first: a name is found by going through the table.
 #[rustfmt::skip]
-pub static TABLE: [Spec; 36] = [
+pub static TABLE: [Spec; 39] = [
     Spec { name: "get", arity: 2, flags: &["readonly", "fast"], keys: (1, 1, 1), categories: &["@read", "@string", "@fast"],
         summary: "Get the value of a key", since: "1.0.0", group: "string",
         parse: |a, _| data::one(a, KeyOp::Get) },
@@ -159,4 +159,13 @@ pub static TABLE: [Spec; 36] = [
     Spec { name: "otp.crash", arity: 2, flags: &["write", "fast"], keys: (1, 1, 1), categories: &["@keyspace", "@write", "@fast"],
         summary: "Make a key's process crash", since: "0.1.0", group: "otp",
         parse: |a, _| Ok(Command::Crash(required(a, 0)?)) },
+    Spec { name: "otp.hits", arity: 2, flags: &["readonly", "fast"], keys: (1, 1, 1), categories: &["@keyspace", "@read", "@fast"],
+        summary: "Return how often a key was asked for", since: "0.1.0", group: "otp",
+        parse: |a, _| Ok(Command::Hits(required(a, 0)?)) },
+    Spec { name: "otp.versions", arity: 1, flags: &["readonly"], keys: (0, 0, 0), categories: &["@slow"],
+        summary: "Return the versions of the code of keys", since: "0.1.0", group: "otp",
+        parse: |_, _| Ok(Command::Versions) },
+    Spec { name: "otp.upgrade", arity: -2, flags: &["admin"], keys: (0, 0, 0), categories: &["@admin", "@slow", "@dangerous"],
+        summary: "Change the code of all keys while they run", since: "0.1.0", group: "otp",
+        parse: |a, _| otp::upgrade(a) },
 ];

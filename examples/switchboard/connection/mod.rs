@@ -220,6 +220,9 @@ async fn about_many(
         Command::Tree => service.tree(keys).await.map_or_else(Reply::from, |tree| Reply::Bulk(tree.into())),
         Command::Inspect(key) => keys.inspect(key).await,
         Command::Crash(key) => keys.crash(key).await,
+        Command::Hits(key) => keys.hits(key, now).await,
+        Command::Versions => service.upgrades().versions(keys).await,
+        Command::Upgrade { to, dry } => service.upgrades().change(keys.node(), to, dry).await,
         _ => CommandError::Unavailable.into(),
     }
 }

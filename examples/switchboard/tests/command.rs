@@ -54,6 +54,10 @@ fn arity_is_checked_by_the_table() {
     check("CONFIG GET", "config|get");
     check("COMMAND COUNT a", "command|count");
     check("OTP.INFO", "otp.info");
+    check("OTP.HITS", "otp.hits");
+    check("OTP.VERSIONS a", "otp.versions");
+    check("OTP.UPGRADE", "otp.upgrade");
+    check("OTP.UPGRADE 2 DRY DRY", "otp.upgrade");
 }
 
 #[test]
@@ -165,6 +169,12 @@ fn the_connection() {
     check("OTP.TREE", "$-1");
     check("otp.info a", "$1 a");
     check("otp.crash a", "$1 a");
+    check("otp.hits a", "$1 a");
+    check("OTP.VERSIONS", "$-1");
+    check("OTP.UPGRADE 2", "*2 :2 :0");
+    check("otp.upgrade 1 dry", "*2 :1 :1");
+    check("OTP.UPGRADE 2 WET", "-ERR syntax error");
+    check("OTP.UPGRADE two", "-ERR value is not an integer or out of range");
     check("QUIT", "+OK");
     check("QUIT; PING", "");
     check("POST / HTTP/1.1", "");
@@ -199,7 +209,7 @@ fn what_redis_benchmark_and_redis_cli_ask_at_their_start() {
 #[test]
 fn names_are_found_in_any_case_and_by_their_length() {
     check("pInG", "+PONG");
-    check("CoMmAnD cOuNt", ":36");
+    check("CoMmAnD cOuNt", ":39");
     check("PINGG", "-ERR unknown command 'PINGG', with args beginning with: ");
     check("PIN", "-ERR unknown command 'PIN', with args beginning with: ");
     let mut model = Model::new();

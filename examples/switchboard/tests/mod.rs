@@ -9,4 +9,5 @@ mod number;
 mod pipeline;
 mod resp;
 mod support;
+mod upgrades;
 mod value;

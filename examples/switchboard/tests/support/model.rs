@@ -100,8 +100,11 @@ impl Model {
             }
             // Without processes there is nothing to tell; the reply shows what was understood.
             Command::Info(sections) => Reply::count(sections.len()),
-            Command::Tree => Reply::Nil,
-            Command::Inspect(key) | Command::Crash(key) => Reply::Bulk(Bytes::copy_from_slice(key)),
+            Command::Tree | Command::Versions => Reply::Nil,
+            Command::Inspect(key) | Command::Crash(key) | Command::Hits(key) => {
+                Reply::Bulk(Bytes::copy_from_slice(key))
+            }
+            Command::Upgrade { to, dry } => Reply::Array(vec![Reply::Integer(to), Reply::yes(dry)]),
             Command::Quit | Command::Shutdown => {
                 self.closed = true;
                 Reply::Ok

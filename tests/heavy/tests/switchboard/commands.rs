@@ -50,7 +50,7 @@ fn each_command_answers() {
         ("CONFIG GET save", "[save ]"),
         ("CLIENT SETNAME me", "OK"),
         ("CLIENT GETNAME", "me"),
-        ("COMMAND COUNT", "36"),
+        ("COMMAND COUNT", "39"),
         ("SET a 1", "OK"),
         ("GET a", "1"),
         ("SET a 2 NX", "nil"),

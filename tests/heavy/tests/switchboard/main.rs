@@ -5,3 +5,4 @@ mod crash;
 mod hostile;
 mod outside;
 mod program;
+mod upgrade;
