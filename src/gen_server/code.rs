@@ -27,6 +27,10 @@ pub type MessageOf<S> = Message<<S as GenServer>::Call, <S as GenServer>::Cast, 
 
 /// A server that can change to another version while it runs (`code_change/3`): the opt-in of hot upgrade.
 ///
+/// The state is data. What a former incarnation held goes when the next one is in its place: a `Drop` that does more than to
+/// free memory, one that gives up a name or a place in a table, would act on a process that lives on. What is to go with
+/// the process belongs into [`Start::register_with`](super::Start::register_with).
+///
 /// Each version is a type of its own that implements [`GenServer`] with the same messages and arguments, and
 /// [`StateVersion`], which says how its state comes from the version before and goes back. A server takes part when it was
 /// started with [`Start::upgradable`](super::Start::upgradable); one without needs no `Serialize`.
@@ -93,6 +97,11 @@ impl Code {
         self.0.shape()
     }
 
+    /// The type that it is.
+    pub(super) fn kind(&self) -> fn() -> &'static str {
+        self.0.kind()
+    }
+
     /// What starts it; a [`Begin`] of its types.
     pub(super) fn begin(&self) -> Box<dyn Any> {
         self.0.begin()
@@ -135,6 +144,7 @@ trait Version: Send + Sync {
     fn id(&self) -> ModuleVsn;
     fn understood(&self) -> RangeInclusive<u32>;
     fn shape(&self) -> TypeId;
+    fn kind(&self) -> fn() -> &'static str;
     fn begin(&self) -> Box<dyn Any>;
     fn upgrade(&self, capsule: &Capsule, from: u32, extra: &Term) -> Result<Successor, ChangeError>;
     fn downgrade(&self, capsule: &Capsule, to: &ModuleVsn, extra: &Term) -> Result<Capsule, ChangeError>;
@@ -153,6 +163,10 @@ impl<S: CodeChange> Version for Of<S> {
 
     fn shape(&self) -> TypeId {
         TypeId::of::<BeginOf<S>>()
+    }
+
+    fn kind(&self) -> fn() -> &'static str {
+        std::any::type_name::<S>
     }
 
     fn begin(&self) -> Box<dyn Any> {

@@ -246,7 +246,8 @@ impl<S: GenServer> Start<S> {
             None => |newborn: NewbornOf<S>| Starting::<S>::of(newborn, None),
             Some(code) => *code.begin().downcast().map_err(|_| other_messages(code))?,
         };
-        let core = Core::new(node.clone(), parent.map(Me::pid), std::any::type_name::<S>);
+        let kind = code.map_or(std::any::type_name::<S> as fn() -> &'static str, Code::kind);
+        let core = Core::new(node.clone(), parent.map(Me::pid), kind);
         if let Some(code) = code {
             core.set_code(&code.id());
         }

@@ -32,6 +32,8 @@ pub use report::{Changed, Check, Pause, Phase, Progress, Report};
 pub use source::{CodeSource, LoadError, Versions};
 
 use self::run::Job;
+use crate::gen_server::Code;
+use crate::handoff::ModuleVsn;
 use crate::process::Node;
 
 impl Upgrade {
@@ -92,6 +94,12 @@ impl Upgrade {
         let tree = tree::tree_steps(steps, source)?;
         Ok(Job { node: node.clone(), changes, tree, suspend_timeout, convert_timeout })
     }
+}
+
+/// Which version of a module is started now. `None`: no upgrade has changed the module, and each start says it itself.
+pub fn in_force(node: &Node, module: &str) -> Option<ModuleVsn> {
+    let code = node.codes().current(module)?;
+    code.downcast_ref::<Code>().map(Code::id)
 }
 
 /// An upgrade under way. Await it for its result.

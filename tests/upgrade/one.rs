@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use incarnate::gen_server::GenServer;
 use incarnate::handoff::ModuleVsn;
-use incarnate::upgrade::{ChangeCodeError, Direction, Upgrade, UpgradeError, change_code};
+use incarnate::upgrade::{ChangeCodeError, Direction, Upgrade, UpgradeError, change_code, in_force};
 use incarnate::{CallError, ExitReason, Name, Node, Process, Term, sys};
 
 use crate::keys::*;
@@ -137,7 +137,9 @@ async fn what_is_started_is_the_version_in_force() {
     let old = start(&node, 1).await;
     change(&node, 1, 2, "").await.unwrap();
     // The start names version 1; version 2 is in force.
+    assert_eq!(in_force(&node, "key"), Some(ModuleVsn::new("key", 2)));
     let new = start(&node, 5).await;
+    assert_eq!(node.process_info(new.pid()).unwrap().kind, std::any::type_name::<Two>());
     assert_eq!((get(&new).await, version(&new).await), (5, 2));
     assert_eq!(change(&node, 2, 1, "").await.unwrap().modules[0].processes, 2);
     assert_eq!((version(&old).await, version(&start(&node, 9).await).await), (1, 1));

@@ -125,7 +125,7 @@ async fn version_2_counts_and_version_1_says_that_it_does_not() {
     let before = bench.node.process_count();
     bench.apply("a", set("1")).await;
     assert_eq!((bench.hits("a").await.as_str(), bench.hits("b").await.as_str()), (NOT_COUNTED, "nil"));
-    assert_eq!(bench.change(2, false).await, "key@1 -> key@2: 1 processes");
+    assert_eq!(bench.change(2, false).await, "key@1 -> key@2: 1 process");
     assert_eq!(bench.hits("a").await, "0");
     // Reads and writes, and the one that brings a key to life.
     bench.apply("a", KeyOp::Get).await;
@@ -154,7 +154,7 @@ async fn the_answers_say_what_is_so() {
     bench.apply("a", set("1")).await;
     assert_eq!(bench.versions().await, "key@1: 1 keys, in force; key@2: 0 keys");
     assert_eq!(bench.change(1, false).await, "key@1 is in force");
-    assert_eq!(bench.change(2, true).await, "key@1 -> key@2: 1 processes; all would be changed");
+    assert_eq!(bench.change(2, true).await, "key@1 -> key@2: 1 process; all would be changed");
     assert_eq!(bench.versions().await, "key@1: 1 keys, in force; key@2: 0 keys");
     let unknown = "ERR there is no version 3, only 1 and 2; every key goes on in version 1";
     assert_eq!(

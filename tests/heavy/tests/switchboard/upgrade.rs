@@ -159,7 +159,7 @@ fn what_cannot_be_is_said_and_changes_nothing() {
     }
     assert_eq!(upgrade(&mut client, 1).unwrap(), "key@1 is in force");
     let dry: String = cmd("OTP.UPGRADE").arg(2).arg("dry").query(&mut client).unwrap();
-    assert_eq!(dry, "key@1 -> key@2: 1 processes\nall would be changed");
+    assert_eq!(dry, "key@1 -> key@2: 1 process\nall would be changed");
     assert_eq!(versions(&mut client), "key@1: 1 keys, in force\nkey@2: 0 keys");
 }
 
