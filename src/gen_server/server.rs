@@ -393,7 +393,7 @@ impl<S: GenServer> Server<S> {
             System::Release(successor, acknowledge) => {
                 self.cx.core().set_held(false);
                 acknowledge();
-                return successor.and_then(|successor| self.give_way(successor));
+                return successor.and_then(|successor| self.give_way(*successor));
             }
             System::Visit(visit) => visit(&mut self.state),
             System::Status(tell) => tell(self.format(None, None).state),

@@ -24,7 +24,8 @@ pub(crate) struct Deadlines {
     clock: u16,
     origin: Instant,
     sweeping: AtomicBool,
-    /// The last sweep has seen the clock move, so that it takes the next one to know what time it was.
+    /// The last sweep, or at first the node's beginning, has seen the clock move, so that the next sweep knows well enough
+    /// what time it was.
     moving: AtomicBool,
 }
 
@@ -34,7 +35,7 @@ impl Deadlines {
             clock: CLOCKS.fetch_add(1, Ordering::Relaxed),
             origin,
             sweeping: AtomicBool::new(false),
-            moving: AtomicBool::new(false),
+            moving: AtomicBool::new(moves()),
         }
     }
 
@@ -46,6 +47,12 @@ impl Deadlines {
     fn sweep(&self) -> usize {
         slots::sweep(self.clock, || self.origin.elapsed())
     }
+}
+
+/// Whether time goes by, or is paused. Two looks at a clock that moves are never the same.
+fn moves() -> bool {
+    let begin = Instant::now();
+    (0..64).any(|_| Instant::now() != begin)
 }
 
 /// Has a waiter give up after `timeout`.

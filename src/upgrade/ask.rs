@@ -37,7 +37,7 @@ pub(super) fn copy(process: &dyn AnyProcess, shape: TypeId) -> Asked<Result<Caps
 
 /// Has it go on, as another incarnation if there is one; answers when it did.
 pub(super) fn release(process: &dyn AnyProcess, successor: Option<Successor>) -> Asked<Instant> {
-    ask(process, |tell| System::Release(successor, Box::new(move || tell(Instant::now()))))
+    ask(process, |tell| System::Release(successor.map(Box::new), Box::new(move || tell(Instant::now()))))
 }
 
 /// When so much time has passed; `None`: never.
