@@ -177,8 +177,10 @@ impl<S: CodeChange> Version for Of<S> {
     fn upgrade(&self, capsule: &Capsule, from: u32, extra: &Term) -> Result<Successor, ChangeError> {
         let state = capsule.open::<S>(S::MODULE, extra)?;
         let install: InstallOf<S> = Box::new(move |mut carried| {
-            carried.inbox.came_for(from);
-            carried.extras.get_or_insert_default().resumed = Some(Resumed::Upgrade { from });
+            carried.inbox.gather();
+            let extras = carried.extras.get_or_insert_default();
+            extras.former = Some(from);
+            extras.resumed = Some(Resumed::Upgrade { from });
             Server::go_on(state, carried, Some(Hooks::OF))
         });
         Ok(Successor { install: Box::new(install), code: self.id() })

@@ -76,6 +76,7 @@ impl<R: Send + 'static> ReplyTo<R> {
     ///
     /// # Errors
     /// None: the `Result` is what `handle_call` returns. A caller that is gone is no error.
+    #[inline]
     pub fn reply(self, answer: R) -> Result<CallReply> {
         let answered = self.slot_id();
         self.send(answer);

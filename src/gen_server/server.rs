@@ -1,15 +1,17 @@
 //! The generic half: the loop that takes messages and calls the specific half.
 
 use std::any::{Any, TypeId};
-use std::future::Future;
+use std::future::{Future, poll_fn};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::{Pin, pin};
 use std::sync::Arc;
+use std::task::Poll;
 use std::time::Duration;
 
 use super::code::{BeginOf, Carried, CarriedOf, Hooks, InstallOf, Resumed};
 use super::context::{Context, ParkedContext, ServerMessage};
 use super::flow::{Next, Step};
-use super::{CallReply, GenServer, Status, StatusView};
+use super::{GenServer, Status, StatusView};
 use crate::handoff::{Capsule, ChangeError};
 use crate::process::debug::{EventKind, Seen};
 use crate::process::{
@@ -40,6 +42,8 @@ pub(super) struct Extras {
     pub(super) registration: Option<Box<dyn Any + Send>>,
     /// It has taken over from another incarnation and was not resumed yet.
     pub(super) resumed: Option<Resumed>,
+    /// What it has taken over came for this version, and was not looked at yet.
+    pub(super) former: Option<u32>,
 }
 
 /// A server that hibernates: its state, its mailbox, and what else only few have.
@@ -50,10 +54,8 @@ struct Parked<S: GenServer> {
     hooks: Option<&'static Hooks<S>>,
 }
 
-/// What is to be done next.
+/// What is to be done next, if it is no call and no cast.
 enum Event<S: GenServer> {
-    Call(S::Call),
-    Cast(S::Cast),
     Info(Info<S::Info>),
     System(System),
     Leave(Leave<S>),
@@ -144,48 +146,61 @@ impl<S: GenServer> Server<S> {
     ///
     /// One function, so that the awaits of the different callbacks share their room in the future.
     async fn serve_until(&mut self) -> Leave<S> {
-        // It hibernated suspended, or has taken over from another incarnation.
-        if (self.cx.core().is_suspended() || self.has_taken_over())
-            && let Some(leave) = Box::pin(self.suspended()).await
-        {
+        if let Some(leave) = self.resume().await {
             return leave;
         }
-        loop {
-            // Continues come before any message (rule 2.7.1).
-            let next = if self.cx.has_continue() {
-                self.cx.inbox.turn().await;
-                let Some(continuation) = self.cx.take_continue() else { continue };
-                self.saw(EventKind::Continue, &continuation);
-                self.enter(Callback::HandleContinue);
-                self.state.handle_continue(continuation, &mut self.cx).await
-            } else {
-                match self.next_event().await {
-                    Event::Call(call) => {
-                        self.enter(Callback::HandleCall);
-                        let reply = self.state.handle_call(call, &mut self.cx).await;
-                        reply.map(|CallReply { answered, next }| {
-                            self.cx.inbox.answered(answered);
-                            next
-                        })
-                    }
-                    Event::Cast(cast) => {
-                        self.enter(Callback::HandleCast);
-                        self.state.handle_cast(cast, &mut self.cx).await
-                    }
-                    Event::Info(info) => {
+        'messages: loop {
+            let next = 'next: {
+                // Continues come before any message (rule 2.7.1).
+                if self.cx.has_continue() {
+                    self.cx.inbox.turn().await;
+                    let Some(continuation) = self.cx.take_continue() else { continue 'messages };
+                    self.saw(EventKind::Continue, &continuation);
+                    self.step = Step::Wait;
+                    self.enter(Callback::HandleContinue);
+                    break 'next self.state.handle_continue(continuation, &mut self.cx).await;
+                }
+                let event = match self.due().await {
+                    Some(event) => Some(event),
+                    // Straight from the mailbox to the callback: each enum between would be written and read once more.
+                    None => match self.next_entry().await {
+                        Some(Envelope::User(Message::Cast(cast))) => {
+                            self.message_came();
+                            self.enter(Callback::HandleCast);
+                            break 'next self.state.handle_cast(cast, &mut self.cx).await;
+                        }
+                        Some(Envelope::Request(Message::Call(call), request)) => {
+                            self.cx.inbox.answering(request);
+                            self.message_came();
+                            self.enter(Callback::HandleCall);
+                            let reply = self.state.handle_call(call, &mut self.cx).await;
+                            if let Ok(reply) = &reply {
+                                self.cx.inbox.answered(reply.answered);
+                            }
+                            break 'next reply.map(|reply| reply.next);
+                        }
+                        Some(entry) => self.sort(entry),
+                        None => self.cx.inbox.is_empty().then_some(Event::Leave(Leave::Park)),
+                    },
+                };
+                match event {
+                    Some(Event::Info(info)) => {
                         self.enter(Callback::HandleInfo);
                         let next = self.state.handle_info(info, &mut self.cx).await;
                         self.cx.inbox.answered(None);
                         next
                     }
-                    Event::System(system) => match Box::pin(self.system(system)).await {
+                    Some(Event::System(system)) => match Box::pin(self.system(system)).await {
                         Some(leave) => return leave,
-                        None => continue,
+                        None => continue 'messages,
                     },
-                    Event::Leave(leave) => return leave,
+                    Some(Event::Leave(leave)) => return leave,
+                    None => continue 'messages,
                 }
             };
             match next {
+                // As before each callback.
+                Ok(Next { step: Step::Wait }) => {}
                 Ok(Next { step: Step::Stop(reason) }) => return Leave::Stop(reason),
                 Ok(next) => self.step = next.step,
                 Err(error) => return Leave::Stop(error.into_reason()),
@@ -197,34 +212,40 @@ impl<S: GenServer> Server<S> {
         }
     }
 
-    /// The next thing to do, waiting for it as the last callback asked to.
-    async fn next_event(&mut self) -> Event<S> {
-        loop {
-            if self.gives_itself_work() {
-                self.cx.inbox.turn().await;
-                if let Some(message) = self.cx.take_immediate_event() {
-                    self.saw(EventKind::Timeout, &message);
-                    self.message_came();
-                    return Event::Info(Info::User(message));
-                }
-            }
-            let envelope = match self.prepare_wait() {
-                Some(event) => return event,
-                None => match self.idle() {
-                    None => self.cx.inbox.next().await,
-                    // Boxed: it is large, and few servers ask for it.
-                    Some(idle) => match Box::pin(tokio::time::timeout(idle, self.cx.inbox.next())).await {
-                        Ok(envelope) => envelope,
-                        Err(_) if self.cx.inbox.is_empty() => return Event::Leave(Leave::Park),
-                        // Something came in the last moment.
-                        Err(_) => continue,
-                    },
-                },
-            };
-            if let Some(event) = self.sort(envelope) {
-                return event;
+    /// Before the first message: it hibernated suspended, or has taken over from another incarnation.
+    async fn resume(&mut self) -> Option<Leave<S>> {
+        if self.has_taken_over() {
+            Box::pin(self.upcast_waiting()).await;
+        } else if !self.cx.core().is_suspended() {
+            return None;
+        }
+        Box::pin(self.suspended()).await
+    }
+
+    /// What is to be done although nothing may have come.
+    async fn due(&mut self) -> Option<Event<S>> {
+        if self.gives_itself_work() {
+            self.cx.inbox.turn().await;
+            if let Some(message) = self.cx.take_immediate_event() {
+                self.saw(EventKind::Timeout, &message);
+                self.message_came();
+                return Some(Event::Info(Info::User(message)));
             }
         }
+        self.prepare_wait()
+    }
+
+    /// The next entry of the mailbox, waiting for it as the last callback asked to. `None`: it has waited so long that it
+    /// hibernates, unless something came in the last moment.
+    async fn next_entry(&mut self) -> Option<Envelope<ServerMessage<S>>> {
+        // Boxed: it is large, and few servers ask for it.
+        let mut idle = self.idle().map(|after| Box::pin(tokio::time::sleep(after)));
+        poll_fn(|cx| match (self.cx.inbox.poll_next(cx), &mut idle) {
+            (Poll::Ready(entry), _) => Poll::Ready(Some(entry)),
+            (Poll::Pending, Some(idle)) => idle.as_mut().poll(cx).map(|()| None),
+            (Poll::Pending, None) => Poll::Pending,
+        })
+        .await
     }
 
     /// Whether the next thing to do may come from no mailbox.
@@ -279,63 +300,46 @@ impl<S: GenServer> Server<S> {
         self.step = Step::Wait;
     }
 
-    /// What an entry of the mailbox is to this server; `None` is nothing (any more).
-    fn sort(&mut self, envelope: Envelope<ServerMessage<S>>) -> Option<Event<S>> {
-        let envelope =
-            if matches!(envelope, Envelope::Signal(_)) { envelope } else { self.current(envelope)? };
-        let message = match envelope {
-            Envelope::User(message) => message,
-            Envelope::Request(message, request) => {
-                self.cx.inbox.answering(request);
-                message
-            }
-            Envelope::Timer(timer) => {
-                self.message_came();
-                let (reference, message) = *timer;
-                return match message {
-                    Message::Info(info) => Some(Event::Info(Info::Timer(reference, info))),
-                    // Timers carry `Info` alone.
-                    Message::Call(_) | Message::Cast(_) => None,
-                };
-            }
+    /// What a rarer entry of the mailbox is to this server; `None` is nothing (any more).
+    fn sort(&mut self, entry: Envelope<ServerMessage<S>>) -> Option<Event<S>> {
+        let info = match entry {
             Envelope::Signal(signal) => return self.sort_signal(*signal),
+            Envelope::User(Message::Info(info)) => Info::User(info),
+            Envelope::Timer(timer) => match *timer {
+                (reference, Message::Info(info)) => Info::Timer(reference, info),
+                (_, Message::Call(_) | Message::Cast(_)) => return None,
+            },
+            // A call has somebody who waits for it, and nothing else has; timers carry `Info` alone.
+            Envelope::User(_) | Envelope::Request(..) => return None,
         };
         self.message_came();
-        Some(match message {
-            Message::Call(call) => Event::Call(call),
-            Message::Cast(cast) => Event::Cast(cast),
-            Message::Info(info) => Event::Info(Info::User(info)),
-        })
+        Some(Event::Info(info))
     }
 
-    /// A message as the version that runs understands it. What it does not is a dead letter, and its caller is told.
-    #[inline]
-    fn current(&mut self, envelope: Envelope<ServerMessage<S>>) -> Option<Envelope<ServerMessage<S>>> {
-        match self.cx.inbox.date() {
-            None => Some(envelope),
-            Some(from) => self.upcast(envelope, from),
-        }
-    }
-
-    #[cold]
-    fn upcast(
-        &mut self,
-        envelope: Envelope<ServerMessage<S>>,
-        from: u32,
-    ) -> Option<Envelope<ServerMessage<S>>> {
-        let Some(hooks) = self.hooks else { return Some(envelope) };
-        let request = envelope.request();
-        let understood = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
-            envelope.try_map(|message| (hooks.upcast)(message, from))
-        }));
-        let understood = understood.unwrap_or(None);
-        if understood.is_none() {
-            self.cx.node().dead_letter(&self.cx.pid(), "message of another version");
-            if let Some(request) = request {
-                fail(request, Failure::NotUnderstood);
+    /// What it has taken over with its mailbox, as this version understands it. What it does not is a dead letter, and its
+    /// caller is told.
+    async fn upcast_waiting(&mut self) {
+        let former = self.extras.as_mut().and_then(|extras| extras.former.take());
+        let (Some(from), Some(hooks)) = (former, self.hooks) else { return };
+        let (node, pid) = (self.cx.node().clone(), self.cx.pid());
+        let upcast = |entry: Envelope<ServerMessage<S>>| {
+            if matches!(entry, Envelope::Signal(_)) {
+                return Some(entry);
             }
-        }
-        understood
+            let request = entry.request();
+            let understood = catch_unwind(AssertUnwindSafe(|| {
+                entry.try_map(|message| (hooks.upcast)(message, from))
+            }));
+            let understood = understood.unwrap_or(None);
+            if understood.is_none() {
+                node.dead_letter(&pid, "message of another version");
+                if let Some(request) = request {
+                    fail(request, Failure::NotUnderstood);
+                }
+            }
+            understood
+        };
+        self.cx.inbox.revise(upcast).await;
     }
 
     fn sort_signal(&mut self, signal: Signal) -> Option<Event<S>> {
@@ -494,7 +498,7 @@ impl<S: GenServer> Server<S> {
     fn format(&self, reason: Option<&ExitReason>, message: Option<Callback>) -> Status {
         let view = StatusView { state: &self.state, reason, message };
         let fallback = view.unshown();
-        std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| S::format_status(view))).unwrap_or(fallback)
+        catch_unwind(AssertUnwindSafe(|| S::format_status(view))).unwrap_or(fallback)
     }
 
     /// OTP's terminate report.

@@ -56,6 +56,7 @@ fn moves() -> bool {
 }
 
 /// Has a waiter give up after `timeout`.
+#[inline]
 pub(crate) fn arm<R: Send + 'static>(node: &Node, pending: &Pending<R>, timeout: Duration) {
     let deadlines = node.deadlines();
     pending.arm(deadlines.clock, deadline(node, timeout));
@@ -67,6 +68,7 @@ pub(crate) fn arm<R: Send + 'static>(node: &Node, pending: &Pending<R>, timeout:
 
 /// While sweeps run and time goes by, the clock is not read. A paused clock is: it may go on by a leap, in which the next
 /// sweep could not tell who came before and who came after.
+#[inline]
 fn deadline(node: &Node, timeout: Duration) -> Deadline {
     // In 64 bits: a division of nanoseconds in 128 costs as much as a tenth of a call.
     let millis = |wide: Duration| {
@@ -76,8 +78,13 @@ fn deadline(node: &Node, timeout: Duration) -> Deadline {
     if deadlines.moving.load(Ordering::Relaxed) {
         return Deadline::After(millis(timeout));
     }
+    Deadline::At(millis(read(node).saturating_add(timeout)))
+}
+
+#[cold]
+fn read(node: &Node) -> Duration {
     let _clock = node.runtime().enter();
-    Deadline::At(millis(deadlines.origin.elapsed().saturating_add(timeout)))
+    node.deadlines().origin.elapsed()
 }
 
 async fn sweep(node: WeakNode) {

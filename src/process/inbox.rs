@@ -23,12 +23,7 @@ pub(crate) struct Inbox<M: Send + 'static> {
     /// Requests whose answer was put off.
     deferred: Option<Box<Waiters>>,
     budget: u32,
-    /// Messages that were sent for other versions than the one that runs now: the oldest in the batch, so many each.
-    dated: Option<Box<Dated>>,
 }
-
-/// How many messages, and for which version they came; the oldest first.
-type Dated = VecDeque<(usize, u32)>;
 
 /// What a mailbox carries, as it is shown to those who watch.
 pub(crate) trait Content: Send + 'static {
@@ -44,7 +39,7 @@ impl Content for Never {
 
 impl<M: Content> Inbox<M> {
     pub(crate) fn new(cell: Arc<Cell<M>>) -> Self {
-        Inbox { cell, batch: VecDeque::new(), current: None, deferred: None, budget: FAIRNESS, dated: None }
+        Inbox { cell, batch: VecDeque::new(), current: None, deferred: None, budget: FAIRNESS }
     }
 
     pub(crate) fn cell(&self) -> &Arc<Cell<M>> {
@@ -54,6 +49,8 @@ impl<M: Content> Inbox<M> {
     /// The next entry, in the order of arrival.
     ///
     /// Cancel safe: an entry is either returned or still there.
+    // Inlined, for an entry to stay out of memory on its way to its callback.
+    #[inline(always)]
     pub(crate) fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Envelope<M>> {
         if self.cell.core().needs_attention() {
             return self.poll_next_unusual(cx);
@@ -81,18 +78,15 @@ impl<M: Content> Inbox<M> {
         if self.spent(cx) {
             return Poll::Pending;
         }
-        let next = match self.batch.pop_front() {
-            Some(next) => Some(next),
-            None => self.cell.take(&mut self.batch, cx.waker()),
-        };
-        match next {
-            Some(envelope) => Poll::Ready(self.taken(envelope)),
-            None => {
-                self.budget = FAIRNESS;
-                self.cell.core().enter(Callback::Waiting);
-                Poll::Pending
-            }
+        if let Some(envelope) = self.batch.pop_front() {
+            return Poll::Ready(self.taken(envelope));
         }
+        if let Some(envelope) = self.cell.take(&mut self.batch, cx.waker()) {
+            return Poll::Ready(self.taken(envelope));
+        }
+        self.budget = FAIRNESS;
+        self.cell.core().enter(Callback::Waiting);
+        Poll::Pending
     }
 
     /// Whether it is time to let others run. The owner is polled again after them.
@@ -132,10 +126,6 @@ impl<M: Content> Inbox<M> {
                 Signal::System(..) | Signal::EventTimeout(_) => {}
             },
         }
-    }
-
-    pub(crate) async fn next(&mut self) -> Envelope<M> {
-        poll_fn(|cx| self.poll_next(cx)).await
     }
 
     /// The oldest entry that `wanted` picks; the others stay in their order (selective receive).
@@ -199,29 +189,22 @@ impl<M: Content> Inbox<M> {
         .await;
     }
 
-    /// The version that runs was changed: all that waits now came for version `from`.
-    pub(crate) fn came_for(&mut self, from: u32) {
+    /// Takes all that waits over from the cell, for [`revise`](Self::revise).
+    pub(crate) fn gather(&mut self) {
         self.cell.drain_into(&mut self.batch, None);
-        let messages = self.batch.iter().filter(|envelope| !matches!(envelope, Envelope::Signal(_))).count();
-        let dated: usize = self.dated.iter().flat_map(|dated| dated.iter().map(|(count, _)| count)).sum();
-        if messages > dated {
-            self.dated.get_or_insert_default().push_back((messages - dated, from));
-        }
     }
 
-    /// For which version the message came that was taken last, if for another. Asked once for each.
-    pub(crate) fn date(&mut self) -> Option<u32> {
-        let dated = self.dated.as_mut()?;
-        let (left, from) = dated.front_mut()?;
-        let from = *from;
-        *left -= 1;
-        if *left == 0 {
-            dated.pop_front();
+    /// Has `change` make something else of each entry that was taken over; what it makes nothing of is gone, and counts
+    /// as handled. Others run after as many as of messages.
+    pub(crate) async fn revise(&mut self, mut change: impl FnMut(Envelope<M>) -> Option<Envelope<M>>) {
+        for _ in 0..self.batch.len() {
+            self.turn().await;
+            let Some(envelope) = self.batch.pop_front() else { return };
+            match change(envelope) {
+                Some(changed) => self.batch.push_back(changed),
+                None => self.cell.core().count_handled(),
+            }
         }
-        if dated.is_empty() {
-            self.dated = None;
-        }
-        Some(from)
     }
 
     /// Whether nothing that was taken over from the cell waits here.

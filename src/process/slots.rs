@@ -76,7 +76,8 @@ enum Phase {
     /// As `Waiting`; somebody watches the process that is asked.
     Watched,
     Answered,
-    Failed(Failure),
+    /// Boxed: rare, and what answers write and waiters read is to be small.
+    Failed(Box<Failure>),
 }
 
 #[derive(Default)]
@@ -266,22 +267,20 @@ impl<R: Send + 'static> Pending<R> {
         if self.done || state.generation != self.id.generation() {
             return Poll::Ready(Err(Failure::NoProc));
         }
+        if !state.phase.is_over() {
+            let stale = match &state.waker {
+                Some(waker) if waker.will_wake(cx.waker()) => None,
+                _ => state.waker.replace(cx.waker().clone()),
+            };
+            drop(state);
+            drop(stale);
+            return Poll::Pending;
+        }
         let result = match std::mem::take(&mut state.phase) {
-            Phase::Answered => {
-                let value =
-                    state.value.as_mut().and_then(|v| v.downcast_mut::<Option<R>>()).and_then(Option::take);
-                value.ok_or(Failure::BadReply)
-            }
-            Phase::Failed(failure) => Err(failure),
-            waiting @ (Phase::Waiting | Phase::Watched | Phase::Free) => {
-                state.phase = waiting;
-                let stale = match &state.waker {
-                    Some(waker) if waker.will_wake(cx.waker()) => None,
-                    _ => state.waker.replace(cx.waker().clone()),
-                };
-                drop(state);
-                drop(stale);
-                return Poll::Pending;
+            Phase::Failed(failure) => Err(*failure),
+            _ => {
+                let place = state.value.as_mut().and_then(|value| value.downcast_mut::<Option<R>>());
+                place.and_then(Option::take).ok_or(Failure::BadReply)
             }
         };
         state.generation = state.generation.wrapping_add(1);
@@ -324,6 +323,10 @@ impl Phase {
     fn is_waiting(&self) -> bool {
         matches!(self, Phase::Waiting | Phase::Watched)
     }
+
+    fn is_over(&self) -> bool {
+        matches!(self, Phase::Answered | Phase::Failed(_))
+    }
 }
 
 /// Answers a waiter. False: nobody waits there any more, and the value was dropped.
@@ -358,7 +361,8 @@ pub(crate) fn watch(id: SlotId) {
     }
 }
 
-#[inline]
+// Inlined: an answer goes from its sender to its place.
+#[inline(always)]
 fn put<R: Send + 'static>(mut state: MutexGuard<'_, State>, value: R) -> bool {
     let rejected = match state.value.as_mut().and_then(|v| v.downcast_mut::<Option<R>>()) {
         Some(place) => {
@@ -367,7 +371,7 @@ fn put<R: Send + 'static>(mut state: MutexGuard<'_, State>, value: R) -> bool {
             None
         }
         None => {
-            state.phase = Phase::Failed(Failure::BadReply);
+            state.phase = Phase::Failed(Box::new(Failure::BadReply));
             Some(value)
         }
     };
@@ -388,7 +392,7 @@ pub(crate) fn fail(id: SlotId, failure: Failure) -> bool {
     if !state.awaits(id) {
         return false;
     }
-    state.phase = Phase::Failed(failure);
+    state.phase = Phase::Failed(Box::new(failure));
     let waker = state.waker.take();
     drop(state);
     if let Some(waker) = waker {
@@ -491,7 +495,7 @@ fn expire(slot: &Slot, deadline: u64) {
         return;
     }
     slot.deadline.store(0, Ordering::Relaxed);
-    state.phase = Phase::Failed(Failure::Timeout);
+    state.phase = Phase::Failed(Box::new(Failure::Timeout));
     let waker = state.waker.take();
     drop(state);
     if let Some(waker) = waker {

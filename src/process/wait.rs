@@ -62,16 +62,20 @@ thread_local! {
 
 /// Whether the runtime of this thread is the node's, or there is none. Found out once for all calls to one node: to ask
 /// tokio counts the runtime up and down, which threads that call at once would wait for.
+#[inline]
 fn is_within_reach(node: &Node) -> bool {
     let clock = node.deadlines().clock();
     ASKED.with(|asked| match asked.get() {
         (known, within) if known == clock => within,
-        _ => {
-            let within = Handle::try_current().map_or(true, |here| here.id() == node.runtime().id());
-            asked.set((clock, within));
-            within
-        }
+        _ => find_out(node, asked),
     })
+}
+
+#[cold]
+fn find_out(node: &Node, asked: &Cell<(u16, bool)>) -> bool {
+    let within = Handle::try_current().map_or(true, |here| here.id() == node.runtime().id());
+    asked.set((node.deadlines().clock(), within));
+    within
 }
 
 /// Waits no longer than so long, where no node is known. `None`: it took longer.
