@@ -15,8 +15,8 @@ use super::{GenServer, Status, StatusView};
 use crate::handoff::{Capsule, ChangeError};
 use crate::process::debug::{EventKind, Seen};
 use crate::process::{
-    AnyProcess, Callback, Envelope, Error, Failure, Incarnation, Info, Message, Outcome, Signal, Successor,
-    System, catch, drop_caught, fail,
+    AnyProcess, Callback, Envelope, Error, Failure, Incarnation, Info, Message, Outcome, Result, Signal,
+    Successor, System, catch, drop_caught, fail,
 };
 use crate::term::{ExitReason, TimerRef};
 
@@ -160,10 +160,15 @@ impl<S: GenServer> Server<S> {
                     self.enter(Callback::HandleContinue);
                     break 'next self.state.handle_continue(continuation, &mut self.cx).await;
                 }
-                let event = match self.due().await {
-                    Some(event) => Some(event),
+                if self.gives_itself_work() {
+                    self.cx.inbox.turn().await;
+                }
+                // Not a `match`: nothing of the condition is kept while the rest waits.
+                let event = if let Some(event) = self.due() {
+                    Some(event)
+                } else {
                     // Straight from the mailbox to the callback: each enum between would be written and read once more.
-                    None => match self.next_entry().await {
+                    match self.next_entry().await {
                         Some(Envelope::User(Message::Cast(cast))) => {
                             self.message_came();
                             self.enter(Callback::HandleCast);
@@ -181,7 +186,7 @@ impl<S: GenServer> Server<S> {
                         }
                         Some(entry) => self.sort(entry),
                         None => self.cx.inbox.is_empty().then_some(Event::Leave(Leave::Park)),
-                    },
+                    }
                 };
                 match event {
                     Some(Event::Info(info)) => {
@@ -198,18 +203,27 @@ impl<S: GenServer> Server<S> {
                     None => continue 'messages,
                 }
             };
-            match next {
-                // As before each callback.
-                Ok(Next { step: Step::Wait }) => {}
-                Ok(Next { step: Step::Stop(reason) }) => return Leave::Stop(reason),
-                Ok(next) => self.step = next.step,
-                Err(error) => return Leave::Stop(error.into_reason()),
-            }
-            // All that debugging costs a server that nobody debugs: the inbox has looked at this byte already.
-            if self.cx.core().is_debugged() {
-                self.cx.core().saw_done();
+            if let Some(leave) = self.went_on(next) {
+                return leave;
             }
         }
+    }
+
+    /// A callback has ended.
+    #[inline(always)]
+    fn went_on(&mut self, next: Result<Next>) -> Option<Leave<S>> {
+        match next {
+            // As before each callback.
+            Ok(Next { step: Step::Wait }) => {}
+            Ok(Next { step: Step::Stop(reason) }) => return Some(Leave::Stop(reason)),
+            Ok(next) => self.step = next.step,
+            Err(error) => return Some(Leave::Stop(error.into_reason())),
+        }
+        // All that debugging costs a server that nobody debugs: the inbox has looked at this byte already.
+        if self.cx.core().is_debugged() {
+            self.cx.core().saw_done();
+        }
+        None
     }
 
     /// Before the first message: it hibernated suspended, or has taken over from another incarnation.
@@ -223,14 +237,11 @@ impl<S: GenServer> Server<S> {
     }
 
     /// What is to be done although nothing may have come.
-    async fn due(&mut self) -> Option<Event<S>> {
-        if self.gives_itself_work() {
-            self.cx.inbox.turn().await;
-            if let Some(message) = self.cx.take_immediate_event() {
-                self.saw(EventKind::Timeout, &message);
-                self.message_came();
-                return Some(Event::Info(Info::User(message)));
-            }
+    fn due(&mut self) -> Option<Event<S>> {
+        if let Some(message) = self.cx.take_immediate_event() {
+            self.saw(EventKind::Timeout, &message);
+            self.message_came();
+            return Some(Event::Info(Info::User(message)));
         }
         self.prepare_wait()
     }
@@ -327,9 +338,8 @@ impl<S: GenServer> Server<S> {
                 return Some(entry);
             }
             let request = entry.request();
-            let understood = catch_unwind(AssertUnwindSafe(|| {
-                entry.try_map(|message| (hooks.upcast)(message, from))
-            }));
+            let understood =
+                catch_unwind(AssertUnwindSafe(|| entry.try_map(|message| (hooks.upcast)(message, from))));
             let understood = understood.unwrap_or(None);
             if understood.is_none() {
                 node.dead_letter(&pid, "message of another version");
