@@ -40,7 +40,7 @@ struct Args {
     json: Option<PathBuf>,
 
     /// How long one measurement repeats its run, in milliseconds.
-    #[arg(long, default_value_t = 200, value_parser = clap::value_parser!(u64).range(1..))]
+    #[arg(long, default_value_t = 500, value_parser = clap::value_parser!(u64).range(1..))]
     millis: u64,
 
     /// Measure WORKLOAD:SYSTEM once, in this process, and print one line of JSON (what each round starts).

@@ -11,12 +11,12 @@ use std::time::Duration;
 use super::code::{BeginOf, Carried, CarriedOf, Hooks, InstallOf, Resumed};
 use super::context::{Context, ParkedContext, ServerMessage};
 use super::flow::{Next, Step};
-use super::{GenServer, Status, StatusView};
+use super::{CallReply, GenServer, Status, StatusView};
 use crate::handoff::{Capsule, ChangeError};
 use crate::process::debug::{EventKind, Seen};
 use crate::process::{
     AnyProcess, Callback, Envelope, Error, Failure, Incarnation, Info, Message, Outcome, Result, Signal,
-    Successor, System, catch, drop_caught, fail,
+    SlotId, Successor, System, catch, drop_caught, fail,
 };
 use crate::term::{ExitReason, TimerRef};
 
@@ -163,27 +163,32 @@ impl<S: GenServer> Server<S> {
                 if self.gives_itself_work() {
                     self.cx.inbox.turn().await;
                 }
-                // Not a `match`: nothing of the condition is kept while the rest waits.
+                // Straight from the mailbox to the callback: each enum between would be written and read once more. What
+                // was looked at is gone before a callback is awaited, which would keep room for it.
                 let event = if let Some(event) = self.due() {
                     Some(event)
                 } else {
-                    // Straight from the mailbox to the callback: each enum between would be written and read once more.
-                    match self.next_entry().await {
-                        Some(Envelope::User(Message::Cast(cast))) => {
-                            self.message_came();
-                            self.enter(Callback::HandleCast);
-                            break 'next self.state.handle_cast(cast, &mut self.cx).await;
-                        }
-                        Some(Envelope::Request(Message::Call(call), request)) => {
-                            self.cx.inbox.answering(request);
-                            self.message_came();
-                            self.enter(Callback::HandleCall);
-                            let reply = self.state.handle_call(call, &mut self.cx).await;
-                            if let Ok(reply) = &reply {
-                                self.cx.inbox.answered(reply.answered);
+                    let entry = 'rarer: {
+                        let handling = match self.next_entry().await {
+                            Some(Envelope::User(Message::Cast(cast))) => self.begin_cast(cast),
+                            entry => break 'rarer entry,
+                        };
+                        break 'next handling.await;
+                    };
+                    let entry = 'rarer: {
+                        let handling = match entry {
+                            Some(Envelope::Request(Message::Call(call), request)) => {
+                                self.begin_call(call, request)
                             }
-                            break 'next reply.map(|reply| reply.next);
+                            entry => break 'rarer entry,
+                        };
+                        let reply = handling.await;
+                        if let Ok(reply) = &reply {
+                            self.cx.inbox.answered(reply.answered);
                         }
+                        break 'next reply.map(|reply| reply.next);
+                    };
+                    match entry {
                         Some(entry) => self.sort(entry),
                         None => self.cx.inbox.is_empty().then_some(Event::Leave(Leave::Park)),
                     }
@@ -207,6 +212,25 @@ impl<S: GenServer> Server<S> {
                 return leave;
             }
         }
+    }
+
+    #[inline(always)]
+    fn begin_cast(&mut self, cast: S::Cast) -> impl Future<Output = Result<Next>> + Send {
+        self.message_came();
+        self.enter(Callback::HandleCast);
+        self.state.handle_cast(cast, &mut self.cx)
+    }
+
+    #[inline(always)]
+    fn begin_call(
+        &mut self,
+        call: S::Call,
+        request: SlotId,
+    ) -> impl Future<Output = Result<CallReply>> + Send {
+        self.cx.inbox.answering(request);
+        self.message_came();
+        self.enter(Callback::HandleCall);
+        self.state.handle_call(call, &mut self.cx)
     }
 
     /// A callback has ended.

@@ -168,7 +168,7 @@ where
         }
         let pending = slots::open::<R>();
         let message = message(ReplyTo::slot(pending.id()));
-        match self.cell.push(Envelope::Request(message, pending.id())) {
+        match self.cell.push_message(|| Envelope::Request(message, pending.id())) {
             Ok(()) => Ok(pending),
             Err(Rejected::Closed) => Err(CallError::NoProc),
             Err(Rejected::Full) => Err(CallError::Overloaded),
@@ -177,7 +177,7 @@ where
 
     /// Sends a cast (`gen_server:cast/2`). Never waits, never fails: what cannot be delivered is a dead letter.
     pub fn cast(&self, message: Cast) {
-        if self.put(Message::Cast(message)).is_err() {
+        if self.put(|| Message::Cast(message)).is_err() {
             self.node().dead_letter(&self.pid(), "cast");
         }
     }
@@ -187,12 +187,12 @@ where
     /// # Errors
     /// The process has ended, or its mailbox is at its bound; the message was dropped.
     pub fn try_cast(&self, message: Cast) -> Result<(), SendError> {
-        self.put(Message::Cast(message))
+        self.put(|| Message::Cast(message))
     }
 
     /// Sends a message that `handle_info` or `receive` takes (`erlang:send/2`). Never waits, never fails.
     pub fn send(&self, message: Info) {
-        if self.put(Message::Info(message)).is_err() {
+        if self.put(|| Message::Info(message)).is_err() {
             self.node().dead_letter(&self.pid(), "message");
         }
     }
@@ -202,11 +202,12 @@ where
     /// # Errors
     /// The process has ended, or its mailbox is at its bound; the message was dropped.
     pub fn try_send(&self, message: Info) -> Result<(), SendError> {
-        self.put(Message::Info(message))
+        self.put(|| Message::Info(message))
     }
 
-    fn put(&self, message: Message<Call, Cast, Info>) -> Result<(), SendError> {
-        self.cell.push(Envelope::User(message)).map_err(|rejected| match rejected {
+    #[inline(always)]
+    fn put(&self, message: impl FnOnce() -> Message<Call, Cast, Info>) -> Result<(), SendError> {
+        self.cell.push_message(|| Envelope::User(message())).map_err(|rejected| match rejected {
             Rejected::Closed => SendError::NoProc,
             Rejected::Full => SendError::Overloaded,
         })

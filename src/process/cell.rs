@@ -416,25 +416,28 @@ impl Next {
 impl<M> Mail<M> {
     /// Why it takes no such entry.
     #[inline]
-    fn refusal(&self, core: &Core, envelope: &Envelope<M>) -> Option<Rejected> {
+    fn refusal(&self, core: &Core, is_signal: bool) -> Option<Rejected> {
         if self.is_closed() {
             return Some(Rejected::Closed);
         }
-        let full = self.bound != 0
-            && !matches!(envelope, Envelope::Signal(_))
-            && self.enqueued - core.handled() >= u64::from(self.bound);
+        let full = self.bound != 0 && !is_signal && self.enqueued - core.handled() >= u64::from(self.bound);
         full.then_some(Rejected::Full)
     }
 
-    // Inlined: an entry goes from its sender's registers to the queue.
-    #[inline(always)]
     fn put(&mut self, core: &Core, envelope: Envelope<M>) -> Next {
         let is_signal = matches!(envelope, Envelope::Signal(_));
+        self.put_with(core, is_signal, || envelope)
+    }
+
+    // Inlined, and made where it stays: an entry goes from its sender's registers to the queue. One that was made before
+    // would be read again before the processor has written it.
+    #[inline(always)]
+    fn put_with(&mut self, core: &Core, is_signal: bool, envelope: impl FnOnce() -> Envelope<M>) -> Next {
         self.enqueued += 1;
         if self.first.is_none() && self.queue.is_empty() {
-            self.first = Some(envelope);
+            self.first = Some(envelope());
         } else {
-            self.queue.push(envelope);
+            self.queue.extend(std::iter::once_with(envelope));
             if self.queue.len() == BACKLOG && self.summoned {
                 return Next::Spread(core.node.clone());
             }
@@ -499,17 +502,27 @@ impl<M: Send + 'static> Cell<M> {
         self.mail.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Puts a message into the mailbox, in the order of the caller's signals.
-    // Inlined: an entry goes from its sender's registers to the queue.
-    #[inline(always)]
+    /// Puts an entry into the mailbox, in the order of the caller's signals.
     pub(crate) fn push(&self, envelope: Envelope<M>) -> Result<(), Rejected> {
+        let is_signal = matches!(envelope, Envelope::Signal(_));
+        self.push_with(is_signal, || envelope)
+    }
+
+    /// As [`push`](Self::push), of a message that is made where it stays.
+    #[inline(always)]
+    pub(crate) fn push_message(&self, message: impl FnOnce() -> Envelope<M>) -> Result<(), Rejected> {
+        self.push_with(false, message)
+    }
+
+    #[inline(always)]
+    fn push_with(&self, is_signal: bool, envelope: impl FnOnce() -> Envelope<M>) -> Result<(), Rejected> {
         let mut mail = self.mail();
-        if let Some(why) = mail.refusal(&self.core, &envelope) {
+        if let Some(why) = mail.refusal(&self.core, is_signal) {
             // The message is dropped outside the lock: its drop is user code.
             drop(mail);
             return Err(why);
         }
-        let next = mail.put(&self.core, envelope);
+        let next = mail.put_with(&self.core, is_signal, envelope);
         drop(mail);
         next.run();
         Ok(())
@@ -519,7 +532,7 @@ impl<M: Send + 'static> Cell<M> {
     /// for after it.
     pub(crate) fn push_then(&self, envelope: Envelope<M>) -> Result<Next, (Rejected, Envelope<M>)> {
         let mut mail = self.mail();
-        match mail.refusal(&self.core, &envelope) {
+        match mail.refusal(&self.core, matches!(envelope, Envelope::Signal(_))) {
             Some(why) => Err((why, envelope)),
             None => Ok(mail.put(&self.core, envelope)),
         }
