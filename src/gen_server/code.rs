@@ -48,7 +48,8 @@ pub trait CodeChange: GenServer + StateVersion {
     }
 
     /// A message that was sent while version `from` was in force, as this version understands it. `None`: it does not.
-    /// The message is then a dead letter, and a caller hears [`CallError::NotUnderstood`](crate::CallError).
+    /// Called once for each that waits when the version changes, before [`resumed`](Self::resumed). What is not understood
+    /// is a dead letter, and its caller hears [`CallError::NotUnderstood`](crate::CallError).
     fn upcast(message: MessageOf<Self>, from: u32) -> Option<MessageOf<Self>> {
         let _ = from;
         Some(message)

@@ -9,6 +9,8 @@ use incarnate::{CallError, ExitReason, Name, Node, Process, Term, sys};
 
 use crate::keys::*;
 
+const SECOND: Duration = Duration::from_secs(1);
+
 const NAME: Name<Call, Cast, u64> = Name::new("the key");
 
 #[tokio::test(start_paused = true)]
@@ -57,9 +59,9 @@ async fn pid_name_label_links_monitors_and_callers_stay() {
     assert_eq!(get(&NAME.on(&node).unwrap()).await, 2);
     key.cast(Cast::Release);
     for request in waiting.into_iter().chain([later]) {
-        assert_eq!(request.receive(Duration::from_secs(1)).await, Ok(2));
+        assert_eq!(request.receive(SECOND).await, Ok(2));
     }
-    key.stop_with(ExitReason::Shutdown, Duration::from_secs(1)).await.unwrap();
+    key.stop_with(ExitReason::Shutdown, SECOND).await.unwrap();
 }
 
 #[tokio::test(start_paused = true)]
@@ -103,12 +105,29 @@ async fn what_no_version_knows_is_a_dead_letter_and_its_caller_is_told() {
     let letters = node.dead_letters();
     go.send(()).unwrap();
     running.await.unwrap();
-    assert_eq!(block.receive(Duration::from_secs(1)).await, Ok(7));
-    assert_eq!(hits.receive(Duration::from_secs(1)).await, Err(CallError::NotUnderstood));
-    assert_eq!(number.receive(Duration::from_secs(1)).await, Ok(7));
+    assert_eq!(block.receive(SECOND).await, Ok(7));
+    assert_eq!(hits.receive(SECOND).await, Err(CallError::NotUnderstood));
+    assert_eq!(number.receive(SECOND).await, Ok(7));
     assert_eq!(node.dead_letters(), letters + 1);
     // What is sent to version 1 itself is its own affair.
     assert_eq!(key.call(Call::Hits).await, Ok(0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_waits_is_looked_at_when_the_version_changes_though_it_is_suspended_by_hand() {
+    let node = Node::new("a");
+    let key = start(&node, 7).await;
+    change(&node, 1, 2, "").await.unwrap();
+    sys::suspend(&node, &key, SECOND).await.unwrap();
+    let (hits, number) = (key.send_request(Call::Hits), key.send_request(Call::Get));
+    change(&node, 2, 1, "drop the hits").await.unwrap();
+    assert_eq!(hits.receive(SECOND).await, Err(CallError::NotUnderstood));
+    // What it does not know is no longer in its mailbox; what it does waits on.
+    assert_eq!(node.process_info(key.pid()).unwrap().mailbox_len, 1);
+    change(&node, 1, 3, "").await.unwrap();
+    sys::resume(&node, &key, SECOND).await.unwrap();
+    assert_eq!(number.receive(SECOND).await, Ok(7));
+    assert_eq!(key.call(Call::Log).await.unwrap(), ["Upgrade { from: 1 }"]);
 }
 
 #[tokio::test(start_paused = true)]
@@ -119,7 +138,7 @@ async fn what_hibernates_or_was_never_told_anything_changes_too() {
     assert_eq!(get(&used).await, 2);
     let idle = One::server((3, 0))
         .upgradable()
-        .hibernate_after(Duration::from_secs(1))
+        .hibernate_after(SECOND)
         .on(&node)
         .start()
         .await
@@ -175,13 +194,13 @@ async fn plans_that_cannot_be_carried_out_are_refused_and_say_why() {
 async fn rule_2_13_one_that_was_suspended_by_hand_is_changed_and_stays_suspended() {
     let node = Node::new("a");
     let key = start(&node, 1).await;
-    sys::suspend(&node, &key, Duration::from_secs(1)).await.unwrap();
+    sys::suspend(&node, &key, SECOND).await.unwrap();
     change(&node, 1, 2, "").await.unwrap();
     assert!(change(&node, 2, 1, "refuse 1").await.is_err());
     assert!(node.process_info(key.pid()).unwrap().suspended);
-    let answer = key.call_timeout(Call::Version, Duration::from_secs(1)).await;
+    let answer = key.call_timeout(Call::Version, SECOND).await;
     assert_eq!(answer, Err(CallError::Timeout));
-    sys::resume(&node, &key, Duration::from_secs(1)).await.unwrap();
+    sys::resume(&node, &key, SECOND).await.unwrap();
     assert_eq!(version(&key).await, 2);
 }
 
@@ -195,13 +214,13 @@ async fn rule_2_13_change_code_of_one_process() {
     let node = Node::new("a");
     let (key, other) = (start(&node, 5).await, start(&node, 6).await);
     assert_eq!(by_hand(&node, &key, 2, "").await, Err(ChangeCodeError::NotSuspended));
-    sys::suspend(&node, &key, Duration::from_secs(1)).await.unwrap();
+    sys::suspend(&node, &key, SECOND).await.unwrap();
     // Rule 2.13.6: what fails leaves it with its old state, and suspended.
     for (extra, text) in [("refuse 5", "not 5"), ("panic 5", "told to panic at 5")] {
         let error = by_hand(&node, &key, 2, extra).await.unwrap_err().to_string();
         assert!(error.contains(text), "{error}");
         assert!(node.process_info(key.pid()).unwrap().suspended);
-        sys::get_state(&node, &key, |one: &One| assert_eq!(one.key.number, 5), Duration::from_secs(1))
+        sys::get_state(&node, &key, |one: &One| assert_eq!(one.key.number, 5), SECOND)
             .await
             .unwrap();
     }
@@ -209,8 +228,8 @@ async fn rule_2_13_change_code_of_one_process() {
     by_hand(&node, &key, 3, "").await.unwrap();
     assert!(node.process_info(key.pid()).unwrap().suspended);
     by_hand(&node, &key, 2, "").await.unwrap();
-    sys::resume(&node, &key, Duration::from_secs(1)).await.unwrap();
-    assert_eq!(waiting.receive(Duration::from_secs(1)).await, Ok(5));
+    sys::resume(&node, &key, SECOND).await.unwrap();
+    assert_eq!(waiting.receive(SECOND).await, Ok(5));
     assert_eq!((get(&key).await, version(&key).await), (5, 2));
     assert_eq!((get(&other).await, version(&other).await), (6, 1));
     assert_eq!(version(&start(&node, 7).await).await, 1, "what is started stays as it is");
@@ -220,10 +239,10 @@ async fn rule_2_13_change_code_of_one_process() {
 async fn gs_104_and_rule_2_13_7_what_cannot_be_changed_says_so() {
     let node = Node::new("a");
     let plain = One::server((5, 0)).on(&node).start().await.unwrap();
-    sys::suspend(&node, &plain, Duration::from_secs(1)).await.unwrap();
+    sys::suspend(&node, &plain, SECOND).await.unwrap();
     let refused = by_hand(&node, &plain, 2, "").await;
     assert_eq!(refused, Err(ChangeCodeError::OtherModule { found: None, wanted: ModuleVsn::new("key", 2) }));
-    sys::resume(&node, &plain, Duration::from_secs(1)).await.unwrap();
+    sys::resume(&node, &plain, SECOND).await.unwrap();
     assert_eq!(get(&plain).await, 5);
     plain.stop().await.unwrap();
     assert_eq!(by_hand(&node, &plain, 2, "").await, Err(ChangeCodeError::NoProc));
