@@ -126,7 +126,7 @@ where
         R: Send + 'static,
         F: FnOnce(ReplyTo<R>) -> Call,
     {
-        let pending = self.ask(|to| Message::Call(request(to)))?;
+        let pending = self.ask(slots::open_here().await, |to| Message::Call(request(to)))?;
         answer(self.node(), pending, timeout.into()).await
     }
 
@@ -138,7 +138,7 @@ where
         R: Send + 'static,
         F: FnOnce(ReplyTo<R>) -> Call,
     {
-        Request::new(self.ask(|to| Message::Call(request(to))))
+        Request::new(self.ask(slots::open(), |to| Message::Call(request(to))))
     }
 
     /// Asks a plain process, or a server by its `Info`, and waits for the answer.
@@ -153,11 +153,11 @@ where
         R: Send + 'static,
         F: FnOnce(ReplyTo<R>) -> Info,
     {
-        let pending = self.ask(|to| Message::Info(request(to)))?;
+        let pending = self.ask(slots::open_here().await, |to| Message::Info(request(to)))?;
         answer(self.node(), pending, timeout.into()).await
     }
 
-    fn ask<R, F>(&self, message: F) -> Result<Pending<R>, CallError>
+    fn ask<R, F>(&self, pending: Pending<R>, message: F) -> Result<Pending<R>, CallError>
     where
         R: Send + 'static,
         F: FnOnce(ReplyTo<R>) -> Message<Call, Cast, Info>,
@@ -166,7 +166,6 @@ where
         if is_current(me) {
             return Err(CallError::CallingSelf);
         }
-        let pending = slots::open::<R>();
         let message = message(ReplyTo::slot(pending.id()));
         match self.cell.push_message(|| Envelope::Request(message, pending.id())) {
             Ok(()) => Ok(pending),

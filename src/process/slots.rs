@@ -9,8 +9,9 @@
 //!   finds nothing;
 //! - no user code (a `Drop`, a waker) runs under a slot's lock.
 
-use std::any::Any;
+use std::any::{Any, TypeId};
 use std::cell::RefCell;
+use std::future::poll_fn;
 use std::hash::{BuildHasher, Hasher, RandomState};
 use std::marker::PhantomData;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -91,7 +92,9 @@ struct Slot {
 struct State {
     generation: u32,
     phase: Phase,
-    /// A `Box<Option<R>>` of the last type that was used here.
+    /// The last type that was used here. Kept beside the value, which is slower to ask.
+    kind: Option<TypeId>,
+    /// A `Box<Option<R>>` of it.
     value: Option<Box<dyn Any + Send>>,
     waker: Option<Waker>,
 }
@@ -223,23 +226,39 @@ pub(crate) enum Deadline {
 pub(crate) struct Pending<R> {
     id: SlotId,
     done: bool,
+    /// Its waker is in the slot already, and is that of the next poll.
+    known: bool,
     answer: PhantomData<fn() -> R>,
 }
 
 /// Opens a slot.
 pub(crate) fn open<R: Send + 'static>() -> Pending<R> {
+    open_for(None)
+}
+
+/// As [`open`], for a waiter that has this waker and waits at once: its first poll finds it in its place.
+pub(crate) async fn open_here<R: Send + 'static>() -> Pending<R> {
+    open_for(Some(poll_fn(|cx| Poll::Ready(cx.waker().clone())).await))
+}
+
+fn open_for<R: Send + 'static>(waker: Option<Waker>) -> Pending<R> {
     let index = take_free();
     let slot = &chunk_of(index)[place(index).1];
     let mut state = lock(&slot.state);
     state.phase = Phase::Waiting;
-    let stale = match &state.value {
-        Some(value) if value.is::<Option<R>>() => None,
-        _ => state.value.replace(Box::new(None::<R>)),
+    let known = waker.is_some();
+    state.waker = waker;
+    let stale = match state.kind == Some(TypeId::of::<R>()) {
+        true => None,
+        false => {
+            state.kind = Some(TypeId::of::<R>());
+            state.value.replace(Box::new(None::<R>))
+        }
     };
     let id = SlotId::new(state.generation, index);
     drop(state);
     drop(stale);
-    Pending { id, done: false, answer: PhantomData }
+    Pending { id, done: false, known, answer: PhantomData }
 }
 
 impl<R: Send + 'static> Pending<R> {
@@ -262,6 +281,9 @@ impl<R: Send + 'static> Pending<R> {
 
     /// Takes the answer if it is there.
     pub(crate) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<R, Failure>> {
+        if std::mem::take(&mut self.known) {
+            return Poll::Pending;
+        }
         let Some(slot) = slot(self.id.index()) else { return Poll::Ready(Err(Failure::NoProc)) };
         let mut state = lock(&slot.state);
         if self.done || state.generation != self.id.generation() {
@@ -305,7 +327,10 @@ impl<R> Drop for Pending<R> {
         slot.deadline.store(0, Ordering::Relaxed);
         let phase = std::mem::take(&mut state.phase);
         // An answer that nobody took: its drop is user code.
-        let unread = matches!(phase, Phase::Answered).then(|| state.value.take());
+        let unread = matches!(phase, Phase::Answered).then(|| {
+            state.kind = None;
+            state.value.take()
+        });
         let waker = state.waker.take();
         drop(state);
         drop((phase, unread, waker));

@@ -136,13 +136,7 @@ async fn what_hibernates_or_was_never_told_anything_changes_too() {
     let fresh = start(&node, 1).await;
     let used = start(&node, 2).await;
     assert_eq!(get(&used).await, 2);
-    let idle = One::server((3, 0))
-        .upgradable()
-        .hibernate_after(SECOND)
-        .on(&node)
-        .start()
-        .await
-        .unwrap();
+    let idle = One::server((3, 0)).upgradable().hibernate_after(SECOND).on(&node).start().await.unwrap();
     tokio::time::sleep(Duration::from_secs(10)).await; // sleep: virtual time
     assert_eq!(change(&node, 1, 2, "").await.unwrap().modules[0].processes, 3);
     for (key, number) in [(fresh, 1), (used, 2), (idle, 3)] {
@@ -220,9 +214,7 @@ async fn rule_2_13_change_code_of_one_process() {
         let error = by_hand(&node, &key, 2, extra).await.unwrap_err().to_string();
         assert!(error.contains(text), "{error}");
         assert!(node.process_info(key.pid()).unwrap().suspended);
-        sys::get_state(&node, &key, |one: &One| assert_eq!(one.key.number, 5), SECOND)
-            .await
-            .unwrap();
+        sys::get_state(&node, &key, |one: &One| assert_eq!(one.key.number, 5), SECOND).await.unwrap();
     }
     let waiting = key.send_request(Call::Get);
     by_hand(&node, &key, 3, "").await.unwrap();
