@@ -9,7 +9,7 @@
 //!   finds nothing;
 //! - no user code (a `Drop`, a waker) runs under a slot's lock.
 
-use std::any::{Any, TypeId};
+use std::any::Any;
 use std::cell::RefCell;
 use std::future::poll_fn;
 use std::hash::{BuildHasher, Hasher, RandomState};
@@ -69,7 +69,7 @@ pub(crate) enum Failure {
     NotUnderstood,
 }
 
-#[derive(Default)]
+#[derive(Clone, Copy, Default, PartialEq, Eq)]
 enum Phase {
     #[default]
     Free,
@@ -77,11 +77,12 @@ enum Phase {
     /// As `Waiting`; somebody watches the process that is asked.
     Watched,
     Answered,
-    /// Boxed: rare, and what answers write and waiters read is to be small.
-    Failed(Box<Failure>),
+    Failed,
 }
 
+/// In one cache line, and alone there: callers on different threads do not meet.
 #[derive(Default)]
+#[repr(align(64))]
 struct Slot {
     state: Mutex<State>,
     /// The clock, and when by it the waiter gives up; 0 is never.
@@ -92,9 +93,9 @@ struct Slot {
 struct State {
     generation: u32,
     phase: Phase,
-    /// The last type that was used here. Kept beside the value, which is slower to ask.
-    kind: Option<TypeId>,
-    /// A `Box<Option<R>>` of it.
+    /// Why, if it failed. Boxed: rare.
+    failure: Option<Box<Failure>>,
+    /// A `Box<Option<R>>` of the last type that was used here.
     value: Option<Box<dyn Any + Send>>,
     waker: Option<Waker>,
 }
@@ -248,12 +249,9 @@ fn open_for<R: Send + 'static>(waker: Option<Waker>) -> Pending<R> {
     state.phase = Phase::Waiting;
     let known = waker.is_some();
     state.waker = waker;
-    let stale = match state.kind == Some(TypeId::of::<R>()) {
-        true => None,
-        false => {
-            state.kind = Some(TypeId::of::<R>());
-            state.value.replace(Box::new(None::<R>))
-        }
+    let stale = match &state.value {
+        Some(value) if value.is::<Option<R>>() => None,
+        _ => state.value.replace(Box::new(None::<R>)),
     };
     let id = SlotId::new(state.generation, index);
     drop(state);
@@ -298,9 +296,10 @@ impl<R: Send + 'static> Pending<R> {
             drop(stale);
             return Poll::Pending;
         }
-        let result = match std::mem::take(&mut state.phase) {
-            Phase::Failed(failure) => Err(*failure),
-            _ => {
+        state.phase = Phase::Free;
+        let result = match state.failure.take() {
+            Some(failure) => Err(*failure),
+            None => {
                 let place = state.value.as_mut().and_then(|value| value.downcast_mut::<Option<R>>());
                 place.and_then(Option::take).ok_or(Failure::BadReply)
             }
@@ -326,19 +325,22 @@ impl<R> Drop for Pending<R> {
         state.generation = state.generation.wrapping_add(1);
         slot.deadline.store(0, Ordering::Relaxed);
         let phase = std::mem::take(&mut state.phase);
+        let failure = state.failure.take();
         // An answer that nobody took: its drop is user code.
-        let unread = matches!(phase, Phase::Answered).then(|| {
-            state.kind = None;
-            state.value.take()
-        });
+        let unread = (phase == Phase::Answered).then(|| state.value.take());
         let waker = state.waker.take();
         drop(state);
-        drop((phase, unread, waker));
+        drop((failure, unread, waker));
         give_back(self.id.index());
     }
 }
 
 impl State {
+    fn fail(&mut self, failure: Failure) {
+        self.phase = Phase::Failed;
+        self.failure = Some(Box::new(failure));
+    }
+
     fn awaits(&self, id: SlotId) -> bool {
         self.generation == id.generation() && self.phase.is_waiting()
     }
@@ -350,7 +352,7 @@ impl Phase {
     }
 
     fn is_over(&self) -> bool {
-        matches!(self, Phase::Answered | Phase::Failed(_))
+        matches!(self, Phase::Answered | Phase::Failed)
     }
 }
 
@@ -396,7 +398,7 @@ fn put<R: Send + 'static>(mut state: MutexGuard<'_, State>, value: R) -> bool {
             None
         }
         None => {
-            state.phase = Phase::Failed(Box::new(Failure::BadReply));
+            state.fail(Failure::BadReply);
             Some(value)
         }
     };
@@ -417,7 +419,7 @@ pub(crate) fn fail(id: SlotId, failure: Failure) -> bool {
     if !state.awaits(id) {
         return false;
     }
-    state.phase = Phase::Failed(Box::new(failure));
+    state.fail(failure);
     let waker = state.waker.take();
     drop(state);
     if let Some(waker) = waker {
@@ -520,7 +522,7 @@ fn expire(slot: &Slot, deadline: u64) {
         return;
     }
     slot.deadline.store(0, Ordering::Relaxed);
-    state.phase = Phase::Failed(Box::new(Failure::Timeout));
+    state.fail(Failure::Timeout);
     let waker = state.waker.take();
     drop(state);
     if let Some(waker) = waker {
@@ -534,6 +536,11 @@ mod tests {
 
     fn poll<R: Send + 'static>(pending: &mut Pending<R>) -> Poll<Result<R, Failure>> {
         pending.poll(&mut Context::from_waker(Waker::noop()))
+    }
+
+    #[test]
+    fn a_slot_is_a_cache_line() {
+        assert_eq!(size_of::<Slot>(), 64);
     }
 
     #[test]
