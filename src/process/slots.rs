@@ -9,7 +9,7 @@
 //!   finds nothing;
 //! - no user code (a `Drop`, a waker) runs under a slot's lock.
 
-use std::any::Any;
+use std::any::{Any, TypeId};
 use std::cell::RefCell;
 use std::future::poll_fn;
 use std::hash::{BuildHasher, Hasher, RandomState};
@@ -27,7 +27,7 @@ use crate::term::ExitReason;
 const FIRST_CHUNK: u32 = 1024;
 /// Enough chunks for every 32-bit index.
 const CHUNKS: usize = 22;
-/// Free indices that a thread keeps for itself.
+/// Free slots that a thread keeps for itself.
 const LOCAL_FREE: usize = 64;
 /// Bits of a deadline below those that name the clock.
 const CLOCK_AT: u32 = 48;
@@ -105,28 +105,34 @@ struct Pool {
     free: Mutex<Free>,
 }
 
+/// A free slot, and the type of the place for an answer that is in it: to know it is cheaper than to ask the place.
+struct Spare {
+    index: u32,
+    kind: Option<TypeId>,
+}
+
 #[derive(Default)]
 struct Free {
-    indices: Vec<u32>,
+    spares: Vec<Spare>,
     /// Indices below this one have been handed out at least once.
     grown: u32,
 }
 
 static POOL: Pool = Pool {
     chunks: [const { OnceLock::new() }; CHUNKS],
-    free: Mutex::new(Free { indices: Vec::new(), grown: 0 }),
+    free: Mutex::new(Free { spares: Vec::new(), grown: 0 }),
 };
 
 thread_local! {
     static LOCAL: RefCell<LocalFree> = const { RefCell::new(LocalFree(Vec::new())) };
 }
 
-/// A thread's own free indices; they go back to the pool when the thread ends.
-struct LocalFree(Vec<u32>);
+/// A thread's own free slots; they go back to the pool when the thread ends.
+struct LocalFree(Vec<Spare>);
 
 impl Drop for LocalFree {
     fn drop(&mut self) {
-        lock(&POOL.free).indices.append(&mut self.0);
+        lock(&POOL.free).spares.append(&mut self.0);
     }
 }
 
@@ -163,56 +169,40 @@ fn chunk_of(index: u32) -> &'static [Slot] {
     })
 }
 
-fn take_free() -> u32 {
-    let refill = || {
-        let mut free = lock(&POOL.free);
-        let wanted = LOCAL_FREE / 2;
-        let mut got = Vec::with_capacity(LOCAL_FREE);
-        while got.len() < wanted {
-            match free.indices.pop() {
-                Some(index) => got.push(index),
-                None => {
-                    got.push(free.grown);
-                    free.grown += 1;
-                }
-            }
-        }
-        drop(free);
-        got.iter().for_each(|&index| {
-            chunk_of(index);
-        });
-        got
-    };
-    LOCAL
-        .try_with(|local| {
-            let mut local = local.borrow_mut();
-            if local.0.is_empty() {
-                local.0 = refill();
-            }
-            local.0.pop()
+impl Free {
+    fn take(&mut self) -> Spare {
+        self.spares.pop().unwrap_or_else(|| {
+            self.grown += 1;
+            Spare { index: self.grown - 1, kind: None }
         })
-        .ok()
-        .flatten()
-        // The thread is ending and its list is gone: take one and give the rest back.
-        .unwrap_or_else(|| {
-            let mut got = refill();
-            let index = got.pop().unwrap_or_default();
-            lock(&POOL.free).indices.append(&mut got);
-            index
-        })
+    }
 }
 
-fn give_back(index: u32) {
+fn take_free() -> Spare {
+    let taken = LOCAL.try_with(|local| {
+        let mut local = local.borrow_mut();
+        if local.0.is_empty() {
+            let mut free = lock(&POOL.free);
+            local.0.extend((0..LOCAL_FREE / 2).map(|_| free.take()));
+        }
+        local.0.pop()
+    });
+    // The thread is ending and its list is gone.
+    taken.ok().flatten().unwrap_or_else(|| lock(&POOL.free).take())
+}
+
+fn give_back(spare: Spare) {
+    let mut spare = Some(spare);
     let kept = LOCAL.try_with(|local| {
         let mut local = local.borrow_mut();
         if local.0.len() >= LOCAL_FREE {
             let half = local.0.split_off(LOCAL_FREE / 2);
-            lock(&POOL.free).indices.extend(half);
+            lock(&POOL.free).spares.extend(half);
         }
-        local.0.push(index);
+        local.0.extend(spare.take());
     });
     if kept.is_err() {
-        lock(&POOL.free).indices.push(index);
+        lock(&POOL.free).spares.extend(spare);
     }
 }
 
@@ -243,15 +233,15 @@ pub(crate) async fn open_here<R: Send + 'static>() -> Pending<R> {
 }
 
 fn open_for<R: Send + 'static>(waker: Option<Waker>) -> Pending<R> {
-    let index = take_free();
+    let Spare { index, kind } = take_free();
     let slot = &chunk_of(index)[place(index).1];
     let mut state = lock(&slot.state);
     state.phase = Phase::Waiting;
     let known = waker.is_some();
     state.waker = waker;
-    let stale = match &state.value {
-        Some(value) if value.is::<Option<R>>() => None,
-        _ => state.value.replace(Box::new(None::<R>)),
+    let stale = match kind == Some(TypeId::of::<R>()) {
+        true => None,
+        false => state.value.replace(Box::new(None::<R>)),
     };
     let id = SlotId::new(state.generation, index);
     drop(state);
@@ -310,7 +300,7 @@ impl<R: Send + 'static> Pending<R> {
         drop(state);
         drop(waker);
         self.done = true;
-        give_back(self.id.index());
+        give_back(Spare { index: self.id.index(), kind: Some(TypeId::of::<R>()) });
         Poll::Ready(result)
     }
 }
@@ -331,7 +321,7 @@ impl<R> Drop for Pending<R> {
         let waker = state.waker.take();
         drop(state);
         drop((failure, unread, waker));
-        give_back(self.id.index());
+        give_back(Spare { index: self.id.index(), kind: None });
     }
 }
 
