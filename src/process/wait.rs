@@ -8,7 +8,8 @@ use std::task::{Poll, Waker};
 use std::thread;
 use std::time::Duration;
 
-use tokio::runtime::Handle;
+use tokio::runtime::{Handle, RuntimeFlavor};
+use tokio::task;
 
 use super::current;
 use super::deadlines;
@@ -56,25 +57,26 @@ fn arm<R: Send + 'static>(node: &Node, pending: &Pending<R>, after: Duration) ->
 }
 
 thread_local! {
-    /// The node whose server was asked last from this thread, by its clock, and whether its sweep can be relied on here.
+    /// On a worker: the node whose server was asked last, by its clock, and whether its sweep can be relied on here.
     static ASKED: Cell<(u16, bool)> = const { Cell::new((0, false)) };
 }
 
-/// Whether the runtime of this thread is the node's, or there is none. Found out once for all calls to one node: to ask
-/// tokio counts the runtime up and down, which threads that call at once would wait for.
+/// Whether the runtime of this thread is the node's, or there is none. On a worker it is found out once for all calls to
+/// one node: to ask tokio counts the runtime up and down, which threads that call at once would wait for.
 #[inline]
 fn is_within_reach(node: &Node) -> bool {
-    let clock = node.deadlines().clock();
-    ASKED.with(|asked| match asked.get() {
-        (known, within) if known == clock => within,
-        _ => find_out(node, asked),
-    })
+    let (known, within) = ASKED.get();
+    if known == node.deadlines().clock() && task::try_id().is_some() { within } else { find_out(node) }
 }
 
 #[cold]
-fn find_out(node: &Node, asked: &Cell<(u16, bool)>) -> bool {
-    let within = Handle::try_current().map_or(true, |here| here.id() == node.runtime().id());
-    asked.set((node.deadlines().clock(), within));
+fn find_out(node: &Node) -> bool {
+    let Ok(here) = Handle::try_current() else { return true };
+    let within = here.id() == node.runtime().id();
+    // A worker has one runtime for its life. Any other thread may go from one to another.
+    if here.runtime_flavor() == RuntimeFlavor::MultiThread && task::try_id().is_some() {
+        ASKED.set((node.deadlines().clock(), within));
+    }
     within
 }
 

@@ -59,6 +59,29 @@ fn a_caller_gives_up_in_time_though_the_runtime_of_the_server_is_stuck() {
     }
 }
 
+/// A thread may go from one runtime to another: what is true of the first is not of the second.
+#[test]
+fn a_caller_gives_up_in_time_in_its_second_runtime_though_the_first_stands_still() {
+    for in_task in [false, true] {
+        let call = |lab: LabRef| async move {
+            let call = async move {
+                lab.call_timeout(|to| Call::Do(to, Box::new(|to, _, _| to.reply(1))), ms(300)).await
+            };
+            let call = async { if in_task { tokio::spawn(call).await.unwrap() } else { call.await } };
+            tokio::time::timeout(ms(10_000), call).await.expect("the call hangs")
+        };
+        let first = runtime();
+        let lab = first.block_on(async {
+            let lab =
+                Lab::server(Plan::ready(&Seen::default())).on(&Node::new("there")).start().await.unwrap();
+            assert_eq!(call(lab.clone()).await, Ok(1));
+            lab
+        });
+        // Nobody drives the first runtime any more.
+        assert_eq!(runtime().block_on(call(lab)), Err(CallError::Timeout), "in a task: {in_task}");
+    }
+}
+
 /// Runs a future without any runtime.
 fn block_on<F: Future>(future: F) -> F::Output {
     struct Unpark(thread::Thread);
