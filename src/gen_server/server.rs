@@ -344,8 +344,21 @@ impl<S: GenServer> Server<S> {
                 (reference, Message::Info(info)) => Info::Timer(reference, info),
                 (_, Message::Call(_) | Message::Cast(_)) => return None,
             },
-            // A call has somebody who waits for it, and nothing else has; timers carry `Info` alone.
-            Envelope::User(_) | Envelope::Request(..) => return None,
+            // `ask_info`: somebody waits for what `handle_info` answers.
+            Envelope::Request(Message::Info(info), request) => {
+                self.cx.inbox.answering(request);
+                Info::User(info)
+            }
+            // An upcast made a call of a cast, or a cast of a call.
+            Envelope::User(_) => {
+                self.cx.node().dead_letter(&self.cx.pid(), "message of another kind");
+                return None;
+            }
+            Envelope::Request(_, request) => {
+                self.cx.node().dead_letter(&self.cx.pid(), "message of another kind");
+                fail(request, Failure::NotUnderstood);
+                return None;
+            }
         };
         self.message_came();
         Some(Event::Info(info))
