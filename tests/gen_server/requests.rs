@@ -207,3 +207,41 @@ async fn a_request_that_was_answered_says_so() {
         assert!(text.starts_with("already_answered"), "{text}");
     }
 }
+
+/// What asks a server by its `Info` is served by `handle_info`, and waits no longer than the server lives.
+#[tokio::test]
+async fn a_server_is_asked_by_its_info() {
+    struct Echo;
+    impl GenServer for Echo {
+        type Args = ();
+        type Call = incarnate::Never;
+        type Cast = incarnate::Never;
+        type Info = incarnate::ReplyTo<u32>;
+        type Continue = incarnate::Never;
+
+        async fn init((): (), _: &mut incarnate::Context<Self>) -> incarnate::Result<incarnate::Init<Self>> {
+            Ok(incarnate::Init::Ready(Echo))
+        }
+
+        async fn handle_call(
+            &mut self,
+            call: Self::Call,
+            _: &mut incarnate::Context<Self>,
+        ) -> incarnate::Result<incarnate::CallReply> {
+            match call {}
+        }
+
+        async fn handle_info(
+            &mut self,
+            info: incarnate::Info<Self::Info>,
+            _: &mut incarnate::Context<Self>,
+        ) -> incarnate::Result<incarnate::Next> {
+            if let incarnate::Info::User(to) = info {
+                to.send(2);
+            }
+            incarnate::noreply()
+        }
+    }
+    let echo = Echo::server(()).on(&Node::new("a")).start().await.unwrap();
+    assert_eq!(echo.ask_info(|to| to, ms(5_000)).await, Ok(2));
+}
