@@ -48,8 +48,9 @@ pub trait CodeChange: GenServer + StateVersion {
     }
 
     /// A message that was sent while version `from` was in force, as this version understands it. `None`: it does not.
-    /// Called once for each that waits when the version changes, before [`resumed`](Self::resumed). What is not understood
-    /// is a dead letter, and its caller hears [`CallError::NotUnderstood`](crate::CallError).
+    /// Called once for each that waits when the version changes, before [`resumed`](Self::resumed). What is not understood,
+    /// or made a message of another kind (a cast of a call), is a dead letter, and its caller hears
+    /// [`CallError::NotUnderstood`](crate::CallError).
     fn upcast(message: MessageOf<Self>, from: u32) -> Option<MessageOf<Self>> {
         let _ = from;
         Some(message)

@@ -2,6 +2,7 @@
 
 use std::any::{Any, TypeId};
 use std::future::{Future, poll_fn};
+use std::mem::discriminant;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::{Pin, pin};
 use std::sync::Arc;
@@ -349,7 +350,7 @@ impl<S: GenServer> Server<S> {
                 self.cx.inbox.answering(request);
                 Info::User(info)
             }
-            // An upcast made a call of a cast, or a cast of a call.
+            // Nobody sends these.
             Envelope::User(_) => {
                 self.cx.node().dead_letter(&self.cx.pid(), "message of another kind");
                 return None;
@@ -375,8 +376,11 @@ impl<S: GenServer> Server<S> {
                 return Some(entry);
             }
             let request = entry.request();
-            let understood =
-                catch_unwind(AssertUnwindSafe(|| entry.try_map(|message| (hooks.upcast)(message, from))));
+            let upcast = |message| {
+                let kind = discriminant(&message);
+                (hooks.upcast)(message, from).filter(|message| discriminant(message) == kind)
+            };
+            let understood = catch_unwind(AssertUnwindSafe(|| entry.try_map(upcast)));
             let understood = understood.unwrap_or(None);
             if understood.is_none() {
                 node.dead_letter(&pid, "message of another version");

@@ -1,6 +1,9 @@
 //! Deadlines of calls: one sweep over the reply slots, so that a call's timeout costs one store and reads no clock.
+//!
+//! The sweep is a task of the node's runtime. Who waits may be elsewhere, and that runtime may stand still: then the thread
+//! that looks for stalled callbacks sweeps in its place. No waiter has to find out whose runtime it is in.
 
-use std::sync::atomic::{AtomicBool, AtomicU16, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU16, AtomicU32, Ordering};
 use std::time::Duration;
 
 use tokio::time::{Instant, MissedTickBehavior, interval_at};
@@ -8,7 +11,8 @@ use tokio::time::{Instant, MissedTickBehavior, interval_at};
 use super::node::{Node, WeakNode};
 use super::slots::{self, Deadline, Pending};
 
-/// How often the sweep runs. A call times out at its timeout or up to two of these later, never earlier.
+/// How often the sweep runs. A call times out at its timeout or up to two of these later, never earlier; where the
+/// runtime stands still, up to three looks of the watch later.
 const TICK: Duration = Duration::from_millis(50);
 /// A shorter timeout than this gets a timer of its own: a tick would be too coarse.
 pub(crate) const PRECISE: Duration = Duration::from_millis(250);
@@ -24,6 +28,8 @@ pub(crate) struct Deadlines {
     clock: u16,
     origin: Instant,
     sweeping: AtomicBool,
+    /// Counts the sweeps of the task.
+    sweeps: AtomicU32,
     /// The last sweep, or at first the node's beginning, has seen the clock move, so that the next sweep knows well enough
     /// what time it was.
     moving: AtomicBool,
@@ -35,13 +41,25 @@ impl Deadlines {
             clock: CLOCKS.fetch_add(1, Ordering::Relaxed),
             origin,
             sweeping: AtomicBool::new(false),
+            sweeps: AtomicU32::new(0),
             moving: AtomicBool::new(moves()),
         }
     }
 
-    /// A number that only this node has.
-    pub(super) fn clock(&self) -> u16 {
-        self.clock
+    /// Whether time went by at the last sweep, and sweeps run or none has run yet.
+    #[inline]
+    pub(super) fn is_moving(&self) -> bool {
+        self.moving.load(Ordering::Relaxed)
+    }
+
+    /// Sweeps, if the task should have since the `former` look and has not. Answers what the next look is to bring.
+    pub(super) fn stand_in(&self, node: &Node, former: u32) -> u32 {
+        let sweeps = self.sweeps.load(Ordering::Relaxed);
+        if sweeps == former && self.sweeping.load(Ordering::Relaxed) {
+            let _clock = node.runtime().enter();
+            self.sweep();
+        }
+        sweeps
     }
 
     fn sweep(&self) -> usize {
@@ -62,8 +80,14 @@ pub(crate) fn arm<R: Send + 'static>(node: &Node, pending: &Pending<R>, timeout:
     pending.arm(deadlines.clock, deadline(node, timeout));
     // Sequentially consistent with the sweeper's last look: one of the two sees the other.
     if !deadlines.sweeping.load(Ordering::SeqCst) && !deadlines.sweeping.swap(true, Ordering::SeqCst) {
-        node.runtime().spawn(sweep(node.downgrade()));
+        begin(node);
     }
+}
+
+#[cold]
+fn begin(node: &Node) {
+    node.runtime().spawn(sweep(node.downgrade()));
+    node.watch().begin(node);
 }
 
 /// While sweeps run and time goes by, the clock is not read. A paused clock is: it may go on by a leap, in which the next
@@ -75,7 +99,7 @@ fn deadline(node: &Node, timeout: Duration) -> Deadline {
         wide.as_secs().saturating_mul(1000).saturating_add(u64::from(wide.subsec_nanos().div_ceil(1_000_000)))
     };
     let deadlines = node.deadlines();
-    if deadlines.moving.load(Ordering::Relaxed) {
+    if deadlines.is_moving() {
         return Deadline::After(millis(timeout));
     }
     Deadline::At(millis(read(node).saturating_add(timeout)))
@@ -95,6 +119,7 @@ async fn sweep(node: WeakNode) {
         ticks.tick().await;
         let Some(node) = node.upgrade() else { return };
         let (deadlines, now) = (node.deadlines(), Instant::now());
+        deadlines.sweeps.fetch_add(1, Ordering::Relaxed);
         idle = if deadlines.sweep() == 0 { idle + 1 } else { 0 };
         deadlines.moving.store(Instant::now() != now, Ordering::Relaxed);
         if idle > REST_AFTER {

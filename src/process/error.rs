@@ -70,7 +70,7 @@ impl fmt::Display for Error {
 /// How long to wait for something. OTP's default for calls is 5 seconds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Timeout {
-    /// At least this long; for calls at most 100 ms longer.
+    /// At least this long; for calls at most 100 ms longer, and 300 ms where the called node's runtime stands still.
     After(Duration),
     /// For ever.
     Infinity,

@@ -1,6 +1,5 @@
 //! Waits with a limit, by the clock of who waits: the runtime of what is waited for may be stuck, or gone.
 
-use std::cell::Cell;
 use std::future::{Future, poll_fn};
 use std::pin::pin;
 use std::sync::{Arc, Mutex, PoisonError, mpsc};
@@ -8,8 +7,7 @@ use std::task::{Poll, Waker};
 use std::thread;
 use std::time::Duration;
 
-use tokio::runtime::{Handle, RuntimeFlavor};
-use tokio::task;
+use tokio::runtime::Handle;
 
 use super::current;
 use super::deadlines;
@@ -28,27 +26,20 @@ pub(crate) async fn answer<R: Send + 'static>(
         Timeout::After(after) if after < deadlines::PRECISE => Some(after),
         Timeout::After(after) => (!arm(node, &pending, after)).then_some(after),
     };
-    let answer = match timed {
-        None => poll_fn(|cx| pending.poll(cx)).await,
-        Some(after) => {
-            let timed = {
-                // Outside any runtime the timer is one of the node's.
-                let _runtime = Handle::try_current().is_err().then(|| node.runtime().enter());
-                tokio::time::timeout(after, poll_fn(|cx| pending.poll(cx)))
-            };
-            timed.await.map_err(|_| CallError::Timeout)?
-        }
-    };
-    answer.map_err(CallError::from)
+    let answer = poll_fn(|cx| pending.poll(cx));
+    match timed {
+        None => answer.await.map_err(CallError::from),
+        Some(after) => limited(after, answer).await.ok_or(CallError::Timeout)?.map_err(CallError::from),
+    }
 }
 
-/// Has the sweep that the waiter can rely on give up: in a process that of its own node, else that of the node which is
-/// asked. False: the waiter is in another runtime than that node, whose sweep it cannot rely on.
+/// Has a sweep give up: in a process that of its own node, else that of the node which is asked. False: that node's clock
+/// stands still, perhaps, and the waiter may have another.
 fn arm<R: Send + 'static>(node: &Node, pending: &Pending<R>, after: Duration) -> bool {
     current::with(|me| {
         let node = match me {
             Some(me) => me.core().node(),
-            None if !is_within_reach(node) => return false,
+            None if !node.deadlines().is_moving() && !is_here(node) => return false,
             None => node,
         };
         deadlines::arm(node, pending, after);
@@ -56,31 +47,11 @@ fn arm<R: Send + 'static>(node: &Node, pending: &Pending<R>, after: Duration) ->
     })
 }
 
-thread_local! {
-    /// On a worker: the node whose server was asked last, by its clock, and whether its sweep can be relied on here.
-    static ASKED: Cell<(u16, bool)> = const { Cell::new((0, false)) };
+fn is_here(node: &Node) -> bool {
+    Handle::try_current().is_ok_and(|here| here.id() == node.runtime().id())
 }
 
-/// Whether the runtime of this thread is the node's, or there is none. On a worker it is found out once for all calls to
-/// one node: to ask tokio counts the runtime up and down, which threads that call at once would wait for.
-#[inline]
-fn is_within_reach(node: &Node) -> bool {
-    let (known, within) = ASKED.get();
-    if known == node.deadlines().clock() && task::try_id().is_some() { within } else { find_out(node) }
-}
-
-#[cold]
-fn find_out(node: &Node) -> bool {
-    let Ok(here) = Handle::try_current() else { return true };
-    let within = here.id() == node.runtime().id();
-    // A worker has one runtime for its life. Any other thread may go from one to another.
-    if here.runtime_flavor() == RuntimeFlavor::MultiThread && task::try_id().is_some() {
-        ASKED.set((node.deadlines().clock(), within));
-    }
-    within
-}
-
-/// Waits no longer than so long, where no node is known. `None`: it took longer.
+/// Waits no longer than so long, by the clock of the runtime that is entered, or that of a thread. `None`: it took longer.
 pub(crate) async fn limited<F: Future>(after: Duration, future: F) -> Option<F::Output> {
     if Handle::try_current().is_ok() {
         return tokio::time::timeout(after, future).await.ok();

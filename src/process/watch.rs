@@ -2,7 +2,7 @@
 //!
 //! A shell notes on its thread when it begins and ends a poll: two plain stores, no clock. A thread of the node looks
 //! every so often; a poll that it meets twice has run for that long without an await. It also sees to it that such polls do
-//! not hold up processes that wait for a shell.
+//! not hold up processes that wait for a shell, nor callers that wait for their timeout.
 
 use std::cell::RefCell;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -86,15 +86,20 @@ impl Watch {
         seats.retain(|seat| Arc::strong_count(seat) > 1);
         seats.push(seat.clone());
         drop(seats);
-        if !self.looking.swap(true, Ordering::AcqRel) {
-            let node = node.downgrade();
-            let spawned =
-                std::thread::Builder::new().name("incarnate-watch".into()).spawn(move || look(&node));
-            if let Err(error) = spawned {
-                tracing::warn!(target: "incarnate::process", %error, "no thread to watch for stalled callbacks");
-            }
-        }
+        self.begin(node);
         seat
+    }
+
+    /// Has the thread look from now on.
+    pub(crate) fn begin(&self, node: &Node) {
+        if self.looking.swap(true, Ordering::AcqRel) {
+            return;
+        }
+        let node = node.downgrade();
+        let spawned = std::thread::Builder::new().name("incarnate-watch".into()).spawn(move || look(&node));
+        if let Err(error) = spawned {
+            tracing::warn!(target: "incarnate::process", %error, "no thread to watch for stalled callbacks");
+        }
     }
 
     /// How often a callback was found holding its thread.
@@ -108,10 +113,12 @@ type Former = (Arc<Seat>, u64, bool);
 
 fn look(node: &WeakNode) {
     let mut former: Vec<Former> = Vec::new();
+    let mut sweeps = 0;
     loop {
         std::thread::sleep(LOOK_EVERY);
         let Some(node) = node.upgrade() else { return };
         shell::relieve(&node);
+        sweeps = node.deadlines().stand_in(&node, sweeps);
         let seats = node.watch().seats.lock().unwrap_or_else(PoisonError::into_inner).clone();
         former = seats.into_iter().map(|seat| look_at(&node, seat, &former)).collect();
     }

@@ -82,6 +82,41 @@ fn a_caller_gives_up_in_time_in_its_second_runtime_though_the_first_stands_still
     }
 }
 
+/// A thread of one runtime may wait in another, at more than one place: the first cannot be relied on there.
+#[test]
+fn a_caller_gives_up_in_time_in_a_runtime_within_a_runtime_that_stands_still() {
+    for in_place in [false, true] {
+        let outer =
+            tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+        let lab = outer.block_on(async {
+            Lab::server(Plan::ready(&Seen::default())).on(&Node::new("there")).start().await.unwrap()
+        });
+        let (done, within) = mpsc::channel();
+        let nested = move || {
+            let quick = |to| Call::Do(to, Box::new(|to, _, _| to.reply(1)));
+            let here = tokio::runtime::Handle::current();
+            assert_eq!(here.block_on(lab.call_timeout(quick, ms(5000))), Ok(1));
+            let (go, wait) = mpsc::channel::<()>();
+            let stuck = lab.send_request(|to| {
+                Call::Do(to, Box::new(move |to, _, _| to.reply(u32::from(wait.recv().is_err()))))
+            });
+            let late = runtime().block_on(async {
+                tokio::time::timeout(ms(10_000), lab.call_timeout(quick, ms(300)))
+                    .await
+                    .expect("the call hangs")
+            });
+            drop((go, stuck));
+            done.send(late).unwrap();
+        };
+        if in_place {
+            outer.spawn(async { tokio::task::block_in_place(nested) });
+        } else {
+            outer.spawn_blocking(nested);
+        }
+        assert_eq!(within.recv(), Ok(Err(CallError::Timeout)), "in place: {in_place}");
+    }
+}
+
 /// Runs a future without any runtime.
 fn block_on<F: Future>(future: F) -> F::Output {
     struct Unpark(thread::Thread);
@@ -110,7 +145,15 @@ fn calls_and_requests_work_outside_any_runtime() {
         assert_eq!(block_on(lab.send_request(quick).receive(ms(timeout))), Ok(1));
         assert_eq!(block_on(lab.send_request(quick).wait(ms(timeout))), Some(Ok(1)));
     }
-    let _busy = lab.send_request(|to| Call::Slow(to, ms(60_000)));
+}
+
+/// Neither a timer nor a sweep of the server's runtime is what such a caller relies on.
+#[test]
+fn a_caller_outside_any_runtime_gives_up_in_time_though_the_server_holds_its_thread() {
+    let (lab, _end) = elsewhere();
+    let (_go, wait) = mpsc::channel::<()>();
+    let _stuck = lab
+        .send_request(|to| Call::Do(to, Box::new(move |to, _, _| to.reply(u32::from(wait.recv().is_err())))));
     for timeout in [100, 300] {
         let late = |to| Call::Do(to, Box::new(|to, _, _| to.reply(1)));
         assert_eq!(block_on(lab.call_timeout(late, ms(timeout))), Err(CallError::Timeout));

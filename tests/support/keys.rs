@@ -192,6 +192,9 @@ macro_rules! key {
             fn upcast(message: MessageOf<Self>, _: u32) -> Option<MessageOf<Self>> {
                 match message {
                     Message::Call(Call::Hits(_)) if Self::VSN == 1 => None,
+                    // Not to be done: a message stays a call, a cast or an info.
+                    Message::Call(Call::Log(_)) if Self::VSN == 1 => Some(Message::Cast(Cast::Add(1))),
+                    Message::Cast(Cast::AddAfter(n, _)) if Self::VSN == 1 => Some(Message::Info(n)),
                     known => Some(known),
                 }
             }

@@ -39,7 +39,6 @@ const STATICS: &[(&str, &str, &str)] = &[
         "CURRENT",
         "the process that a thread is running: set for the length of one poll",
     ),
-    ("src/process/wait.rs", "ASKED", "whose clock times the calls of a thread that is no process"),
     ("src/process/watch.rs", "SEAT", "the seat of a worker thread, whose polls are watched for stalls"),
 ];
 

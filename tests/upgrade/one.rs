@@ -131,6 +131,22 @@ async fn what_waits_is_looked_at_when_the_version_changes_though_it_is_suspended
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_message_that_is_made_one_of_another_kind_is_not_understood() {
+    let node = Node::new("a");
+    let key = start(&node, 7).await;
+    change(&node, 1, 2, "").await.unwrap();
+    sys::suspend(&node, &key, SECOND).await.unwrap();
+    let log = key.send_request(Call::Log);
+    key.cast(Cast::AddAfter(5, 0));
+    let letters = node.dead_letters();
+    change(&node, 2, 1, "").await.unwrap();
+    assert_eq!(log.receive(SECOND).await, Err(CallError::NotUnderstood));
+    assert_eq!(node.dead_letters(), letters + 2);
+    sys::resume(&node, &key, SECOND).await.unwrap();
+    assert_eq!(get(&key).await, 7);
+}
+
+#[tokio::test(start_paused = true)]
 async fn what_hibernates_or_was_never_told_anything_changes_too() {
     let node = Node::new("a");
     let fresh = start(&node, 1).await;
