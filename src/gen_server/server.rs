@@ -65,6 +65,9 @@ enum Event<S: GenServer> {
 /// Why the loop was left.
 enum Leave<S: GenServer> {
     Stop(ExitReason),
+    /// There is nothing to do, and no time to be kept.
+    Rest,
+    /// It hibernates.
     Park,
     /// Another incarnation goes on.
     Become(InstallOf<S>),
@@ -76,8 +79,7 @@ impl<S: GenServer> Incarnation for Server<S> {
     }
 
     fn is_at_rest(&self) -> bool {
-        let waits = self.step == Step::Wait && self.idle().is_none() && !self.has_taken_over();
-        waits && !self.cx.has_continue() && !self.cx.has_event() && self.cx.inbox.has_no_batch()
+        self.waits_for_a_message() && !self.has_taken_over() && self.cx.inbox.has_no_batch()
     }
 
     fn run(self: Box<Self>) -> Pin<Box<dyn Future<Output = Outcome> + Send>> {
@@ -124,6 +126,7 @@ impl<S: GenServer> Server<S> {
             // One net for the whole life: a panic leaves the state here, so that terminate can still run.
             let leave = catch(pin!(self.serve_until())).await;
             let reason = match leave {
+                Ok(Leave::Rest) => return Outcome::Rest(Box::new(self)),
                 Ok(Leave::Park) => {
                     let Server { state, cx, extras, hooks, .. } = self;
                     return Outcome::Park(Box::new(Parked { state, parked: cx.park(), extras, hooks }));
@@ -486,14 +489,25 @@ impl<S: GenServer> Server<S> {
         reopened.err().map(|error| Leave::Stop(error.into_reason()))
     }
 
+    /// Whether there is nothing that it would do, and no time that it would keep, before a message of its own.
+    fn waits_for_a_message(&self) -> bool {
+        let waits = self.step == Step::Wait && self.idle().is_none();
+        waits && !self.cx.has_continue() && !self.cx.has_event()
+    }
+
     /// While it is suspended, serves system messages and the parent's exit only; everything else waits in its order.
-    /// What hibernated when it was suspended goes on to, as long as nothing waits.
+    /// What hibernated when it was suspended goes on to, as long as nothing waits. Another needs no shell either then, and
+    /// none afterwards, as if it were new: of many that were asked, few may ever be told anything.
     async fn suspended(&mut self) -> Option<Leave<S>> {
         let parent = self.cx.core().linked_parent();
         while self.cx.core().is_suspended() {
             self.enter(Callback::Waiting);
-            if self.step == Step::Hibernate && self.cx.inbox.is_empty() {
-                return Some(Leave::Park);
+            if self.cx.inbox.is_empty() {
+                match self.step {
+                    Step::Hibernate => return Some(Leave::Park),
+                    _ if self.waits_for_a_message() => return Some(Leave::Rest),
+                    _ => {}
+                }
             }
             let next = self.cx.inbox.next_where(|envelope| match envelope {
                 Envelope::Signal(signal) => match &**signal {
@@ -514,7 +528,10 @@ impl<S: GenServer> Server<S> {
                 Signal::Down(_) | Signal::EventTimeout(_) => {}
             }
         }
-        self.reopen().await
+        if let Some(leave) = self.reopen().await {
+            return Some(leave);
+        }
+        (self.waits_for_a_message() && self.cx.inbox.is_empty()).then_some(Leave::Rest)
     }
 
     /// Shows those who watch what comes from no mailbox.

@@ -35,7 +35,9 @@ pub(crate) enum Outcome {
     ExitThen(ExitReason, Box<dyn FnOnce() + Send>),
     /// It goes on as another incarnation, in the same shell.
     Become(Box<dyn Incarnation>),
-    /// It hibernates: give up the shell, and run it again at the next signal.
+    /// It is at rest: give up the shell, and run it again at the next signal.
+    Rest(Box<dyn Incarnation>),
+    /// It hibernates: as `Rest`.
     Park(Box<dyn Incarnation>),
 }
 
@@ -141,6 +143,7 @@ impl Life {
             // What is at rest needs no shell, and thus no task, before its first signal.
             Some(Outcome::Become(next)) if next.is_at_rest() => return self.park(next, Callback::Waiting),
             Some(Outcome::Become(next)) => return Some(next),
+            Some(Outcome::Rest(incarnation)) => return self.park(incarnation, Callback::Waiting),
             Some(Outcome::Park(incarnation)) => return self.park(incarnation, Callback::Hibernating),
         }
         None

@@ -56,7 +56,9 @@ impl Term {
     /// The value's `Serialize` refused, it nests deeper than [`MAX_DEPTH`](Self::MAX_DEPTH), or a text, a sequence or
     /// a map in it has more than `u32::MAX` items: what is a term can be read back.
     pub fn encode<T: Serialize + ?Sized>(value: &T) -> Result<Self, TermError> {
-        let bytes = rmp_serde::to_vec_named(value).map_err(|e| TermError(e.to_string()))?;
+        // Grown from nothing it would be moved half a dozen times.
+        let mut bytes = Vec::with_capacity(128);
+        rmp_serde::encode::write_named(&mut bytes, value).map_err(|e| TermError(e.to_string()))?;
         shape::check(&bytes).map_err(|flaw| TermError(flaw.to_string()))?;
         Ok(Term(Arc::new(bytes)))
     }

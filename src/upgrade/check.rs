@@ -1,20 +1,15 @@
 //! The dry run: every conversion on copies of the live states, and nothing is suspended.
 
-use std::sync::Arc;
-
-use tokio::time::timeout;
-
 use super::ask::{Heard, copy, hear, limit};
+use super::convert::{Conversions, Converted};
 use super::error::UpgradeError;
-use super::members::{Change, Member, members};
+use super::members::{let_others_run, members};
 use super::report::Check;
 use super::run::Job;
-use crate::handoff::{Capsule, ChangeError};
-use crate::term::Pid;
 
 impl Job {
     pub(super) async fn check(self) -> Result<Check, UpgradeError> {
-        let members = members(&self.node, &self.changes)?;
+        let members = members(&self.node, &self.changes).await?;
         for step in &self.tree {
             step.check(&self.node).await?;
         }
@@ -22,49 +17,33 @@ impl Job {
         let modules =
             self.changes.iter().enumerate().map(|(at, change)| (change.from.id(), change.to.id(), count(at)));
         let mut check = Check { modules: modules.collect(), failures: Vec::new(), busy: Vec::new() };
-        let states = self.copies(members, &mut check).await;
-        let changes: Arc<[Change]> = self.changes.into();
-        let converted = self
-            .node
-            .runtime()
-            .spawn_blocking(move || states.into_iter().filter_map(|copy| copy.fails(&changes)).collect());
-        let failures: Vec<(Pid, ChangeError)> = timeout(self.convert_timeout, converted)
-            .await
-            .map_err(|_| UpgradeError::ConvertTimeout)?
-            .map_err(|_| UpgradeError::Shutdown)?;
-        check.failures.extend(failures);
-        Ok(check)
-    }
-
-    async fn copies(&self, members: Vec<Member>, check: &mut Check) -> Vec<Copy> {
-        let asked: Vec<_> = members
-            .iter()
-            .map(|member| copy(&*member.process, self.changes[member.change].from.shape()))
-            .collect();
+        let mut conversions = Conversions::of(&self);
+        let mut asked = Vec::with_capacity(members.len());
+        for member in &members {
+            asked.push(copy(&*member.process, self.changes[member.change].from.shape()));
+            let_others_run(asked.len()).await;
+        }
         let until = limit(self.suspend_timeout);
-        let mut copies = Vec::with_capacity(members.len());
-        for (member, asked) in members.iter().zip(asked) {
-            let pid = member.pid();
+        for (at, (member, asked)) in members.iter().zip(asked).enumerate() {
             match hear(&self.node, asked, until).await {
-                Heard::Answer(Ok(state)) => copies.push(Copy { pid, change: member.change, state }),
-                Heard::Answer(Err(error)) => check.failures.push((pid, error)),
-                Heard::Late => check.busy.push(pid),
+                Heard::Answer(Ok(state)) => check.note(conversions.put(at, member, state).await?),
+                Heard::Answer(Err(error)) => check.failures.push((member.pid(), error)),
+                Heard::Late => check.busy.push(member.pid()),
                 Heard::Gone => {}
             }
         }
-        copies
+        while let Some(converted) = conversions.next().await? {
+            check.note(converted);
+        }
+        Ok(check)
     }
 }
 
-/// The state of a process.
-struct Copy {
-    pid: Pid,
-    change: usize,
-    state: Capsule,
-}
-
-impl Copy {
-    fn fails(self, changes: &[Change]) -> Option<(Pid, ChangeError)> {
-        changes[self.change].convert(&self.state).err().map(|error| (self.pid, error))
+impl Check {
+    fn note(&mut self, converted: Vec<Converted>) {
+        let failures = converted
+            .into_iter()
+            .filter_map(|Converted { pid, successor, .. }| Some((pid, successor.err()?)));
+        self.failures.extend(failures);
     }
 }

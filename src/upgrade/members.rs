@@ -97,12 +97,23 @@ fn change(update: &Update, node: &Node, source: &dyn CodeSource) -> Result<Chang
     }
 }
 
+/// After so many processes others run.
+const BURST: usize = 256;
+
+/// Called for each of many processes: now and then others have the thread.
+pub(super) async fn let_others_run(done: usize) {
+    if done % BURST == BURST - 1 {
+        tokio::task::yield_now().await;
+    }
+}
+
 /// All processes of the modules, in the order of the changes, oldest first within each.
-pub(super) fn members(node: &Node, changes: &[Change]) -> Result<Vec<Member>, UpgradeError> {
+pub(super) async fn members(node: &Node, changes: &[Change]) -> Result<Vec<Member>, UpgradeError> {
     let modules: Vec<ModuleVsn> = changes.iter().map(|change| change.from.id()).collect();
     let mut members = Vec::new();
     let mut last = (0, None);
-    for process in node.table().all() {
+    for (at, process) in node.table().all().into_iter().enumerate() {
+        let_others_run(at).await;
         // Neighbours in age mostly run the same.
         let code = process.core().code_id();
         if code != last.0 {

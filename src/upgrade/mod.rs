@@ -10,6 +10,7 @@
 
 mod ask;
 mod check;
+mod convert;
 mod error;
 mod members;
 mod one;
@@ -92,7 +93,7 @@ impl Upgrade {
         let changes = members::changes(steps, node, source)?;
         let (suspend_timeout, convert_timeout) = (self.suspend_timeout, self.convert_timeout);
         let tree = tree::tree_steps(steps, source)?;
-        Ok(Job { node: node.clone(), changes, tree, suspend_timeout, convert_timeout })
+        Ok(Job { node: node.clone(), changes: changes.into(), tree, suspend_timeout, convert_timeout })
     }
 }
 

@@ -34,7 +34,7 @@ pub struct Upgrade {
     /// How long the processes of one module may take to finish what they are doing and wait, in milliseconds.
     #[serde(default = "five_seconds", with = "millis")]
     pub suspend_timeout: Duration,
-    /// How long all conversions together may take, in milliseconds.
+    /// How long all conversions together may be waited for, in milliseconds.
     #[serde(default = "five_seconds", with = "millis")]
     pub convert_timeout: Duration,
 }
@@ -335,7 +335,7 @@ impl Upgrade {
         self
     }
 
-    /// How long all conversions together may take; 5 s by default.
+    /// How long all conversions together may be waited for; 5 s by default.
     pub fn convert_timeout(mut self, timeout: Duration) -> Self {
         self.convert_timeout = timeout;
         self

@@ -1,4 +1,4 @@
-//! Carrying an upgrade out: hold, convert, change trees, release. Until the release nothing is changed in any process.
+//! Carrying an upgrade out: hold and convert, change trees, release. Until the release nothing is changed in any process.
 //!
 //! Invariants:
 //! - a process is held from the copy of its state to its release, so that the copy stays true;
@@ -8,19 +8,17 @@
 //! - no process of a module is started from the first hold to the end.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use tokio::sync::watch;
-use tokio::time::{Duration, Instant, timeout};
+use tokio::time::{Duration, Instant};
 
-use super::ask::{Heard, hear, hold, limit, release};
+use super::ask::{Asked, Heard, Held, hear, hold, limit, release};
+use super::convert::{Conversions, Converted};
 use super::error::UpgradeError;
-use super::members::{Change, Member, members};
+use super::members::{Change, Member, let_others_run, members};
 use super::report::{Changed, Pause, Phase, Progress, Report};
 use super::tree::{TreeStep, Undo};
-use crate::handoff::Capsule;
 use crate::process::{Hold, Node, Successor};
-use crate::term::Pid;
 
 /// Told how far it is.
 pub(super) type Tell = watch::Sender<Progress>;
@@ -28,7 +26,7 @@ pub(super) type Tell = watch::Sender<Progress>;
 /// What is carried out, and for how long it may take.
 pub(super) struct Job {
     pub(super) node: Node,
-    pub(super) changes: Vec<Change>,
+    pub(super) changes: Arc<[Change]>,
     pub(super) tree: Vec<TreeStep>,
     pub(super) suspend_timeout: Duration,
     pub(super) convert_timeout: Duration,
@@ -45,6 +43,8 @@ struct Part {
 struct Transaction<'a> {
     job: &'a Job,
     parts: Vec<Part>,
+    /// How many of them were asked to wait.
+    asked: usize,
     tell: &'a Tell,
     /// Nobody starts a process of these modules.
     hold: Option<Hold>,
@@ -56,7 +56,7 @@ impl Drop for Transaction<'_> {
             return;
         }
         self.say(Phase::Aborting, 0);
-        for part in self.parts.iter().rev() {
+        for part in self.parts[..self.asked].iter().rev() {
             // Also one that has not answered: it is held later, and released behind that (rule 2.13.4).
             release(&*part.member.process, None);
         }
@@ -73,11 +73,10 @@ impl Job {
             self.changes.iter().map(|change| change.from.id().module().into()).collect();
         let busy = || UpgradeError::Busy(modules.iter().map(|module| module.to_string()).collect());
         let hold = self.node.hold(&modules).await.ok_or_else(busy)?;
-        let parts = members(&self.node, &self.changes)?.into_iter().map(Part::new).collect();
+        let parts = members(&self.node, &self.changes).await?.into_iter().map(Part::new).collect();
         let begun = Instant::now();
-        let mut transaction = Transaction { job: &self, parts, tell: &tell, hold: Some(hold) };
-        let states = transaction.suspend().await?;
-        transaction.convert(states).await?;
+        let mut transaction = Transaction { job: &self, parts, asked: 0, tell: &tell, hold: Some(hold) };
+        transaction.prepare().await?;
         let mut undo = Vec::new();
         if let Err(error) = transaction.change_trees(tree, &mut undo).await {
             // First the processes go back and the modules are free: what is started again waits for that.
@@ -110,69 +109,57 @@ impl Transaction<'_> {
         self.tell.send_replace(Progress { phase, done, total: self.parts.len() });
     }
 
-    /// Has all processes wait, those of one module after those that call them, and takes copies of their states.
-    async fn suspend(&mut self) -> Result<Vec<Option<Capsule>>, UpgradeError> {
+    /// Has all processes wait, those of one module after those that call them, and builds the new incarnations beside the
+    /// old ones from copies of their states.
+    async fn prepare(&mut self) -> Result<(), UpgradeError> {
         let node = &self.job.node;
-        let mut states = Vec::with_capacity(self.parts.len());
+        let mut conversions = Conversions::of(self.job);
+        let mut done = 0;
         for change in 0..self.job.changes.len() {
             let until = limit(self.job.suspend_timeout);
-            let group = self.parts[states.len()..].iter().take_while(|part| part.member.change == change);
-            let shape = self.job.changes[change].from.shape();
-            let asked: Vec<_> = group.map(|part| hold(&*part.member.process, shape)).collect();
-            for asked in asked {
-                let at = states.len();
-                let pid = self.parts[at].member.pid();
-                let state = match hear(node, asked, until).await {
+            for (at, asked) in self.ask(change).await {
+                let member = &self.parts[at].member;
+                let pid = member.pid();
+                match hear(node, asked, until).await {
                     Heard::Late => return Err(UpgradeError::NotSuspended(pid)),
                     Heard::Answer((_, Err(error))) => return Err(UpgradeError::NotConverted { pid, error }),
-                    Heard::Gone => None,
-                    Heard::Answer((when, Ok(state))) => {
+                    Heard::Gone => {}
+                    Heard::Answer((when, Ok(copy))) => {
+                        let converted = conversions.put(at, member, copy).await?;
                         self.parts[at].held = Some(when);
-                        Some(state)
+                        self.keep(converted)?;
                     }
-                };
-                states.push(state);
-                self.tell_sometimes(Phase::Suspending, states.len());
+                }
+                done += 1;
+                self.tell_sometimes(Phase::Suspending, done);
             }
         }
-        Ok(states)
+        let held = self.parts.iter().filter(|part| part.held.is_some()).count();
+        let mut done = self.parts.iter().filter(|part| part.successor.is_some()).count();
+        self.say(Phase::Converting, done);
+        while let Some(converted) = conversions.next().await? {
+            done += converted.len();
+            self.keep(converted)?;
+            self.tell.send_replace(Progress { phase: Phase::Converting, done, total: held });
+        }
+        Ok(())
     }
 
-    /// Builds the new incarnations beside the old ones, on threads where a conversion that hangs holds up nobody.
-    async fn convert(&mut self, states: Vec<Option<Capsule>>) -> Result<(), UpgradeError> {
-        let jobs = self.parts.iter().zip(states).enumerate();
-        let mut jobs: Vec<Conversion> = jobs
-            .filter_map(|(at, (part, state))| {
-                Some(Conversion { at, pid: part.member.pid(), change: part.member.change, state: state? })
-            })
-            .collect();
-        let total = jobs.len();
-        let workers = self.job.node.runtime().metrics().num_workers().max(1);
-        let shared = Arc::new(Shared {
-            changes: self.job.changes.clone(),
-            done: AtomicUsize::new(0),
-            stop: AtomicBool::new(false),
-            tell: self.tell.clone(),
-            total,
-        });
-        let mut running = Vec::new();
-        while !jobs.is_empty() {
-            let rest = jobs.split_off(jobs.len().min(total.div_ceil(workers)));
-            let chunk = std::mem::replace(&mut jobs, rest);
-            let shared = shared.clone();
-            running.push(self.job.node.runtime().spawn_blocking(move || shared.convert(chunk)));
+    /// Asks the processes of a module to wait.
+    async fn ask(&mut self, change: usize) -> Vec<(usize, Asked<Held>)> {
+        let shape = self.job.changes[change].from.shape();
+        let mut asked = Vec::new();
+        while let Some(part) = self.parts.get(self.asked).filter(|part| part.member.change == change) {
+            asked.push((self.asked, hold(&*part.member.process, shape)));
+            self.asked += 1;
+            let_others_run(asked.len()).await;
         }
-        let all = async {
-            let mut converted = Vec::with_capacity(total);
-            for chunk in running {
-                converted.extend(chunk.await.map_err(|_| UpgradeError::Shutdown)??);
-            }
-            Ok::<_, UpgradeError>(converted)
-        };
-        let converted = timeout(self.job.convert_timeout, all).await;
-        // Those that still run need not go on.
-        shared.stop.store(true, Ordering::Relaxed);
-        for (at, successor) in converted.map_err(|_| UpgradeError::ConvertTimeout)?? {
+        asked
+    }
+
+    fn keep(&mut self, converted: Vec<Converted>) -> Result<(), UpgradeError> {
+        for Converted { at, pid, successor } in converted {
+            let successor = successor.map_err(|error| UpgradeError::NotConverted { pid, error })?;
             self.parts[at].successor = Some(successor);
         }
         Ok(())
@@ -188,25 +175,23 @@ impl Transaction<'_> {
 
     /// From here on nothing goes back: what starts is the new version.
     fn commit(&mut self) {
-        for change in &self.job.changes {
+        for change in self.job.changes.iter() {
             self.job.node.codes().put(change.to.id().module(), Some(Arc::new(change.to.clone())));
         }
         self.hold = None;
     }
 
-    /// Has all processes go on in their new versions, those that are called before their callers. Answers how long each of each module waited.
+    /// Has all processes go on in their new versions, those that are called before their callers. Answers how long each of
+    /// each module waited.
     async fn resume(&mut self) -> Vec<Vec<Duration>> {
         let mut pauses = vec![Vec::new(); self.job.changes.len()];
-        let released: Vec<_> = self
-            .parts
-            .iter_mut()
-            .rev()
-            .map(|part| {
-                let successor = part.successor.take();
-                let held = part.held.filter(|_| successor.is_some());
-                (part.member.change, held, release(&*part.member.process, successor))
-            })
-            .collect();
+        let mut released = Vec::with_capacity(self.parts.len());
+        for part in self.parts.iter_mut().rev() {
+            let successor = part.successor.take();
+            let held = part.held.filter(|_| successor.is_some());
+            released.push((part.member.change, held, release(&*part.member.process, successor)));
+            let_others_run(released.len()).await;
+        }
         let until = limit(self.job.suspend_timeout);
         for (done, (change, held, asked)) in released.into_iter().enumerate() {
             let resumed = hear(&self.job.node, asked, until).await;
@@ -228,44 +213,4 @@ impl Transaction<'_> {
 /// A hundred times in all, and at the end.
 fn is_worth_telling(done: usize, total: usize) -> bool {
     done == total || done.is_multiple_of((total / 100).max(1))
-}
-
-/// A state to convert, and whose it is.
-pub(super) struct Conversion {
-    pub(super) at: usize,
-    pub(super) pid: Pid,
-    pub(super) change: usize,
-    pub(super) state: Capsule,
-}
-
-/// What the threads that convert share.
-struct Shared {
-    changes: Vec<Change>,
-    done: AtomicUsize,
-    stop: AtomicBool,
-    tell: Tell,
-    total: usize,
-}
-
-impl Shared {
-    fn convert(&self, chunk: Vec<Conversion>) -> Result<Vec<(usize, Successor)>, UpgradeError> {
-        let mut converted = Vec::with_capacity(chunk.len());
-        for Conversion { at, pid, change, state } in chunk {
-            if self.stop.load(Ordering::Relaxed) {
-                break;
-            }
-            match self.changes[change].convert(&state) {
-                Ok(successor) => converted.push((at, successor)),
-                Err(error) => {
-                    self.stop.store(true, Ordering::Relaxed);
-                    return Err(UpgradeError::NotConverted { pid, error });
-                }
-            }
-            let done = self.done.fetch_add(1, Ordering::Relaxed) + 1;
-            if is_worth_telling(done, self.total) {
-                self.tell.send_replace(Progress { phase: Phase::Converting, done, total: self.total });
-            }
-        }
-        Ok(converted)
-    }
 }

@@ -160,6 +160,34 @@ async fn what_hibernates_or_was_never_told_anything_changes_too() {
     }
 }
 
+/// Each would have a task and seven kilobytes more from then on.
+#[tokio::test(start_paused = true)]
+async fn a_thousand_that_were_told_nothing_change_without_a_shell_each() {
+    let node = Node::new("a");
+    let mut keys = Vec::new();
+    for number in 0..1000 {
+        keys.push(start(&node, number).await);
+    }
+    let tasks = || tokio::runtime::Handle::current().metrics().num_alive_tasks();
+    assert!(tasks() < 20, "{}", tasks());
+    assert!(plan(1, 2, "").check(&node, &versions(), Direction::Up).await.unwrap().is_ok());
+    assert!(tasks() < 20, "{} after a dry run", tasks());
+    change(&node, 1, 2, "refuse 999").await.unwrap_err();
+    change(&node, 1, 2, "").await.unwrap();
+    for key in &keys {
+        sys::suspend(&node, key, SECOND).await.unwrap();
+    }
+    change(&node, 2, 1, "").await.unwrap();
+    for key in &keys {
+        sys::resume(&node, key, SECOND).await.unwrap();
+    }
+    assert!(tasks() < 20, "{} after changes", tasks());
+    for (number, key) in keys.iter().enumerate() {
+        assert_eq!((get(key).await, version(key).await), (number as u64, 1));
+        assert_eq!(key.call(Call::Log).await.unwrap(), ["Upgrade { from: 2 }"]);
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn what_is_started_is_the_version_in_force() {
     let node = Node::new("a");
