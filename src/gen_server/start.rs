@@ -210,9 +210,10 @@ impl<S: GenServer> Start<S> {
             None => self.prepare(&node, parent.as_ref(), tie, acknowledged.id(), None)?,
             Some(mine) => {
                 // Kept until the process is in the table, so that whoever holds the module finds it there.
-                let admission = node.codes().admit(mine.id().module()).await;
-                let current = admission.current.as_ref().and_then(|current| current.downcast_ref::<Code>());
-                let code = current.unwrap_or(&mine);
+                let starter = parent.as_ref().map(|me| me.process());
+                let admission = node.codes().admit(mine.id().module(), starter).await;
+                let code = admission.code.as_ref().and_then(|code| code.downcast_ref::<Code>());
+                let code = code.unwrap_or(&mine);
                 self.prepare(&node, parent.as_ref(), tie, acknowledged.id(), Some(code))?
             }
         };

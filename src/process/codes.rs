@@ -2,7 +2,8 @@
 //!
 //! Invariants:
 //! - while a module is held nobody starts it: who asks waits until it is released, and then starts the version that is in
-//!   force by then;
+//!   force by then. The holder may let one process start it, and what that has started meanwhile: they start the version
+//!   that is to come, so that a child can be added which runs what is being changed;
 //! - a hold is granted when no start is under way between having been admitted and being in the table, so that whoever
 //!   holds a module finds all its processes there.
 
@@ -12,7 +13,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use rustc_hash::FxHashMap;
 use tokio::sync::Notify;
 
+use super::cell::Process;
 use crate::handoff::ModuleVsn;
+use crate::term::Pid;
 
 /// A version of a module, as those who put it here know it.
 pub(crate) type AnyCode = Arc<dyn Any + Send + Sync>;
@@ -38,15 +41,40 @@ struct Module {
     /// `None`: none was changed yet, so that each start says itself which version it is.
     current: Option<AnyCode>,
     held: bool,
+    /// Who starts it although it is held.
+    let_in: Option<LetIn>,
     starting: usize,
+}
+
+/// A process, by its number, what it has started since a moment, and what they start.
+struct LetIn {
+    host: u64,
+    since: u64,
+    code: AnyCode,
+}
+
+impl LetIn {
+    /// Whether the starter is the host, or was started by it since then, or by one of those.
+    fn is_for(&self, mut starter: Arc<dyn Process>) -> bool {
+        loop {
+            let core = starter.core();
+            if core.id() == self.host || core.id() < self.since {
+                return core.id() == self.host;
+            }
+            let Some(parent) = core.parent().and_then(|parent| core.node().find(parent)) else {
+                return false;
+            };
+            starter = parent;
+        }
+    }
 }
 
 /// The right to start a process of a module; dropped when the process is in the table.
 pub(crate) struct Admission<'a> {
     codes: &'a Codes,
     module: Arc<str>,
-    /// The version in force.
-    pub(crate) current: Option<AnyCode>,
+    /// The version to start.
+    pub(crate) code: Option<AnyCode>,
 }
 
 impl Drop for Admission<'_> {
@@ -66,11 +94,39 @@ pub(crate) struct Hold {
 
 impl Drop for Hold {
     fn drop(&mut self) {
+        self.each(|_, module| {
+            module.held = false;
+            module.let_in = None;
+        });
+    }
+}
+
+/// While it is there, a process may start what is held.
+pub(crate) struct Leave<'a>(&'a Hold);
+
+impl Drop for Leave<'_> {
+    fn drop(&mut self) {
+        self.0.each(|_, module| module.let_in = None);
+    }
+}
+
+impl Hold {
+    /// Lets a process start the modules, and what it starts meanwhile: of each the version that is to come.
+    pub(crate) fn let_in(&self, host: Pid, to_come: impl Fn(&str) -> Option<AnyCode>) -> Leave<'_> {
+        // A number that no process has: those to come have higher ones.
+        let since = self.node.next_process_id();
+        self.each(|name, module| {
+            module.let_in = to_come(name).map(|code| LetIn { host: host.id(), since, code });
+        });
+        Leave(self)
+    }
+
+    fn each(&self, change: impl Fn(&str, &mut Module)) {
         let codes = self.node.codes();
         let mut state = codes.state();
-        for module in &self.modules {
-            if let Some(module) = state.modules.get_mut(module) {
-                module.held = false;
+        for name in &self.modules {
+            if let Some(module) = state.modules.get_mut(name) {
+                change(name, module);
             }
         }
         drop(state);
@@ -83,26 +139,30 @@ impl Codes {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Waits until the module may be started.
-    pub(crate) async fn admit(&self, module: &str) -> Admission<'_> {
+    /// Waits until the module may be started by this process, or by none.
+    pub(crate) async fn admit(&self, module: &str, starter: Option<&Arc<dyn Process>>) -> Admission<'_> {
         loop {
             let changed = self.changed.notified();
-            if let Some(admission) = self.try_admit(module) {
+            if let Some(admission) = self.try_admit(module, starter) {
                 return admission;
             }
             changed.await;
         }
     }
 
-    fn try_admit(&self, module: &str) -> Option<Admission<'_>> {
+    fn try_admit(&self, module: &str, starter: Option<&Arc<dyn Process>>) -> Option<Admission<'_>> {
         let mut state = self.state();
         let name = state.name(module);
         let entry = state.modules.entry(name.clone()).or_default();
-        if entry.held {
-            return None;
-        }
+        let code = match &entry.let_in {
+            _ if !entry.held => entry.current.clone(),
+            Some(let_in) if starter.is_some_and(|starter| let_in.is_for(starter.clone())) => {
+                Some(let_in.code.clone())
+            }
+            _ => return None,
+        };
         entry.starting += 1;
-        Some(Admission { codes: self, module: name, current: entry.current.clone() })
+        Some(Admission { codes: self, module: name, code })
     }
 
     /// The number of a module and version. `None`: there are 65,535 others.

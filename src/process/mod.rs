@@ -54,7 +54,7 @@ pub(crate) use address::watch_end;
 pub(crate) use alias::unalias;
 pub(crate) use catch::{catch, drop_caught};
 pub(crate) use cell::{Cell, Core, Envelope, Process as AnyProcess};
-pub(crate) use codes::Hold;
+pub(crate) use codes::{AnyCode, Hold};
 pub(crate) use inbox::{Inbox, ParkedInbox};
 pub(crate) use life::{Incarnation, Life, Outcome};
 pub(crate) use me::{Linked, link, link_child, locate, monitor, register, unlink};

@@ -8,7 +8,7 @@ use super::plan::{Step, Update};
 use super::source::CodeSource;
 use crate::gen_server::Code;
 use crate::handoff::{Capsule, ChangeError, ModuleVsn};
-use crate::process::{AnyProcess, Node, Successor};
+use crate::process::{AnyCode, AnyProcess, Node, Successor};
 use crate::term::{Pid, Term};
 
 /// The change of one module, with the code for it.
@@ -49,6 +49,11 @@ impl Change {
             return Err(UpgradeError::NoWay { from: from.id(), to: to.id(), understood });
         }
         Ok(Change { from, to, extra })
+    }
+
+    /// What it leads to, as the node keeps it.
+    pub(super) fn to_come(&self) -> AnyCode {
+        Arc::new(self.to.clone())
     }
 
     /// The new incarnation for a process with this state, which stays as it is.

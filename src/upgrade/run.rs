@@ -18,7 +18,7 @@ use super::error::UpgradeError;
 use super::members::{Change, Member, let_others_run, members};
 use super::report::{Changed, Pause, Phase, Progress, Report};
 use super::tree::{TreeStep, Undo};
-use crate::process::{Hold, Node, Successor};
+use crate::process::{AnyCode, Hold, Node, Successor};
 
 /// Told how far it is.
 pub(super) type Tell = watch::Sender<Progress>;
@@ -98,6 +98,13 @@ impl Job {
     }
 }
 
+impl Job {
+    /// The version of the module that runs when it is done.
+    pub(super) fn to_come(&self, module: &str) -> Option<AnyCode> {
+        self.changes.iter().find(|change| change.to.id().module() == module).map(Change::to_come)
+    }
+}
+
 impl Part {
     fn new(member: Member) -> Self {
         Part { member, held: None, successor: None }
@@ -167,8 +174,9 @@ impl Transaction<'_> {
 
     /// Changes the supervision trees while every process still waits.
     async fn change_trees(&mut self, steps: Vec<TreeStep>, undo: &mut Vec<Undo>) -> Result<(), UpgradeError> {
+        let Some(hold) = &self.hold else { return Ok(()) };
         for step in steps {
-            step.run(&self.job.node, self.job.suspend_timeout, undo).await?;
+            step.run(self.job, hold, undo).await?;
         }
         Ok(())
     }
@@ -176,7 +184,7 @@ impl Transaction<'_> {
     /// From here on nothing goes back: what starts is the new version.
     fn commit(&mut self) {
         for change in self.job.changes.iter() {
-            self.job.node.codes().put(change.to.id().module(), Some(Arc::new(change.to.clone())));
+            self.job.node.codes().put(change.to.id().module(), Some(change.to_come()));
         }
         self.hold = None;
     }

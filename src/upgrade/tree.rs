@@ -6,8 +6,9 @@ use incarnate_supervisors::{ChildId, Flags, Strategy};
 
 use super::error::UpgradeError;
 use super::plan::{ChangeFlags, ChangeStrategy, Place, Step};
+use super::run::Job;
 use super::source::CodeSource;
-use crate::process::Node;
+use crate::process::{Hold, Node};
 use crate::supervisor::{Member, SupervisorRef, Tree};
 
 /// A step with all that it needs from the source.
@@ -96,15 +97,12 @@ impl TreeStep {
     }
 
     /// Carries it out. How what it has done is undone is kept also when it fails. Not waited for longer than this: a step
-    /// that hangs is undone when it is done.
-    pub(super) async fn run(
-        self,
-        node: &Node,
-        limit: Duration,
-        done: &mut Vec<Undo>,
-    ) -> Result<(), UpgradeError> {
+    /// that hangs is undone when it is done. Children that run what the job changes start in the version that is to come.
+    pub(super) async fn run(self, job: &Job, hold: &Hold, done: &mut Vec<Undo>) -> Result<(), UpgradeError> {
+        let (node, limit) = (&job.node, job.suspend_timeout);
         self.check(node).await?;
         let (supervisor, former) = self.supervisor(node).await?;
+        let _children_start = hold.let_in(supervisor.pid(), |module| job.to_come(module));
         let undo = Undo { name: self.supervisor, supervisor, former, remove: vec![], restart: vec![] };
         let name = undo.name.clone();
         let mut running = node.runtime().spawn(undo.carry_out(self.what));
@@ -122,7 +120,7 @@ impl TreeStep {
                 });
                 Err(failed(
                     &name,
-                    "it has not answered in time: a start function hangs, or starts a module of this plan",
+                    "it has not answered in time: a start function hangs, or waits for a process that this plan changes",
                 ))
             }
         }

@@ -15,6 +15,7 @@ use incarnate::{ChildSpec, Name, Node, StartError, Supervisor, SupervisorRef, Tr
 use crate::keys::*;
 
 const TOP: SupervisorName = SupervisorName::new("top");
+const ROOMS: SupervisorName = SupervisorName::new("rooms");
 const A: Name<Call, Cast, u64> = Name::new("a");
 const B: Name<Call, Cast, u64> = Name::new("b");
 
@@ -45,7 +46,7 @@ impl Lab {
     async fn new() -> Self {
         let node = Node::new("lab");
         let starts = Arc::<AtomicU32>::default();
-        let rooms = Supervisor::tree("rooms").child(plain("room", Arc::default()));
+        let rooms = Supervisor::tree("rooms").name(ROOMS).child(plain("room", Arc::default()));
         let tree = Supervisor::tree("top").name(TOP).child(key(A, 1)).child(key(B, 2)).child(rooms);
         let top = tree.on(&node).start().await.unwrap();
         let versions = versions()
@@ -132,6 +133,69 @@ async fn a_child_that_does_not_start_undoes_everything() {
             lab.is_untouched(&before).await;
         }
     }
+}
+
+/// It runs the version to come, before anybody else does, and so does what it starts in its turn.
+#[tokio::test(start_paused = true)]
+async fn a_child_that_runs_what_the_plan_changes_starts_in_the_version_to_come() {
+    const C: Name<Call, Cast, u64> = Name::new("c");
+    const D: Name<Call, Cast, u64> = Name::new("d");
+    for failing in [None, Some(add("top", "broken"))] {
+        let mut lab = Lab::new().await;
+        let before = lab.before().await;
+        let inner = Supervisor::tree("inner").child(key(C, 3));
+        lab.versions = lab.versions.with_child(Supervisor::tree("more").child(inner)).with_child(key(D, 4));
+        lab.versions = lab.versions.with_child(key(B, 5));
+        let steps = [Step::update("key", 1, 2), add("top", "more"), add("top", "d"), replace("top", "b")];
+        let result = lab.run(steps.into_iter().chain(failing.clone())).await;
+        assert_eq!(result.is_err(), failing.is_some(), "{result:?}");
+        if failing.is_some() {
+            assert_eq!((C.on(&lab.node).is_err(), D.on(&lab.node).is_err()), (true, true));
+            assert_eq!(lab.shape().await, before.0);
+            // What was replaced begins anew.
+            let b = B.on(&lab.node).unwrap();
+            assert_eq!((get(&b).await, version(&b).await), (2, 1));
+        } else {
+            for (name, number) in [(A, 1), (B, 5), (C, 3), (D, 4)] {
+                let key = name.on(&lab.node).unwrap();
+                assert_eq!((get(&key).await, version(&key).await), (number, 2));
+            }
+        }
+        // The module is free again, and of one version.
+        let (from, to) = if failing.is_some() { (1, 3) } else { (2, 3) };
+        lab.run([Step::update("key", from, to)]).await.unwrap();
+    }
+}
+
+/// Who is let in is the supervisor of the step: a start of anybody else waits, also within the same tree.
+#[tokio::test(start_paused = true)]
+async fn while_a_child_is_added_nobody_else_starts_the_module() {
+    let mut lab = Lab::new().await;
+    let (go, wait) = tokio::sync::watch::channel(false);
+    let slow = ChildSpec::worker("slow", move || {
+        let mut wait = wait.clone();
+        async move {
+            let _ = wait.wait_for(|go| *go).await;
+            One::server((0, 0)).upgradable().start_link().await
+        }
+    });
+    lab.versions = lab.versions.with_child(slow);
+    let rooms = SupervisorRef::named_on(&lab.node, ROOMS).unwrap();
+    let upgrading = tokio::spawn(async move {
+        let report = lab.run([Step::update("key", 1, 2), add("top", "slow")]).await;
+        (lab, report)
+    });
+    tokio::time::sleep(Duration::from_secs(1)).await; // sleep: virtual time
+    const E: Name<Call, Cast, u64> = Name::new("e");
+    let starting = tokio::spawn(async move { rooms.start_child(key(E, 5)).await });
+    tokio::time::sleep(Duration::from_secs(1)).await; // sleep: virtual time
+    assert!(!starting.is_finished());
+    go.send(true).unwrap();
+    let (lab, report) = upgrading.await.unwrap();
+    assert_eq!(report.unwrap().modules[0].processes, 2);
+    let e = starting.await.unwrap().unwrap();
+    assert_eq!((get(&e).await, version(&e).await), (5, 2));
+    assert_eq!(E.on(&lab.node).unwrap().pid(), e.pid());
 }
 
 #[tokio::test(start_paused = true)]
