@@ -43,6 +43,8 @@ pub(super) struct Extras {
     pub(super) registration: Option<Box<dyn Any + Send>>,
     /// It has taken over from another incarnation and was not resumed yet.
     pub(super) resumed: Option<Resumed>,
+    /// Who waits for that.
+    told: Option<Told>,
     /// What it has taken over came for this version, and was not looked at yet.
     pub(super) former: Option<u32>,
 }
@@ -69,8 +71,19 @@ enum Leave<S: GenServer> {
     Rest,
     /// It hibernates.
     Park,
-    /// Another incarnation goes on.
-    Become(InstallOf<S>),
+    /// Another incarnation goes on, and says when it does.
+    Become(InstallOf<S>, Told),
+}
+
+/// Tells that a process goes on, or has ended instead: when it is dropped.
+pub(super) struct Told(Option<Box<dyn FnOnce() + Send>>);
+
+impl Drop for Told {
+    fn drop(&mut self) {
+        if let Some(tell) = self.0.take() {
+            tell();
+        }
+    }
 }
 
 impl<S: GenServer> Incarnation for Server<S> {
@@ -131,8 +144,11 @@ impl<S: GenServer> Server<S> {
                     let Server { state, cx, extras, hooks, .. } = self;
                     return Outcome::Park(Box::new(Parked { state, parked: cx.park(), extras, hooks }));
                 }
-                Ok(Leave::Become(install)) => {
-                    let Server { state, cx, step, extras, .. } = self;
+                Ok(Leave::Become(install, told)) => {
+                    let Server { state, cx, step, mut extras, .. } = self;
+                    // Who was suspended by hand goes on when it is resumed by hand.
+                    let told = Some(told).filter(|_| !cx.core().is_suspended());
+                    extras.get_or_insert_default().told = told;
                     let next = install(cx.carry(step, extras));
                     drop_caught(state);
                     return Outcome::Become(next);
@@ -449,9 +465,9 @@ impl<S: GenServer> Server<S> {
                 tell(self.copy(shape));
             }
             System::Release(successor, acknowledge) => {
+                let told = Told(Some(acknowledge));
                 self.cx.core().set_held(false);
-                acknowledge();
-                return successor.and_then(|successor| self.give_way(*successor));
+                return Some(Leave::Become(self.give_way(*successor?)?, told));
             }
             System::Visit(visit) => visit(&mut self.state),
             System::Status(tell) => tell(self.format(None, None).state),
@@ -472,10 +488,10 @@ impl<S: GenServer> Server<S> {
     }
 
     /// Another incarnation goes on. It was made for this shape; one of another would change nothing.
-    fn give_way(&self, successor: Successor) -> Option<Leave<S>> {
+    fn give_way(&self, successor: Successor) -> Option<InstallOf<S>> {
         let install = successor.install.downcast::<InstallOf<S>>().ok()?;
         self.cx.core().set_code(&successor.code);
-        Some(Leave::Become(*install))
+        Some(*install)
     }
 
     fn has_taken_over(&self) -> bool {
@@ -484,7 +500,9 @@ impl<S: GenServer> Server<S> {
 
     /// It was resumed: what could not be handed over is opened again.
     async fn reopen(&mut self) -> Option<Leave<S>> {
-        let why = self.extras.as_mut()?.resumed.take()?;
+        let extras = self.extras.as_mut()?;
+        let why = extras.resumed.take()?;
+        let _told = extras.told.take();
         let reopened = (self.hooks?.resumed)(&mut self.state, why, &mut self.cx).await;
         reopened.err().map(|error| Leave::Stop(error.into_reason()))
     }

@@ -127,7 +127,7 @@ pub(crate) enum System {
     /// As `Suspend`, until `Release`, whatever `Resume` says; tells a copy of the state if what runs can become another of
     /// this shape.
     Hold(TypeId, Box<dyn FnOnce(Result<Capsule, ChangeError>) + Send>),
-    /// Go on, as another incarnation if there is one.
+    /// Go on, as another incarnation if there is one; acknowledged when that is ready for messages.
     Release(Option<Box<Successor>>, Box<dyn FnOnce() + Send>),
     /// Tell a copy of the state, and go on.
     Copy(TypeId, Box<dyn FnOnce(Result<Capsule, ChangeError>) + Send>),

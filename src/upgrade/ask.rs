@@ -35,7 +35,7 @@ pub(super) fn copy(process: &dyn AnyProcess, shape: TypeId) -> Asked<Result<Caps
     ask(process, |tell| System::Copy(shape, tell))
 }
 
-/// Has it go on, as another incarnation if there is one; answers when it did.
+/// Has it go on, as another incarnation if there is one; answers when that is ready for messages.
 pub(super) fn release(process: &dyn AnyProcess, successor: Option<Successor>) -> Asked<Instant> {
     ask(process, |tell| System::Release(successor.map(Box::new), Box::new(move || tell(Instant::now()))))
 }

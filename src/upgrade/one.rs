@@ -113,10 +113,12 @@ pub async fn change_code(
         None => converting.await,
     };
     let successor = successor.map_err(|_| ChangeCodeError::NoProc)??;
-    // From here on nothing fails.
+    // From here on nothing fails, and what comes to the process comes to the other version.
     held.0 = None;
-    answered(hear(node, release(&*process, Some(successor)), None).await)?;
-    Ok(())
+    match hear(node, release(&*process, Some(successor)), until).await {
+        Heard::Gone => Err(ChangeCodeError::NoProc),
+        Heard::Answer(_) | Heard::Late => Ok(()),
+    }
 }
 
 /// A process that an upgrade holds no longer when this is dropped.

@@ -186,7 +186,11 @@ macro_rules! key {
 
             async fn resumed(&mut self, why: Resumed, _: &mut Context<Self>) -> Result<()> {
                 self.key.log.push(format!("{why:?}"));
-                Ok(())
+                match self.key.number {
+                    SLOW_TO_RESUME => Ok(tokio::time::sleep(Duration::from_secs(1)).await), // sleep: virtual time
+                    FAILS_TO_RESUME => Err(incarnate::Error::msg("nothing to reopen")),
+                    _ => Ok(()),
+                }
             }
 
             fn upcast(message: MessageOf<Self>, _: u32) -> Option<MessageOf<Self>> {
@@ -201,6 +205,10 @@ macro_rules! key {
         }
     };
 }
+
+/// The numbers of keys that take a second to be resumed, and that cannot be.
+pub const SLOW_TO_RESUME: u64 = 1_000_001;
+pub const FAILS_TO_RESUME: u64 = 1_000_002;
 
 impl One {
     fn hits(&mut self) -> Option<&mut u64> {

@@ -160,6 +160,26 @@ async fn what_hibernates_or_was_never_told_anything_changes_too() {
     }
 }
 
+/// It waits until `resumed` is done, or has failed: then messages are served again, or never.
+#[tokio::test(start_paused = true)]
+async fn the_pause_ends_when_messages_are_served_again() {
+    let node = Node::new("a");
+    let slow = start(&node, SLOW_TO_RESUME).await;
+    let pause = change(&node, 1, 2, "").await.unwrap().modules[0].pause;
+    assert!((SECOND..SECOND * 2).contains(&pause.max), "{pause:?}");
+    let fails = start(&node, FAILS_TO_RESUME).await;
+    let begun = tokio::time::Instant::now();
+    change(&node, 2, 1, "").await.unwrap();
+    assert!(begun.elapsed() < SECOND * 2, "{:?}", begun.elapsed());
+    assert_eq!((version(&slow).await, fails.call(Call::Get).await.is_err()), (1, true));
+    // Who was suspended by hand is waited for by nobody.
+    sys::suspend(&node, &slow, SECOND).await.unwrap();
+    let pause = change(&node, 1, 2, "").await.unwrap().modules[0].pause;
+    assert!(pause.max < SECOND, "{pause:?}");
+    sys::resume(&node, &slow, SECOND).await.unwrap();
+    assert_eq!(version(&slow).await, 2);
+}
+
 /// Each would have a task and seven kilobytes more from then on.
 #[tokio::test(start_paused = true)]
 async fn a_thousand_that_were_told_nothing_change_without_a_shell_each() {
