@@ -6,13 +6,12 @@ use super::error::UpgradeError;
 use super::members::{let_others_run, members};
 use super::report::Check;
 use super::run::Job;
+use super::tree;
 
 impl Job {
     pub(super) async fn check(self) -> Result<Check, UpgradeError> {
         let members = members(&self.node, &self.changes).await?;
-        for step in &self.tree {
-            step.check(&self.node).await?;
-        }
+        tree::check(&self.tree, &self.node).await?;
         let count = |at| members.iter().filter(|member| member.change == at).count();
         let modules =
             self.changes.iter().enumerate().map(|(at, change)| (change.from.id(), change.to.id(), count(at)));

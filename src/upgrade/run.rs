@@ -17,7 +17,7 @@ use super::convert::{Conversions, Converted};
 use super::error::UpgradeError;
 use super::members::{Change, Member, let_others_run, members};
 use super::report::{Changed, Pause, Phase, Progress, Report};
-use super::tree::{TreeStep, Undo};
+use super::tree::{self, TreeStep, Undo};
 use crate::process::{AnyCode, Hold, Node, Successor};
 
 /// Told how far it is.
@@ -66,9 +66,7 @@ impl Drop for Transaction<'_> {
 impl Job {
     pub(super) async fn run(mut self, tell: Tell) -> Result<Report, UpgradeError> {
         let tree = std::mem::take(&mut self.tree);
-        for step in &tree {
-            step.check(&self.node).await?;
-        }
+        tree::check(&tree, &self.node).await?;
         let modules: Vec<Arc<str>> =
             self.changes.iter().map(|change| change.from.id().module().into()).collect();
         let busy = || UpgradeError::Busy(modules.iter().map(|module| module.to_string()).collect());

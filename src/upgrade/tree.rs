@@ -58,6 +58,14 @@ pub(super) fn tree_steps(steps: &[Step], source: &dyn CodeSource) -> Result<Vec<
     Ok(found)
 }
 
+/// Looks whether they can be carried out one after the other, and changes nothing.
+pub(super) async fn check(steps: &[TreeStep], node: &Node) -> Result<(), UpgradeError> {
+    for (at, step) in steps.iter().enumerate() {
+        step.check(node, &steps[..at]).await?;
+    }
+    Ok(())
+}
+
 fn child(place: &Place, source: &dyn CodeSource) -> Result<Member, UpgradeError> {
     let missing = || failed(&place.supervisor, format!("the source has no child {}", place.child));
     source.child(&place.child).ok_or_else(missing)
@@ -68,10 +76,18 @@ fn failed(supervisor: &str, why: impl Into<String>) -> UpgradeError {
 }
 
 impl TreeStep {
-    /// Looks whether it can be carried out, and changes nothing.
-    pub(super) async fn check(&self, node: &Node) -> Result<(), UpgradeError> {
+    /// Looks whether it can be carried out after these, and changes nothing.
+    async fn check(&self, node: &Node, before: &[TreeStep]) -> Result<(), UpgradeError> {
+        // Of a supervisor that is not there yet nothing is known.
+        if before.iter().any(|step| step.adds_a_part_of(&self.supervisor)) {
+            return Ok(());
+        }
         let former = self.supervisor(node).await?.1;
-        let has = |id: &ChildId| former.ids().any(|known| known == id);
+        let has = |id: &ChildId| {
+            let steps = before.iter().rev().filter(|step| step.supervisor == self.supervisor);
+            let said = steps.filter_map(|step| step.leaves(id)).next();
+            said.unwrap_or_else(|| former.ids().any(|known| known == id))
+        };
         let failed = |why: String| Err(failed(&self.supervisor, why));
         match &self.what {
             What::Add(member) if has(member.id()) => {
@@ -84,6 +100,23 @@ impl TreeStep {
             What::Flags(flags) => checked(&self.supervisor, &former.flags(|old| changed(old, flags))),
             What::Plan(tree) => checked(&self.supervisor, tree),
             _ => Ok(()),
+        }
+    }
+
+    /// Whether the path leads through a child that it adds.
+    fn adds_a_part_of(&self, path: &str) -> bool {
+        let (What::Add(member) | What::Replace(member)) = &self.what else { return false };
+        let below = path.strip_prefix(&self.supervisor).and_then(|path| path.strip_prefix('/'));
+        below.is_some_and(|below| below.split('/').next() == Some(member.id().as_str()))
+    }
+
+    /// Whether the supervisor has this child after it; `None`: as before.
+    fn leaves(&self, id: &ChildId) -> Option<bool> {
+        match &self.what {
+            What::Add(member) if member.id() == id => Some(true),
+            What::Delete(deleted) if deleted == id => Some(false),
+            What::Plan(tree) => Some(tree.ids().any(|known| known == id)),
+            _ => None,
         }
     }
 
@@ -100,7 +133,7 @@ impl TreeStep {
     /// that hangs is undone when it is done. Children that run what the job changes start in the version that is to come.
     pub(super) async fn run(self, job: &Job, hold: &Hold, done: &mut Vec<Undo>) -> Result<(), UpgradeError> {
         let (node, limit) = (&job.node, job.suspend_timeout);
-        self.check(node).await?;
+        self.check(node, &[]).await?;
         let (supervisor, former) = self.supervisor(node).await?;
         let _children_start = hold.let_in(supervisor.pid(), |module| job.to_come(module));
         let undo = Undo { name: self.supervisor, supervisor, former, remove: vec![], restart: vec![] };

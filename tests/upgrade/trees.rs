@@ -167,6 +167,33 @@ async fn a_child_that_runs_what_the_plan_changes_starts_in_the_version_to_come()
     }
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_step_builds_on_those_before_it() {
+    let mut lab = Lab::new().await;
+    let before = lab.before().await;
+    let more = Supervisor::tree("more").child(plain("first", Arc::default()));
+    lab.versions = lab.versions.with_child(more).with_child(plain("b", lab.starts.clone()));
+    let steps = [
+        add("top", "more"),
+        add("top/more", "new"),
+        delete("top/more", "first"),
+        delete("top", "b"),
+        add("top", "b"),
+        add("top", "new"),
+    ];
+    for wrong in [add("top", "new"), add("top/more", "new"), delete("top/more", "first"), add("top", "more")]
+    {
+        lab.run(steps.iter().cloned().chain([wrong])).await.unwrap_err();
+        assert_eq!(lab.shape().await, before.0);
+    }
+    let plan = steps.iter().cloned().fold(Upgrade::new("trees"), Upgrade::up);
+    assert!(plan.check(&lab.node, &lab.versions, Direction::Up).await.unwrap().is_ok());
+    lab.run(steps).await.unwrap();
+    let shape = lab.shape().await;
+    assert!(shape.contains("  more supervisor one_for_one permanent\n    new worker"), "{shape}");
+    assert!(shape.contains("  b worker") && !shape.contains("first"), "{shape}");
+}
+
 /// Who is let in is the supervisor of the step: a start of anybody else waits, also within the same tree.
 #[tokio::test(start_paused = true)]
 async fn while_a_child_is_added_nobody_else_starts_the_module() {
