@@ -10,6 +10,8 @@ mod many;
 mod one;
 #[path = "support/random.rs"]
 mod random;
+#[path = "support/reports.rs"]
+mod reports;
 #[path = "upgrade/rh.rs"]
 mod rh;
 #[path = "upgrade/trees.rs"]

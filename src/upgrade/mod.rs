@@ -32,7 +32,7 @@ pub use plan::{ChangeFlags, ChangeStrategy, Direction, Place, Step, Update, Upgr
 pub use report::{Changed, Check, Pause, Phase, Progress, Report};
 pub use source::{CodeSource, LoadError, Versions};
 
-use self::run::Job;
+use self::run::{Job, Tell};
 use crate::gen_server::Code;
 use crate::handoff::ModuleVsn;
 use crate::process::Node;
@@ -59,29 +59,25 @@ impl Upgrade {
     ///
     /// Await the answer for the result, or follow it by [`Running::progress`] first.
     pub fn run(&self, node: &Node, source: &dyn CodeSource, direction: Direction) -> Running {
-        let (tell, progress) = watch::channel(Progress { phase: Phase::Suspending, done: 0, total: 0 });
+        let begin = Progress { phase: Phase::Suspending, done: 0, total: 0 };
+        let (tell, progress) = watch::channel(begin);
         let (end, result) = oneshot::channel();
-        let name = self.name.clone();
-        match self.job(node, source, direction) {
-            Err(error) => _ = end.send(Err(error)),
-            Ok(job) => {
-                let run = async move {
-                    tracing::info!(target: "incarnate::upgrade", name, %direction, "upgrade begins");
-                    let result = job.run(tell).await;
-                    match &result {
-                        Ok(report) => {
-                            tracing::info!(target: "incarnate::upgrade", name, %report, "upgrade done");
-                        }
-                        Err(error) => {
-                            tracing::warn!(target: "incarnate::upgrade", name, %error, "upgrade aborted");
-                        }
-                    }
-                    // Nobody may listen.
-                    let _ = end.send(result);
-                };
-                drop(node.runtime().spawn(run));
+        let (name, job) = (self.name.clone(), self.job(node, source, direction));
+        let run = async move {
+            tracing::info!(target: "incarnate::upgrade", name, %direction, "upgrade begins");
+            let tell = Tell { name: name.clone(), progress: tell };
+            let result = match job {
+                Ok(job) => job.run(tell).await,
+                Err(error) => Err(error),
+            };
+            match &result {
+                Ok(report) => tracing::info!(target: "incarnate::upgrade", name, %report, "upgrade done"),
+                Err(error) => tracing::warn!(target: "incarnate::upgrade", name, %error, "upgrade aborted"),
             }
-        }
+            // Nobody may listen.
+            let _ = end.send(result);
+        };
+        drop(node.runtime().spawn(run));
         Running { progress, result }
     }
 

@@ -20,8 +20,20 @@ use super::report::{Changed, Pause, Phase, Progress, Report};
 use super::tree::{self, TreeStep, Undo};
 use crate::process::{AnyCode, Hold, Node, Successor};
 
-/// Told how far it is.
-pub(super) type Tell = watch::Sender<Progress>;
+/// Tells how far it is: each step to who follows it, each phase as an event.
+pub(super) struct Tell {
+    pub(super) name: String,
+    pub(super) progress: watch::Sender<Progress>,
+}
+
+impl Tell {
+    fn say(&self, phase: Phase, done: usize, total: usize) {
+        let former = self.progress.send_replace(Progress { phase, done, total });
+        if former.phase != phase || former.total != total {
+            tracing::info!(target: "incarnate::upgrade", name = self.name, ?phase, total, "upgrade goes on");
+        }
+    }
+}
 
 /// What is carried out, and for how long it may take.
 pub(super) struct Job {
@@ -111,7 +123,7 @@ impl Part {
 
 impl Transaction<'_> {
     fn say(&self, phase: Phase, done: usize) {
-        self.tell.send_replace(Progress { phase, done, total: self.parts.len() });
+        self.tell.say(phase, done, self.parts.len());
     }
 
     /// Has all processes wait, those of one module after those that call them, and builds the new incarnations beside the
@@ -141,11 +153,11 @@ impl Transaction<'_> {
         }
         let held = self.parts.iter().filter(|part| part.held.is_some()).count();
         let mut done = self.parts.iter().filter(|part| part.successor.is_some()).count();
-        self.say(Phase::Converting, done);
+        self.tell.say(Phase::Converting, done, held);
         while let Some(converted) = conversions.next().await? {
             done += converted.len();
             self.keep(converted)?;
-            self.tell.send_replace(Progress { phase: Phase::Converting, done, total: held });
+            self.tell.say(Phase::Converting, done, held);
         }
         Ok(())
     }
@@ -173,7 +185,9 @@ impl Transaction<'_> {
     /// Changes the supervision trees while every process still waits.
     async fn change_trees(&mut self, steps: Vec<TreeStep>, undo: &mut Vec<Undo>) -> Result<(), UpgradeError> {
         let Some(hold) = &self.hold else { return Ok(()) };
-        for step in steps {
+        let total = steps.len();
+        for (done, step) in steps.into_iter().enumerate() {
+            self.tell.say(Phase::Supervising, done, total);
             step.run(self.job, hold, undo).await?;
         }
         Ok(())

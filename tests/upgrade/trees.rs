@@ -13,6 +13,7 @@ use incarnate::upgrade::{
 use incarnate::{ChildSpec, Name, Node, StartError, Supervisor, SupervisorRef, Tree};
 
 use crate::keys::*;
+use crate::reports::Reports;
 
 const TOP: SupervisorName = SupervisorName::new("top");
 const ROOMS: SupervisorName = SupervisorName::new("rooms");
@@ -165,6 +166,44 @@ async fn a_child_that_runs_what_the_plan_changes_starts_in_the_version_to_come()
         let (from, to) = if failing.is_some() { (1, 3) } else { (2, 3) };
         lab.run([Step::update("key", from, to)]).await.unwrap();
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn each_phase_is_an_event() {
+    let lab = Lab::new().await;
+    let reports = Reports::record_up_to(tracing::Level::INFO);
+    let told = || {
+        let events = reports.take().into_iter().filter(|event| event.target == "incarnate::upgrade");
+        let said = events.map(|event| {
+            assert_eq!(event.field("name"), "trees");
+            let phase = event.fields.get("phase").map(|phase| format!(" {phase} {}", event.field("total")));
+            event.field("message").to_owned() + &phase.unwrap_or_default()
+        });
+        said.collect::<Vec<_>>()
+    };
+    lab.run([Step::update("key", 1, 2), add("top", "new")]).await.unwrap();
+    let done = [
+        "upgrade begins",
+        "upgrade goes on Suspending 2",
+        "upgrade goes on Converting 2",
+        "upgrade goes on Supervising 1",
+        "upgrade goes on Resuming 2",
+        "upgrade done",
+    ];
+    assert_eq!(told(), done);
+    lab.run([Step::update("key", 2, 3), add("top", "broken")]).await.unwrap_err();
+    assert_eq!(
+        told()[3..],
+        ["upgrade goes on Supervising 1", "upgrade goes on Aborting 2", "upgrade aborted"]
+    );
+    drop(reports);
+    let reports = Reports::record();
+    lab.run([Step::update("key", 1, 7)]).await.unwrap_err();
+    assert_eq!(reports.targets(), ["upgrade"]);
+    lab.run([Step::update("key", 7, 1)]).await.unwrap_err();
+    let refused = reports.take();
+    assert_eq!((refused.len(), refused[0].level), (1, tracing::Level::WARN));
+    assert!(refused[0].field("error").contains("key@7 cannot be had"), "{refused:?}");
 }
 
 #[tokio::test(start_paused = true)]
