@@ -9,7 +9,9 @@ use std::any::{Any, TypeId};
 use std::fmt;
 use std::future::Future;
 use std::marker::PhantomData;
+use std::mem::discriminant;
 use std::ops::RangeInclusive;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::sync::Arc;
 
@@ -48,7 +50,8 @@ pub trait CodeChange: GenServer + StateVersion {
     }
 
     /// A message that was sent while version `from` was in force, as this version understands it. `None`: it does not.
-    /// Called once for each that waits when the version changes, before [`resumed`](Self::resumed). What is not understood,
+    /// Called once for each that waits when the version changes, and for an event timeout that stands, before
+    /// [`resumed`](Self::resumed); for what a timer brings when it has fired, if another version has started it. What is not understood,
     /// or made a message of another kind (a cast of a call), is a dead letter, and its caller hears
     /// [`CallError::NotUnderstood`](crate::CallError).
     fn upcast(message: MessageOf<Self>, from: u32) -> Option<MessageOf<Self>> {
@@ -138,7 +141,7 @@ impl fmt::Debug for Code {
 }
 
 fn contained<T>(change: impl FnOnce() -> Result<T, ChangeError>) -> Result<T, ChangeError> {
-    std::panic::catch_unwind(std::panic::AssertUnwindSafe(change))
+    catch_unwind(AssertUnwindSafe(change))
         .unwrap_or_else(|panic| Err(ChangeError::Panicked(ExitReason::panic(&*panic).to_string())))
 }
 
@@ -185,7 +188,7 @@ impl<S: CodeChange> Version for Of<S> {
             extras.resumed = Some(Resumed::Upgrade { from });
             Server::go_on(state, carried, Some(Hooks::OF))
         });
-        Ok(Successor { install: Box::new(install), code: self.id() })
+        Ok(Successor::new(install, self.id()))
     }
 
     fn downgrade(&self, capsule: &Capsule, to: &ModuleVsn, extra: &Term) -> Result<Capsule, ChangeError> {
@@ -225,6 +228,15 @@ pub(super) struct Hooks<S: GenServer> {
     pub(super) encode: fn(&S) -> Result<Term, ChangeError>,
     pub(super) resumed: for<'a> fn(&'a mut S, Resumed, &'a mut Context<S>) -> Reopening<'a>,
     pub(super) upcast: fn(MessageOf<S>, u32) -> Option<MessageOf<S>>,
+}
+
+impl<S: GenServer> Hooks<S> {
+    /// A message to another version, as this one understands it: of the same kind. A panic is none.
+    pub(super) fn understood(&self, message: MessageOf<S>, from: u32) -> Option<MessageOf<S>> {
+        let kind = discriminant(&message);
+        let understood = catch_unwind(AssertUnwindSafe(|| (self.upcast)(message, from)));
+        understood.ok().flatten().filter(|message| discriminant(message) == kind)
+    }
 }
 
 type Reopening<'a> = Pin<Box<dyn Future<Output = Result<()>> + Send + 'a>>;

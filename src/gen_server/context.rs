@@ -206,6 +206,17 @@ impl<S: GenServer> Context<S> {
         self.event.take_if(|event| event.number == number).map(|event| event.message)
     }
 
+    /// Has `change` make something else of the message of an event timeout; false: it made nothing, and there is none now.
+    pub(super) fn revise_event(&mut self, change: impl FnOnce(S::Info) -> Option<S::Info>) -> bool {
+        let Some(event) = self.event.take() else { return true };
+        let EventTimeout { number, timer, message } = *event;
+        match change(message) {
+            Some(message) => self.event = Some(Box::new(EventTimeout { number, timer, message })),
+            None => _ = timer.map(|timer| self.cancel_timer(timer)),
+        }
+        self.event.is_some()
+    }
+
     /// A message has come: it cancels the event timeout.
     pub(super) fn cancel_event(&mut self) {
         if let Some(timer) = self.event.take().and_then(|event| event.timer) {

@@ -2,7 +2,6 @@
 
 use std::any::{Any, TypeId};
 use std::future::{Future, poll_fn};
-use std::mem::discriminant;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::{Pin, pin};
 use std::sync::Arc;
@@ -16,11 +15,12 @@ use super::{CallReply, GenServer, Status, StatusView};
 use crate::handoff::{Capsule, ChangeError};
 use crate::process::debug::{EventKind, Seen};
 use crate::process::{
-    AnyProcess, Callback, Envelope, Error, Failure, Incarnation, Info, Message, Outcome, Result, Signal,
-    SlotId, Successor, System, catch, drop_caught, fail,
+    AnyProcess, Callback, CodeId, Envelope, Error, Failure, Incarnation, Info, Message, Outcome, Result,
+    Signal, SlotId, Successor, System, Timed, catch, drop_caught, fail,
 };
 use crate::term::{ExitReason, TimerRef};
 
+const ANOTHER_VERSION: &str = "message of another version";
 const NOT_UPGRADABLE: &str = "the server was not started as upgradable";
 
 /// A server that runs: its state and what it waits for.
@@ -360,10 +360,13 @@ impl<S: GenServer> Server<S> {
         let info = match entry {
             Envelope::Signal(signal) => return self.sort_signal(*signal),
             Envelope::User(Message::Info(info)) => Info::User(info),
-            Envelope::Timer(timer) => match *timer {
-                (reference, Message::Info(info)) => Info::Timer(reference, info),
-                (_, Message::Call(_) | Message::Cast(_)) => return None,
-            },
+            Envelope::Timer(timed) => {
+                let Timed { timer, message, code } = *timed;
+                match self.of_this_version(message, code)? {
+                    Message::Info(info) => Info::Timer(timer, info),
+                    Message::Call(_) | Message::Cast(_) => return None,
+                }
+            }
             // `ask_info`: somebody waits for what `handle_info` answers.
             Envelope::Request(Message::Info(info), request) => {
                 self.cx.inbox.answering(request);
@@ -384,32 +387,56 @@ impl<S: GenServer> Server<S> {
         Some(Event::Info(info))
     }
 
-    /// What it has taken over with its mailbox, as this version understands it. What it does not is a dead letter, and its
-    /// caller is told.
+    /// What it has taken over, as this version understands it: what was sent to the former one, and an event timeout. What
+    /// it does not understand is a dead letter, and its caller is told. Timers say themselves what they were started by.
     async fn upcast_waiting(&mut self) {
         let former = self.extras.as_mut().and_then(|extras| extras.former.take());
         let (Some(from), Some(hooks)) = (former, self.hooks) else { return };
         let (node, pid) = (self.cx.node().clone(), self.cx.pid());
-        let upcast = |entry: Envelope<ServerMessage<S>>| {
-            if matches!(entry, Envelope::Signal(_)) {
-                return Some(entry);
+        let mut over = false;
+        let upcast = |entry: Envelope<ServerMessage<S>>| match entry {
+            Envelope::Signal(signal) if matches!(*signal, Signal::Changed) => {
+                over = true;
+                None
             }
-            let request = entry.request();
-            let upcast = |message| {
-                let kind = discriminant(&message);
-                (hooks.upcast)(message, from).filter(|message| discriminant(message) == kind)
-            };
-            let understood = catch_unwind(AssertUnwindSafe(|| entry.try_map(upcast)));
-            let understood = understood.unwrap_or(None);
-            if understood.is_none() {
-                node.dead_letter(&pid, "message of another version");
-                if let Some(request) = request {
-                    fail(request, Failure::NotUnderstood);
+            Envelope::Signal(_) | Envelope::Timer(_) => Some(entry),
+            entry if over => Some(entry),
+            entry => {
+                let request = entry.request();
+                let understood = entry.try_map(|message| hooks.understood(message, from));
+                if understood.is_none() {
+                    node.dead_letter(&pid, ANOTHER_VERSION);
+                    if let Some(request) = request {
+                        fail(request, Failure::NotUnderstood);
+                    }
                 }
+                understood
             }
-            understood
         };
         self.cx.inbox.revise(upcast).await;
+        let is_known = self.cx.revise_event(|info| match hooks.understood(Message::Info(info), from) {
+            Some(Message::Info(info)) => Some(info),
+            _ => None,
+        });
+        if !is_known {
+            self.cx.node().dead_letter(&self.cx.pid(), ANOTHER_VERSION);
+        }
+    }
+
+    /// What a timer brings that was started when the process was this.
+    fn of_this_version(&self, message: ServerMessage<S>, code: CodeId) -> Option<ServerMessage<S>> {
+        let core = self.cx.core();
+        if code == core.code_id() {
+            return Some(message);
+        }
+        let (Some(from), Some(hooks)) = (core.node().codes().named(code), self.hooks) else {
+            return Some(message);
+        };
+        let understood = hooks.understood(message, from.vsn());
+        if understood.is_none() {
+            core.node().dead_letter(&core.pid(), ANOTHER_VERSION);
+        }
+        understood
     }
 
     fn sort_signal(&mut self, signal: Signal) -> Option<Event<S>> {
@@ -419,6 +446,7 @@ impl<S: GenServer> Server<S> {
                 return Some(Event::Leave(Leave::Stop(exit.reason)));
             }
             Signal::System(system, _) => return Some(Event::System(system)),
+            Signal::Changed => return None,
             Signal::Exit(exit) => Info::Exit(exit),
             Signal::Down(down) => Info::Down(down),
             Signal::EventTimeout(number) => {
@@ -489,9 +517,10 @@ impl<S: GenServer> Server<S> {
 
     /// Another incarnation goes on. It was made for this shape; one of another would change nothing.
     fn give_way(&self, successor: Successor) -> Option<InstallOf<S>> {
-        let install = successor.install.downcast::<InstallOf<S>>().ok()?;
-        self.cx.core().set_code(&successor.code);
-        Some(*install)
+        let code = successor.code.clone();
+        let install = successor.install::<InstallOf<S>>()?;
+        self.cx.core().set_code(&code);
+        Some(install)
     }
 
     fn has_taken_over(&self) -> bool {
@@ -531,7 +560,7 @@ impl<S: GenServer> Server<S> {
                 Envelope::Signal(signal) => match &**signal {
                     Signal::System(..) => true,
                     Signal::Exit(exit) => Some(exit.from) == parent,
-                    Signal::Down(_) | Signal::EventTimeout(_) => false,
+                    Signal::Down(_) | Signal::EventTimeout(_) | Signal::Changed => false,
                 },
                 _ => false,
             });
@@ -543,7 +572,7 @@ impl<S: GenServer> Server<S> {
                         return Some(leave);
                     }
                 }
-                Signal::Down(_) | Signal::EventTimeout(_) => {}
+                Signal::Down(_) | Signal::EventTimeout(_) | Signal::Changed => {}
             }
         }
         if let Some(leave) = self.reopen().await {

@@ -4,7 +4,7 @@ use std::fmt;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
-use super::cell::{Cell, Core, Envelope, Process, Rejected};
+use super::cell::{Cell, Core, Envelope, Process, Rejected, Timed};
 use super::current;
 use super::debug::{EventKind, Seen};
 use super::error::{CallError, SendError, Timeout};
@@ -225,12 +225,12 @@ where
 
     /// Delivers `Info::Timer(reference, message)` after a delay (`erlang:start_timer/3`).
     pub fn start_timer(&self, delay: Duration, message: Info) -> TimerRef {
-        let target = self.later();
+        let (target, code) = (self.later(), self.cell.core().code_id());
         timers::start(self.node(), delay, |timer| {
             Box::new(move || match target.find() {
                 Ok(cell) => {
-                    let message = Message::Info(message);
-                    if cell.push(Envelope::Timer(Box::new((timer, message)))).is_err() {
+                    let timed = Timed { timer, message: Message::Info(message), code };
+                    if cell.push(Envelope::Timer(Box::new(timed))).is_err() {
                         cell.core().node().dead_letter(&cell.core().pid(), "timer");
                     }
                 }

@@ -40,8 +40,16 @@ pub(crate) enum Envelope<M> {
     User(M),
     /// A message whose sender waits for an answer.
     Request(M, SlotId),
-    Timer(Box<(TimerRef, M)>),
+    Timer(Box<Timed<M>>),
     Signal(Box<Signal>),
+}
+
+/// The message of a timer that has fired.
+pub(crate) struct Timed<M> {
+    pub(crate) timer: TimerRef,
+    pub(crate) message: M,
+    /// What the process was when the timer was started.
+    pub(crate) code: CodeId,
 }
 
 impl<M> Envelope<M> {
@@ -50,7 +58,10 @@ impl<M> Envelope<M> {
         Some(match self {
             Envelope::User(message) => Envelope::User(change(message)?),
             Envelope::Request(message, id) => Envelope::Request(change(message)?, id),
-            Envelope::Timer(timer) => Envelope::Timer(Box::new((timer.0, change(timer.1)?))),
+            Envelope::Timer(timed) => {
+                let Timed { timer, message, code } = *timed;
+                Envelope::Timer(Box::new(Timed { timer, message: change(message)?, code }))
+            }
             Envelope::Signal(signal) => Envelope::Signal(signal),
         })
     }
@@ -93,6 +104,8 @@ pub(crate) trait Process: Send + Sync + 'static {
     fn signal(&self, signal: Signal) -> bool {
         self.signal_then(signal).map(Next::run).is_some()
     }
+    /// Puts [`Signal::Changed`] into the mailbox without waking anybody.
+    fn mark_change(&self);
     /// An exit signal arrives: trapped, ignored, or the end. What is left to do is for after the caller's locks.
     fn exit_then(&self, from: Pid, reason: ExitReason, by: By) -> Next;
     /// An exit signal arrives: trapped, ignored, or the end.
@@ -633,6 +646,14 @@ impl<M: Send + 'static> Process for Cell<M> {
 
     fn signal_then(&self, signal: Signal) -> Option<Next> {
         self.push_then(Envelope::Signal(Box::new(signal))).ok()
+    }
+
+    fn mark_change(&self) {
+        let mut mail = self.mail();
+        if !mail.is_over() {
+            mail.enqueued += 1;
+            mail.queue.push(Envelope::Signal(Box::new(Signal::Changed)));
+        }
     }
 
     fn exit_then(&self, from: Pid, reason: ExitReason, by: By) -> Next {

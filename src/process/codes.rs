@@ -2,18 +2,20 @@
 //!
 //! Invariants:
 //! - while a module is held nobody starts it: who asks waits until it is released, and then starts the version that is in
-//!   force by then. The holder may let one process start it, and what that has started meanwhile: they start the version
-//!   that is to come, so that a child can be added which runs what is being changed;
+//!   force by then. The holder may give a pass to one process: while that does what it has the pass for, it starts the
+//!   version that is to come, and so does what it has started meanwhile;
 //! - a hold is granted when no start is under way between having been admitted and being in the table, so that whoever
 //!   holds a module finds all its processes there.
 
 use std::any::Any;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use rustc_hash::FxHashMap;
 use tokio::sync::Notify;
 
 use super::cell::Process;
+use super::node::Node;
 use crate::handoff::ModuleVsn;
 use crate::term::Pid;
 
@@ -46,20 +48,43 @@ struct Module {
     starting: usize,
 }
 
-/// A process, by its number, what it has started since a moment, and what they start.
+/// Which process may, by its number, and the version that it starts.
 struct LetIn {
     host: u64,
-    since: u64,
+    pass: Pass,
     code: AnyCode,
 }
 
+/// Whether the host does now what it was let in for: since which process was started by it. `MAX`: it does not.
+#[derive(Clone, Debug)]
+pub(crate) struct Pass(Arc<AtomicU64>);
+
+/// While it is there, the pass holds.
+pub(crate) struct Within<'a>(&'a Pass);
+
+impl Drop for Within<'_> {
+    fn drop(&mut self) {
+        self.0.0.store(u64::MAX, Ordering::Release);
+    }
+}
+
+impl Pass {
+    /// The host begins what it was let in for.
+    pub(crate) fn enter(&self, node: &Node) -> Within<'_> {
+        // A number that no process has: those to come have higher ones.
+        self.0.store(node.next_process_id(), Ordering::Release);
+        Within(self)
+    }
+}
+
 impl LetIn {
-    /// Whether the starter is the host, or was started by it since then, or by one of those.
+    /// Whether the starter is the host, or was started by it since it was let in, or by one of those.
     fn is_for(&self, mut starter: Arc<dyn Process>) -> bool {
+        let since = self.pass.0.load(Ordering::Acquire);
         loop {
             let core = starter.core();
-            if core.id() == self.host || core.id() < self.since {
-                return core.id() == self.host;
+            if core.id() == self.host || core.id() < since {
+                return core.id() == self.host && since != u64::MAX;
             }
             let Some(parent) = core.parent().and_then(|parent| core.node().find(parent)) else {
                 return false;
@@ -88,7 +113,7 @@ impl Drop for Admission<'_> {
 
 /// Modules that nobody may start; released when dropped.
 pub(crate) struct Hold {
-    node: super::Node,
+    node: Node,
     modules: Vec<Arc<str>>,
 }
 
@@ -101,24 +126,27 @@ impl Drop for Hold {
     }
 }
 
-/// While it is there, a process may start what is held.
-pub(crate) struct Leave<'a>(&'a Hold);
+/// While it is there, a process may start what is held when it has the pass.
+pub(crate) struct Leave<'a> {
+    hold: &'a Hold,
+    pub(crate) pass: Pass,
+}
 
 impl Drop for Leave<'_> {
     fn drop(&mut self) {
-        self.0.each(|_, module| module.let_in = None);
+        self.hold.each(|_, module| module.let_in = None);
     }
 }
 
 impl Hold {
-    /// Lets a process start the modules, and what it starts meanwhile: of each the version that is to come.
+    /// Makes a pass with which a process, and what it starts meanwhile, may start of each module the version that is to come.
     pub(crate) fn let_in(&self, host: Pid, to_come: impl Fn(&str) -> Option<AnyCode>) -> Leave<'_> {
-        // A number that no process has: those to come have higher ones.
-        let since = self.node.next_process_id();
+        let pass = Pass(Arc::new(AtomicU64::new(u64::MAX)));
         self.each(|name, module| {
-            module.let_in = to_come(name).map(|code| LetIn { host: host.id(), since, code });
+            let let_in = |code| LetIn { host: host.id(), pass: pass.clone(), code };
+            module.let_in = to_come(name).map(let_in);
         });
-        Leave(self)
+        Leave { hold: self, pass }
     }
 
     fn each(&self, change: impl Fn(&str, &mut Module)) {
@@ -199,7 +227,7 @@ impl State {
     }
 }
 
-impl super::Node {
+impl Node {
     /// Has nobody start these modules until the hold is dropped. `None`: one of them is held already.
     pub(crate) async fn hold(&self, modules: &[Arc<str>]) -> Option<Hold> {
         let codes = self.codes();

@@ -119,11 +119,11 @@ impl<M: Content> Inbox<M> {
                 slots::watch(*request);
                 core.saw(Some(*request), message.seen());
             }
-            Envelope::Timer(timer) => core.saw(None, timer.1.seen().by_timer()),
+            Envelope::Timer(timer) => core.saw(None, timer.message.seen().by_timer()),
             Envelope::Signal(signal) => match &**signal {
                 Signal::Exit(exit) => core.saw(None, Seen::new(EventKind::Exit, exit)),
                 Signal::Down(down) => core.saw(None, Seen::new(EventKind::Down, down)),
-                Signal::System(..) | Signal::EventTimeout(_) => {}
+                Signal::System(..) | Signal::EventTimeout(_) | Signal::Changed => {}
             },
         }
     }

@@ -3,6 +3,7 @@
 use std::any::{Any, TypeId};
 use std::fmt;
 
+use super::catch::drop_caught;
 use super::cell::Core;
 use super::slots::SlotId;
 use crate::handoff::{Capsule, ChangeError, ModuleVsn};
@@ -100,6 +101,8 @@ pub(crate) enum Signal {
     Down(Down),
     /// The event timeout with this number has passed.
     EventTimeout(u64),
+    /// From here on another version of the module is in force: what comes before it was sent to the former.
+    Changed,
     /// A system message, and who waits for its effect.
     System(System, Option<SlotId>),
 }
@@ -110,8 +113,26 @@ pub(crate) type Visit = Box<dyn FnOnce(&mut dyn Any) + Send>;
 /// Another incarnation for a process that is held, and what it is called from then on.
 pub(crate) struct Successor {
     /// What only those who change servers know.
-    pub(crate) install: Box<dyn Any + Send>,
+    install: Option<Box<dyn Any + Send>>,
     pub(crate) code: ModuleVsn,
+}
+
+impl Successor {
+    pub(crate) fn new(install: impl Any + Send, code: ModuleVsn) -> Self {
+        Successor { install: Some(Box::new(install)), code }
+    }
+
+    /// What it was made with, if that is a `T`.
+    pub(crate) fn install<T: 'static>(mut self) -> Option<T> {
+        self.install.take()?.downcast().ok().map(|install| *install)
+    }
+}
+
+/// One that is not wanted: its process has ended, or the upgrade was given up. There is a state in it.
+impl Drop for Successor {
+    fn drop(&mut self) {
+        drop_caught(self.install.take());
+    }
 }
 
 /// A system message (`sys`).

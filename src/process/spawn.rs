@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use super::address::{Message, ProcessRef, ServerRef};
 use super::alias::{Alias, unalias};
-use super::cell::{Callback, Cell, Core, Envelope, Process as _};
+use super::cell::{Callback, Cell, Core, Envelope, Process as _, Timed};
 use super::error::Error;
 use super::inbox::Inbox;
 use super::life::{Incarnation, Life, Outcome};
@@ -158,8 +158,10 @@ impl<M: Send + 'static> Process<M> {
                 }
                 Envelope::User(message) => return user(message),
                 Envelope::Timer(timer) => match *timer {
-                    (reference, Message::Info(message)) => return Info::Timer(reference, message),
-                    (_, Message::Call(never) | Message::Cast(never)) => match never {},
+                    Timed { timer, message: Message::Info(message), .. } => {
+                        return Info::Timer(timer, message);
+                    }
+                    Timed { message: Message::Call(never) | Message::Cast(never), .. } => match never {},
                 },
             }
         }
@@ -203,7 +205,7 @@ impl<M: Send + 'static> Process<M> {
         match signal {
             Signal::Exit(exit) => Some(Info::Exit(exit)),
             Signal::Down(down) => Some(Info::Down(down)),
-            Signal::EventTimeout(_) => None,
+            Signal::EventTimeout(_) | Signal::Changed => None,
             Signal::System(system, _) => {
                 serve_system(system, &**self.me.process());
                 self.while_suspended().await;
@@ -317,14 +319,14 @@ fn is_wanted<M>(envelope: &Envelope<PlainMessage<M>>, wanted: &mut impl FnMut(In
             wanted(Info::User(message))
         }
         Envelope::Timer(timer) => match &**timer {
-            (reference, Message::Info(message)) => wanted(Info::Timer(*reference, message)),
-            (_, Message::Call(never) | Message::Cast(never)) => match *never {},
+            Timed { timer, message: Message::Info(message), .. } => wanted(Info::Timer(*timer, message)),
+            Timed { message: Message::Call(never) | Message::Cast(never), .. } => match *never {},
         },
         Envelope::Signal(signal) => match &**signal {
             Signal::Exit(exit) => wanted(Info::Exit(exit.clone())),
             Signal::Down(down) => wanted(Info::Down(down.clone())),
             // Served whatever the process waits for.
-            Signal::System(..) | Signal::EventTimeout(_) => true,
+            Signal::System(..) | Signal::EventTimeout(_) | Signal::Changed => true,
         },
         Envelope::User(Message::Call(never) | Message::Cast(never))
         | Envelope::Request(Message::Call(never) | Message::Cast(never), _) => match *never {},

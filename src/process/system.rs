@@ -18,7 +18,7 @@ pub(crate) fn reaches_suspended<M>(envelope: &Envelope<M>, process: &dyn Process
         Envelope::Signal(signal) => match &**signal {
             Signal::System(..) => true,
             Signal::Exit(exit) => Some(exit.from) == process.core().parent(),
-            Signal::Down(_) | Signal::EventTimeout(_) => false,
+            Signal::Down(_) | Signal::EventTimeout(_) | Signal::Changed => false,
         },
         Envelope::User(_) | Envelope::Request(..) | Envelope::Timer(_) => false,
     }
@@ -30,7 +30,7 @@ pub(crate) fn serve<M>(envelope: Envelope<M>, process: &dyn Process) {
     match *signal {
         Signal::System(system, _) => serve_system(system, process),
         Signal::Exit(exit) => process.doom_with(exit.reason),
-        Signal::Down(_) | Signal::EventTimeout(_) => {}
+        Signal::Down(_) | Signal::EventTimeout(_) | Signal::Changed => {}
     }
 }
 

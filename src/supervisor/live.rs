@@ -3,7 +3,7 @@
 use super::LiveTree;
 use super::child::BoxFuture;
 use super::order::{Ask, Branch, Note, Order};
-use crate::process::{CallError, Node, ReplyTo, ServerRef, Timeout};
+use crate::process::{CallError, Node, Pass, ReplyTo, ServerRef, Timeout};
 use crate::term::{Never, Pid};
 
 /// A reference to a supervisor whose start_child brings a `C` and answers a `V`.
@@ -20,7 +20,22 @@ where
     S: Send + 'static,
     R: Send + 'static,
 {
-    server.call_timeout(|to| Order(request(to)), Timeout::Infinity).await
+    ask_with(server, None, request).await
+}
+
+/// As [`ask`]; the supervisor does it with this pass.
+pub(super) async fn ask_with<C, V, S, R>(
+    server: &Supervising<C, V, S>,
+    pass: Option<Pass>,
+    request: impl FnOnce(ReplyTo<R>) -> Ask<C, V, S>,
+) -> Result<R, CallError>
+where
+    C: Send + 'static,
+    V: Send + 'static,
+    S: Send + 'static,
+    R: Send + 'static,
+{
+    server.call_timeout(|to| Order(request(to), pass), Timeout::Infinity).await
 }
 
 /// The tree of a supervisor, and of those below it. One that ends meanwhile is a leaf.

@@ -11,7 +11,7 @@ use super::cause::Cause;
 use super::child::Subtree;
 use super::kind::Plan;
 use super::{ChildInfo, LiveTree};
-use crate::process::ReplyTo;
+use crate::process::{Pass, ReplyTo};
 use crate::term::Pid;
 
 /// A request to a supervisor: what its reference sends.
@@ -19,7 +19,7 @@ use crate::term::Pid;
 /// Its parameters are what start_child brings, what a start function answers, and what start functions are kept as.
 /// They stand here as themselves and not behind a trait, so that the compiler sees that references to supervisors are
 /// `Send` also where a lifetime is among them.
-pub struct Order<C, V, S>(pub(super) Ask<C, V, S>);
+pub struct Order<C, V, S>(pub(super) Ask<C, V, S>, pub(super) Option<Pass>);
 
 /// A message of a supervisor to itself.
 pub struct Note(pub(super) Own);

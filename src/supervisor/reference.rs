@@ -10,11 +10,11 @@ use super::child::{Child, ChildSpec, Member, Subtree};
 use super::error::{
     ChangeError, DeleteChildError, LookupError, RestartChildError, StartChildError, TerminateChildError,
 };
-use super::live::{Supervising, ask, live, live_at};
+use super::live::{Supervising, ask, ask_with, live, live_at};
 use super::order::{Ask, Note, Order, Which};
 use super::tree::Tree;
 use super::{ChildInfo, LiveTree};
-use crate::process::{CallError, Node, StopError, Timeout};
+use crate::process::{CallError, Node, Pass, StopError, Timeout};
 use crate::term::{ExitReason, Name, Never, Pid};
 
 /// A name for a supervisor.
@@ -193,8 +193,14 @@ impl SupervisorRef {
     }
 
     /// Adds a child and starts it, whatever its start function answers.
-    pub(crate) async fn start_member(&self, member: Member) -> Result<(), StartChildError> {
-        ask(&self.server, |to| Ask::StartChild(member, to)).await??;
+    pub(crate) async fn start_member(&self, member: Member, pass: Pass) -> Result<(), StartChildError> {
+        ask_with(&self.server, Some(pass), |to| Ask::StartChild(member, to)).await??;
+        Ok(())
+    }
+
+    /// As [`restart_child`](Self::restart_child), with a pass to start what is held.
+    pub(crate) async fn restart_member(&self, id: ChildId, pass: Pass) -> Result<(), RestartChildError> {
+        ask_with(&self.server, Some(pass), |to| Ask::RestartChild(id, to)).await??;
         Ok(())
     }
 

@@ -68,7 +68,9 @@ impl<K: Kind> GenServer for Server<K> {
         })
     }
 
-    async fn handle_call(&mut self, Order(ask): OrderOf<K>, cx: &mut Context<Self>) -> Result<CallReply> {
+    async fn handle_call(&mut self, order: OrderOf<K>, cx: &mut Context<Self>) -> Result<CallReply> {
+        let Order(ask, pass) = order;
+        let _within = pass.as_ref().map(|pass| pass.enter(cx.node()));
         self.take(ask, cx);
         self.go_on(cx).await.map(CallReply::from)
     }

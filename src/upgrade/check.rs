@@ -11,7 +11,7 @@ use super::tree;
 impl Job {
     pub(super) async fn check(self) -> Result<Check, UpgradeError> {
         let members = members(&self.node, &self.changes).await?;
-        tree::check(&self.tree, &self.node).await?;
+        tree::check(&self.tree, &self).await?;
         let count = |at| members.iter().filter(|member| member.change == at).count();
         let modules =
             self.changes.iter().enumerate().map(|(at, change)| (change.from.id(), change.to.id(), count(at)));

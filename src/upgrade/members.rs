@@ -51,6 +51,16 @@ impl Change {
         Ok(Change { from, to, extra })
     }
 
+    /// Whether it does. A module of which no version was put in force is what its processes are.
+    pub(super) fn starts_from_what_is_in_force(&self, node: &Node) -> Result<(), UpgradeError> {
+        let current = node.codes().current(self.from.id().module());
+        let current = current.as_ref().and_then(|current| current.downcast_ref::<Code>()).map(Code::id);
+        match current.filter(|current| *current != self.from.id()) {
+            Some(found) => Err(UpgradeError::WrongCurrent { found, wanted: self.from.id() }),
+            None => Ok(()),
+        }
+    }
+
     /// What it leads to, as the node keeps it.
     pub(super) fn to_come(&self) -> AnyCode {
         Arc::new(self.to.clone())
@@ -94,12 +104,8 @@ fn change(update: &Update, node: &Node, source: &dyn CodeSource) -> Result<Chang
     let extra = extra
         .map_err(|error| UpgradeError::Extra { module: update.module.clone(), why: error.to_string() })?;
     let change = Change::of(update, source, extra)?;
-    let current = node.codes().current(&update.module);
-    let current = current.as_ref().and_then(|current| current.downcast_ref::<Code>()).map(Code::id);
-    match current.filter(|current| *current != change.from.id()) {
-        Some(found) => Err(UpgradeError::WrongCurrent { found, wanted: change.from.id() }),
-        None => Ok(change),
-    }
+    change.starts_from_what_is_in_force(node)?;
+    Ok(change)
 }
 
 /// After so many processes others run.

@@ -87,6 +87,10 @@ pub async fn change_code(
     };
     let process = locate(node, &target).filter(|process| node.find(process.core().pid()).is_some());
     let process = process.ok_or(ChangeCodeError::NoProc)?;
+    let module = Arc::from(to.module());
+    let busy = || ChangeCodeError::Plan(Box::new(UpgradeError::Busy(vec![to.module().to_owned()])));
+    // Against upgrades of the module, which would take the process for one of theirs.
+    let _hold = node.hold(&[module]).await.ok_or_else(busy)?;
     let found = process.core().code();
     let Some(found) = found.clone().filter(|found| found.module() == to.module()) else {
         return Err(ChangeCodeError::OtherModule { found, wanted: to.clone() });
@@ -97,10 +101,6 @@ pub async fn change_code(
     let update = Update::new(to.module(), found.vsn(), to.vsn());
     let change = Change::of(&update, source, extra.clone());
     let change = change.map_err(|error| ChangeCodeError::Plan(Box::new(error)))?;
-    let module = Arc::from(to.module());
-    let busy = || ChangeCodeError::Plan(Box::new(UpgradeError::Busy(vec![to.module().to_owned()])));
-    // Against upgrades of the module, which would take the process for one of theirs.
-    let _hold = node.hold(&[module]).await.ok_or_else(busy)?;
     let mut held = Released(Some(&*process));
     let (_, state) = answered(hear(node, hold(&*process, change.from.shape()), until).await)?;
     let state = state?;
@@ -115,6 +115,7 @@ pub async fn change_code(
     let successor = successor.map_err(|_| ChangeCodeError::NoProc)??;
     // From here on nothing fails, and what comes to the process comes to the other version.
     held.0 = None;
+    process.core().set_code(to);
     match hear(node, release(&*process, Some(successor)), until).await {
         Heard::Gone => Err(ChangeCodeError::NoProc),
         Heard::Answer(_) | Heard::Late => Ok(()),

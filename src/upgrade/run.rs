@@ -5,7 +5,7 @@
 //! - before the first process is released with a new incarnation everything that can fail is done;
 //! - dropping the transaction releases all as they were. That needs no wait and no answer, so it also happens in a panic
 //!   and when the runtime shuts down;
-//! - no process of a module is started from the first hold to the end.
+//! - no process of a module is started from the first hold to the last release, and no other upgrade begins.
 
 use std::sync::Arc;
 
@@ -57,35 +57,48 @@ struct Transaction<'a> {
     parts: Vec<Part>,
     /// How many of them were asked to wait.
     asked: usize,
+    /// How many there were.
+    total: usize,
+    /// Nothing goes back any more.
+    committed: bool,
     tell: &'a Tell,
-    /// Nobody starts a process of these modules.
+    /// Nobody starts a process of these modules, and no other upgrade touches them.
     hold: Option<Hold>,
 }
 
 impl Drop for Transaction<'_> {
     fn drop(&mut self) {
-        if self.hold.is_none() {
-            return;
+        if !self.committed {
+            self.say(Phase::Aborting, 0);
+            // Those that were not asked yet need not be told.
+            self.parts.truncate(self.asked);
         }
-        self.say(Phase::Aborting, 0);
-        for part in self.parts[..self.asked].iter().rev() {
-            // Also one that has not answered: it is held later, and released behind that (rule 2.13.4).
-            release(&*part.member.process, None);
-        }
+        // Also who has not answered: it is held later, and released behind that (rule 2.13.4).
+        while self.let_go().is_some() {}
     }
 }
 
 impl Job {
     pub(super) async fn run(mut self, tell: Tell) -> Result<Report, UpgradeError> {
         let tree = std::mem::take(&mut self.tree);
-        tree::check(&tree, &self.node).await?;
+        tree::check(&tree, &self).await?;
         let modules: Vec<Arc<str>> =
             self.changes.iter().map(|change| change.from.id().module().into()).collect();
         let busy = || UpgradeError::Busy(modules.iter().map(|module| module.to_string()).collect());
         let hold = self.node.hold(&modules).await.ok_or_else(busy)?;
-        let parts = members(&self.node, &self.changes).await?.into_iter().map(Part::new).collect();
-        let begun = Instant::now();
-        let mut transaction = Transaction { job: &self, parts, asked: 0, tell: &tell, hold: Some(hold) };
+        // Another upgrade may have ended between the look at the plan and the hold.
+        self.changes.iter().try_for_each(|change| change.starts_from_what_is_in_force(&self.node))?;
+        let parts: Vec<_> = members(&self.node, &self.changes).await?.into_iter().map(Part::new).collect();
+        let (begun, total) = (Instant::now(), parts.len());
+        let mut transaction = Transaction {
+            job: &self,
+            parts,
+            asked: 0,
+            total,
+            committed: false,
+            tell: &tell,
+            hold: Some(hold),
+        };
         transaction.prepare().await?;
         let mut undo = Vec::new();
         if let Err(error) = transaction.change_trees(tree, &mut undo).await {
@@ -96,7 +109,7 @@ impl Job {
             }
             return Err(error);
         }
-        transaction.commit();
+        transaction.commit().await;
         let pauses = transaction.resume().await;
         let modules = self.changes.iter().zip(pauses).map(|(change, pauses)| Changed {
             from: change.from.id(),
@@ -123,7 +136,7 @@ impl Part {
 
 impl Transaction<'_> {
     fn say(&self, phase: Phase, done: usize) {
-        self.tell.say(phase, done, self.parts.len());
+        self.tell.say(phase, done, self.total);
     }
 
     /// Has all processes wait, those of one module after those that call them, and builds the new incarnations beside the
@@ -193,29 +206,37 @@ impl Transaction<'_> {
         Ok(())
     }
 
-    /// From here on nothing goes back: what starts is the new version.
-    fn commit(&mut self) {
+    /// From here on nothing goes back: what starts is the new version, and what is sent is sent to it.
+    async fn commit(&mut self) {
+        for (at, part) in self.parts.iter_mut().enumerate() {
+            part.member.process.mark_change();
+            let_others_run(at).await;
+        }
         for change in self.job.changes.iter() {
             self.job.node.codes().put(change.to.id().module(), Some(change.to_come()));
         }
-        self.hold = None;
+        self.committed = true;
     }
 
     /// Has all processes go on in their new versions, those that are called before their callers. Answers how long each of
     /// each module waited.
     async fn resume(&mut self) -> Vec<Vec<Duration>> {
         let mut pauses = vec![Vec::new(); self.job.changes.len()];
-        let mut released = Vec::with_capacity(self.parts.len());
-        for part in self.parts.iter_mut().rev() {
-            let successor = part.successor.take();
-            let held = part.held.filter(|_| successor.is_some());
-            released.push((part.member.change, held, release(&*part.member.process, successor)));
+        let mut released = Vec::with_capacity(self.total);
+        while let Some(gone_on) = self.let_go() {
+            released.push(gone_on);
             let_others_run(released.len()).await;
         }
+        self.hold = None;
         let until = limit(self.job.suspend_timeout);
         for (done, (change, held, asked)) in released.into_iter().enumerate() {
-            let resumed = hear(&self.job.node, asked, until).await;
-            if let (Heard::Answer(resumed), Some(held)) = (resumed, held) {
+            let resumed = match hear(&self.job.node, asked, until).await {
+                Heard::Answer(resumed) => Some(resumed),
+                // It has changed, and is not ready for messages yet.
+                Heard::Late => Some(Instant::now()),
+                Heard::Gone => None,
+            };
+            if let (Some(resumed), Some(held)) = (resumed, held) {
                 pauses[change].push(resumed.saturating_duration_since(held));
             }
             self.tell_sometimes(Phase::Resuming, done + 1);
@@ -223,8 +244,21 @@ impl Transaction<'_> {
         pauses
     }
 
+    /// Has the last of those that are left go on: in its new version, if all is settled, else as it was. Answers of which
+    /// module it is, since when it has waited if it changes, and its answer.
+    fn let_go(&mut self) -> Option<(usize, Option<Instant>, Asked<Instant>)> {
+        let Part { member, held, successor } = self.parts.pop()?;
+        let successor = successor.filter(|_| self.committed);
+        let held = held.filter(|_| successor.is_some());
+        if successor.is_some() {
+            // Known before it is so: whoever asks it anything from now on, another upgrade first, comes behind this.
+            member.process.core().set_code(&self.job.changes[member.change].to.id());
+        }
+        Some((member.change, held, release(&*member.process, successor)))
+    }
+
     fn tell_sometimes(&self, phase: Phase, done: usize) {
-        if is_worth_telling(done, self.parts.len()) {
+        if is_worth_telling(done, self.total) {
             self.say(phase, done);
         }
     }

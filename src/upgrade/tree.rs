@@ -3,13 +3,16 @@
 use std::time::Duration;
 
 use incarnate_supervisors::{ChildId, Flags, Strategy};
+use tokio::time::timeout;
 
 use super::error::UpgradeError;
 use super::plan::{ChangeFlags, ChangeStrategy, Place, Step};
 use super::run::Job;
 use super::source::CodeSource;
-use crate::process::{Hold, Node};
+use crate::process::{Hold, Pass};
 use crate::supervisor::{Member, SupervisorRef, Tree};
+
+const LATE: &str = "it has not answered in time: a start function hangs, or a start waits for a process or a module of this plan";
 
 /// A step with all that it needs from the source.
 pub(super) struct TreeStep {
@@ -59,9 +62,9 @@ pub(super) fn tree_steps(steps: &[Step], source: &dyn CodeSource) -> Result<Vec<
 }
 
 /// Looks whether they can be carried out one after the other, and changes nothing.
-pub(super) async fn check(steps: &[TreeStep], node: &Node) -> Result<(), UpgradeError> {
+pub(super) async fn check(steps: &[TreeStep], job: &Job) -> Result<(), UpgradeError> {
     for (at, step) in steps.iter().enumerate() {
-        step.check(node, &steps[..at]).await?;
+        step.check(job, &steps[..at]).await?;
     }
     Ok(())
 }
@@ -77,12 +80,12 @@ fn failed(supervisor: &str, why: impl Into<String>) -> UpgradeError {
 
 impl TreeStep {
     /// Looks whether it can be carried out after these, and changes nothing.
-    async fn check(&self, node: &Node, before: &[TreeStep]) -> Result<(), UpgradeError> {
+    async fn check(&self, job: &Job, before: &[TreeStep]) -> Result<(), UpgradeError> {
         // Of a supervisor that is not there yet nothing is known.
         if before.iter().any(|step| step.adds_a_part_of(&self.supervisor)) {
             return Ok(());
         }
-        let former = self.supervisor(node).await?.1;
+        let former = self.supervisor(job).await?.1;
         let has = |id: &ChildId| {
             let steps = before.iter().rev().filter(|step| step.supervisor == self.supervisor);
             let said = steps.filter_map(|step| step.leaves(id)).next();
@@ -120,58 +123,57 @@ impl TreeStep {
         }
     }
 
-    async fn supervisor(&self, node: &Node) -> Result<(SupervisorRef, Tree), UpgradeError> {
-        let found = SupervisorRef::at(node, &self.supervisor).await;
-        let found = found.ok_or_else(|| {
-            failed(&self.supervisor, "there is no such supervisor with children of its own")
-        })?;
-        let plan = found.plan().await.map_err(|error| failed(&self.supervisor, error.to_string()))?;
-        Ok((found, plan))
+    /// The supervisor, and how its tree is. One that is busy is not waited for longer than a process is.
+    async fn supervisor(&self, job: &Job) -> Result<(SupervisorRef, Tree), UpgradeError> {
+        let look = async {
+            let found = SupervisorRef::at(&job.node, &self.supervisor).await;
+            let found = found.ok_or("there is no such supervisor with children of its own")?;
+            let plan = found.plan().await.map_err(|error| error.to_string())?;
+            Ok((found, plan))
+        };
+        let found: Result<_, String> = timeout(job.suspend_timeout, look).await.unwrap_or(Err(LATE.into()));
+        found.map_err(|why| failed(&self.supervisor, why))
     }
 
     /// Carries it out. How what it has done is undone is kept also when it fails. Not waited for longer than this: a step
     /// that hangs is undone when it is done. Children that run what the job changes start in the version that is to come.
     pub(super) async fn run(self, job: &Job, hold: &Hold, done: &mut Vec<Undo>) -> Result<(), UpgradeError> {
-        let (node, limit) = (&job.node, job.suspend_timeout);
-        self.check(node, &[]).await?;
-        let (supervisor, former) = self.supervisor(node).await?;
-        let _children_start = hold.let_in(supervisor.pid(), |module| job.to_come(module));
+        self.check(job, &[]).await?;
+        let (supervisor, former) = self.supervisor(job).await?;
+        let children = hold.let_in(supervisor.pid(), |module| job.to_come(module));
         let undo = Undo { name: self.supervisor, supervisor, former, remove: vec![], restart: vec![] };
         let name = undo.name.clone();
-        let mut running = node.runtime().spawn(undo.carry_out(self.what));
-        match tokio::time::timeout(limit, &mut running).await {
+        let mut running = job.node.runtime().spawn(undo.carry_out(self.what, children.pass.clone()));
+        match timeout(job.suspend_timeout, &mut running).await {
             Ok(ended) => {
                 let (undo, result) = ended.map_err(|_| UpgradeError::Shutdown)?;
                 done.push(undo);
                 result.map_err(|why| failed(&name, why))
             }
             Err(_) => {
-                node.runtime().spawn(async move {
+                job.node.runtime().spawn(async move {
                     if let Ok((undo, _)) = running.await {
                         undo.run().await;
                     }
                 });
-                Err(failed(
-                    &name,
-                    "it has not answered in time: a start function hangs, or waits for a process that this plan changes",
-                ))
+                Err(failed(&name, LATE))
             }
         }
     }
 }
 
 impl Undo {
-    async fn carry_out(mut self, what: What) -> (Undo, Result<(), String>) {
-        let result = self.steps(what).await;
+    async fn carry_out(mut self, what: What, pass: Pass) -> (Undo, Result<(), String>) {
+        let result = self.steps(what, pass).await;
         (self, result)
     }
 
-    async fn steps(&mut self, what: What) -> Result<(), String> {
+    async fn steps(&mut self, what: What, pass: Pass) -> Result<(), String> {
         let supervisor = self.supervisor.clone();
         match what {
             What::Add(member) => {
                 self.remove.push(member.id().clone());
-                supervisor.start_member(member).await.map_err(|error| said(&error))
+                supervisor.start_member(member, pass).await.map_err(|error| said(&error))
             }
             What::Replace(member) => {
                 let id = member.id().clone();
@@ -179,7 +181,7 @@ impl Undo {
                 supervisor.change(tree).await.map_err(|error| said(&error))?;
                 self.restart.push(id.clone());
                 supervisor.terminate_child(id.clone()).await.map_err(|error| said(&error))?;
-                supervisor.restart_child(id).await.map(drop).map_err(|error| said(&error))
+                supervisor.restart_member(id, pass).await.map_err(|error| said(&error))
             }
             What::Delete(id) => {
                 self.restart.push(id.clone());

@@ -1,7 +1,7 @@
 //! Whatever goes wrong: every process goes on in its old version, with its old state, and nothing is lost.
 
-use std::sync::Mutex;
 use std::sync::atomic::Ordering;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use incarnate::gen_server::GenServer;
@@ -97,8 +97,19 @@ async fn a_dry_run_finds_each_that_would_fail_and_disturbs_nobody() {
     all_answer(&node, &keys, 1).await;
 }
 
-/// Opens the gate whatever comes: a runtime waits for its threads, also after a failure.
-struct Gate;
+/// Conversions that are told to hang do, while this is there. It opens whatever comes: a runtime waits for its threads, also
+/// after a failure.
+pub struct Gate {
+    _turn: MutexGuard<'static, ()>,
+}
+
+impl Gate {
+    pub fn shut() -> Self {
+        let turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
+        HANGS.store(true, Ordering::Relaxed);
+        Gate { _turn: turn }
+    }
+}
 
 impl Drop for Gate {
     fn drop(&mut self) {
@@ -115,8 +126,7 @@ struct Hanging {
 impl Hanging {
     /// It hangs when this returns.
     async fn begin(node: &Node, timeout: Duration) -> Self {
-        HANGS.store(true, Ordering::Relaxed);
-        let gate = Gate;
+        let gate = Gate::shut();
         let plan = plan(1, 2, "hang 3").convert_timeout(timeout);
         let mut running = plan.run(node, &versions(), Direction::Up);
         // Everybody waits by the time that the first is converted.
@@ -131,7 +141,6 @@ impl Hanging {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_conversion_that_hangs() {
-    let _turn = TURN.lock();
     let node = Node::new("a");
     let keys = keys(&node, 50).await;
     let Hanging { running, gate } = Hanging::begin(&node, Duration::from_millis(100)).await;
@@ -151,7 +160,6 @@ async fn kill(node: &Node, key: &Key) {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn deaths_restarts_and_starts_in_the_middle() {
-    let _turn = TURN.lock();
     let node = Node::new("a");
     let keys = keys(&node, 50).await;
     const NAME: Name<Call, Cast, u64> = Name::new("supervised");

@@ -172,6 +172,11 @@ async fn the_pause_ends_when_messages_are_served_again() {
     change(&node, 2, 1, "").await.unwrap();
     assert!(begun.elapsed() < SECOND * 2, "{:?}", begun.elapsed());
     assert_eq!((version(&slow).await, fails.call(Call::Get).await.is_err()), (1, true));
+    // Who takes longer than the plan waits has changed all the same, and is counted.
+    let slow_too = plan(1, 2, "").suspend_timeout(SECOND / 4);
+    let changed = &slow_too.run(&node, &versions(), Direction::Up).await.unwrap().modules[0];
+    assert!(changed.processes == 1 && changed.pause.max >= SECOND / 4, "{changed:?}");
+    change(&node, 2, 1, "").await.unwrap();
     // Who was suspended by hand is waited for by nobody.
     sys::suspend(&node, &slow, SECOND).await.unwrap();
     let pause = change(&node, 1, 2, "").await.unwrap().modules[0].pause;

@@ -7,13 +7,15 @@ use std::time::Duration;
 use incarnate::gen_server::GenServer;
 use incarnate::supervisor::{Strategy, SupervisorName};
 use incarnate::upgrade::{
-    ChangeFlags, ChangeStrategy, Direction, Place, Report, Step, Update, Upgrade, UpgradeError, Value,
+    ChangeFlags, ChangeStrategy, Direction, Phase, Place, Report, Step, Update, Upgrade, UpgradeError, Value,
     Versions,
 };
-use incarnate::{ChildSpec, Name, Node, StartError, Supervisor, SupervisorRef, Tree};
+use incarnate::{ChildSpec, ExitReason, Name, Node, StartError, Supervisor, SupervisorRef, Tree};
 
+use crate::aborts::Gate;
 use crate::keys::*;
 use crate::reports::Reports;
+use crate::wait::in_time;
 
 const TOP: SupervisorName = SupervisorName::new("top");
 const ROOMS: SupervisorName = SupervisorName::new("rooms");
@@ -165,6 +167,61 @@ async fn a_child_that_runs_what_the_plan_changes_starts_in_the_version_to_come()
         // The module is free again, and of one version.
         let (from, to) = if failing.is_some() { (1, 3) } else { (2, 3) };
         lab.run([Step::update("key", from, to)]).await.unwrap();
+    }
+}
+
+/// A start that the step did not ask for is nobody's: it waits as any other does, and the plan gives up.
+#[tokio::test(start_paused = true)]
+async fn a_restart_in_the_middle_of_the_steps_is_held() {
+    let mut lab = Lab::new().await;
+    let (shape, [a, b]) = lab.before().await;
+    let node = lab.node.clone();
+    let killer = ChildSpec::worker("killer", move || {
+        let node = node.clone();
+        async move {
+            if let Ok(a) = A.on(&node) {
+                node.exit(a.pid(), ExitReason::Kill);
+            }
+            One::server((7, 0)).start_link().await
+        }
+    });
+    lab.versions = lab.versions.with_child(killer).with_child(key(B, 2));
+    let flags = ChangeFlags { intensity: Some(9), ..ChangeFlags::of("top") };
+    for next in [Step::ChangeFlags(flags), add("top", "new"), replace("top", "b")] {
+        let error = lab.run([Step::update("key", 1, 2), add("top", "killer"), next]).await.unwrap_err();
+        assert!(error.to_string().contains("has not answered in time"), "{error}");
+        tokio::time::sleep(Duration::from_secs(6)).await; // sleep: virtual time
+        let again = A.on(&lab.node).unwrap();
+        assert_ne!(again.pid(), a.pid());
+        for (key, number) in [(again, 1), (b.clone(), 2)] {
+            assert_eq!((get(&key).await, version(&key).await), (number, 1));
+        }
+        assert_eq!(lab.shape().await, shape);
+    }
+}
+
+/// The supervisor waits to start a child again, which was killed before the steps began.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_supervisor_that_waits_for_the_plan_is_not_waited_for() {
+    let node = Node::new("lab");
+    let tree = Supervisor::tree("top").name(TOP).child(key(A, 1)).child(key(B, 2));
+    let top = tree.on(&node).start().await.unwrap();
+    let flags = ChangeFlags { intensity: Some(9), ..ChangeFlags::of("top") };
+    let gate = Gate::shut();
+    let plan = plan(1, 2, "hang 2").suspend_timeout(Duration::from_millis(300)).up(Step::ChangeFlags(flags));
+    let mut running = plan.run(&node, &versions(), Direction::Up);
+    while running.progress().await.is_some_and(|progress| progress.phase != Phase::Converting) {}
+    node.exit(A.on(&node).unwrap().pid(), ExitReason::Kill);
+    while A.on(&node).is_ok() {
+        tokio::task::yield_now().await;
+    }
+    drop(gate);
+    let error = in_time(async { running.await }).await.unwrap_err();
+    assert!(error.to_string().contains("has not answered in time"), "{error}");
+    assert_eq!(in_time(top.count_children()).await.unwrap().active, 2);
+    for (name, number) in [(A, 1), (B, 2)] {
+        let key = name.on(&node).unwrap();
+        assert_eq!((get(&key).await, version(&key).await), (number, 1));
     }
 }
 
