@@ -6,6 +6,8 @@ mod aborts;
 mod keys;
 #[path = "upgrade/many.rs"]
 mod many;
+#[path = "upgrade/messages.rs"]
+mod messages;
 #[path = "upgrade/one.rs"]
 mod one;
 #[path = "support/random.rs"]

@@ -363,7 +363,7 @@ impl<S: GenServer> Server<S> {
             Envelope::Timer(timed) => {
                 let Timed { timer, message, code } = *timed;
                 match self.of_this_version(message, code)? {
-                    Message::Info(info) => Info::Timer(timer, info),
+                    Message::Info(info) => Info::timed(timer, info),
                     Message::Call(_) | Message::Cast(_) => return None,
                 }
             }

@@ -214,19 +214,23 @@ where
 
     /// Sends `message` after a delay (`erlang:send_after/3`).
     pub fn send_after(&self, delay: Duration, message: Info) -> TimerRef {
-        let target = self.later();
-        timers::start(self.node(), delay, |_| {
-            Box::new(move || match target.find() {
-                Ok(cell) => ServerRef::of(cell).send(message),
-                Err(target) => target.dead_letter("message"),
-            })
-        })
+        self.start_timed(delay, message, |_| None)
     }
 
     /// Delivers `Info::Timer(reference, message)` after a delay (`erlang:start_timer/3`).
     pub fn start_timer(&self, delay: Duration, message: Info) -> TimerRef {
+        self.start_timed(delay, message, Some)
+    }
+
+    fn start_timed(
+        &self,
+        delay: Duration,
+        message: Info,
+        known_by: impl FnOnce(TimerRef) -> Option<TimerRef>,
+    ) -> TimerRef {
         let (target, code) = (self.later(), self.cell.core().code_id());
         timers::start(self.node(), delay, |timer| {
+            let timer = known_by(timer);
             Box::new(move || match target.find() {
                 Ok(cell) => {
                     let timed = Timed { timer, message: Message::Info(message), code };

@@ -44,9 +44,9 @@ pub(crate) enum Envelope<M> {
     Signal(Box<Signal>),
 }
 
-/// The message of a timer that has fired.
+/// What a timer brings when it has fired: its message, and its reference if the message is to be known by it.
 pub(crate) struct Timed<M> {
-    pub(crate) timer: TimerRef,
+    pub(crate) timer: Option<TimerRef>,
     pub(crate) message: M,
     /// What the process was when the timer was started.
     pub(crate) code: CodeId,

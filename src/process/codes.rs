@@ -123,6 +123,9 @@ impl Drop for Hold {
             module.held = false;
             module.let_in = None;
         });
+        // Of what was only held nothing is to be known.
+        let is_known = |module: &Module| module.held || module.starting > 0 || module.current.is_some();
+        self.node.codes().state().modules.retain(|_, module| is_known(module));
     }
 }
 

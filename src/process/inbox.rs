@@ -119,7 +119,10 @@ impl<M: Content> Inbox<M> {
                 slots::watch(*request);
                 core.saw(Some(*request), message.seen());
             }
-            Envelope::Timer(timer) => core.saw(None, timer.message.seen().by_timer()),
+            Envelope::Timer(timer) => {
+                let seen = timer.message.seen();
+                core.saw(None, if timer.timer.is_some() { seen.by_timer() } else { seen });
+            }
             Envelope::Signal(signal) => match &**signal {
                 Signal::Exit(exit) => core.saw(None, Seen::new(EventKind::Exit, exit)),
                 Signal::Down(down) => core.saw(None, Seen::new(EventKind::Down, down)),

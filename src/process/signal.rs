@@ -81,6 +81,14 @@ impl<T: fmt::Debug> fmt::Debug for Info<T> {
 }
 
 impl<T> Info<T> {
+    /// What a timer brings.
+    pub(crate) fn timed(timer: Option<TimerRef>, message: T) -> Self {
+        match timer {
+            Some(timer) => Info::Timer(timer, message),
+            None => Info::User(message),
+        }
+    }
+
     /// What kind of message it is, for a report.
     pub fn kind(&self) -> &'static str {
         match self {

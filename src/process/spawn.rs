@@ -159,7 +159,7 @@ impl<M: Send + 'static> Process<M> {
                 Envelope::User(message) => return user(message),
                 Envelope::Timer(timer) => match *timer {
                     Timed { timer, message: Message::Info(message), .. } => {
-                        return Info::Timer(timer, message);
+                        return Info::timed(timer, message);
                     }
                     Timed { message: Message::Call(never) | Message::Cast(never), .. } => match never {},
                 },
@@ -319,7 +319,7 @@ fn is_wanted<M>(envelope: &Envelope<PlainMessage<M>>, wanted: &mut impl FnMut(In
             wanted(Info::User(message))
         }
         Envelope::Timer(timer) => match &**timer {
-            Timed { timer, message: Message::Info(message), .. } => wanted(Info::Timer(*timer, message)),
+            Timed { timer, message: Message::Info(message), .. } => wanted(Info::timed(*timer, message)),
             Timed { message: Message::Call(never) | Message::Cast(never), .. } => match *never {},
         },
         Envelope::Signal(signal) => match &**signal {

@@ -58,7 +58,7 @@ pub enum UpgradeError {
         /// What the plan says.
         wanted: ModuleVsn,
     },
-    /// Another upgrade of one of these modules is under way.
+    /// Another upgrade of one of these modules or supervisors is under way, or is being undone.
     Busy(Vec<String>),
     /// A process has not come to a stop in time: it is in a long callback, or waits for one that is suspended already.
     NotSuspended(Pid),

@@ -81,7 +81,9 @@ impl Drop for Transaction<'_> {
 impl Job {
     pub(super) async fn run(mut self, tell: Tell) -> Result<Report, UpgradeError> {
         let tree = std::mem::take(&mut self.tree);
-        tree::check(&tree, &self).await?;
+        let supervisors = tree::check(&tree, &self).await?;
+        // Until all is done, or undone.
+        let trees = tree::hold(&supervisors, &tree, &self.node).await?;
         let modules: Vec<Arc<str>> =
             self.changes.iter().map(|change| change.from.id().module().into()).collect();
         let busy = || UpgradeError::Busy(modules.iter().map(|module| module.to_string()).collect());
@@ -101,7 +103,7 @@ impl Job {
         };
         transaction.prepare().await?;
         let mut undo = Vec::new();
-        if let Err(error) = transaction.change_trees(tree, &mut undo).await {
+        if let Err(error) = transaction.change_trees(tree, &trees, &mut undo).await {
             // First the processes go back and the modules are free: what is started again waits for that.
             drop(transaction);
             for step in undo.into_iter().rev() {
@@ -196,12 +198,17 @@ impl Transaction<'_> {
     }
 
     /// Changes the supervision trees while every process still waits.
-    async fn change_trees(&mut self, steps: Vec<TreeStep>, undo: &mut Vec<Undo>) -> Result<(), UpgradeError> {
+    async fn change_trees(
+        &mut self,
+        steps: Vec<TreeStep>,
+        trees: &Arc<Hold>,
+        undo: &mut Vec<Undo>,
+    ) -> Result<(), UpgradeError> {
         let Some(hold) = &self.hold else { return Ok(()) };
         let total = steps.len();
         for (done, step) in steps.into_iter().enumerate() {
             self.tell.say(Phase::Supervising, done, total);
-            step.run(self.job, hold, undo).await?;
+            step.run(self.job, (hold, trees), undo).await?;
         }
         Ok(())
     }

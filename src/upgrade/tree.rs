@@ -1,5 +1,6 @@
 //! The steps that change supervision trees, and how each is undone.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use incarnate_supervisors::{ChildId, Flags, Strategy};
@@ -9,8 +10,9 @@ use super::error::UpgradeError;
 use super::plan::{ChangeFlags, ChangeStrategy, Place, Step};
 use super::run::Job;
 use super::source::CodeSource;
-use crate::process::{Hold, Pass};
+use crate::process::{Hold, Node, Pass};
 use crate::supervisor::{Member, SupervisorRef, Tree};
+use crate::term::Pid;
 
 const LATE: &str = "it has not answered in time: a start function hangs, or a start waits for a process or a module of this plan";
 
@@ -61,12 +63,24 @@ pub(super) fn tree_steps(steps: &[Step], source: &dyn CodeSource) -> Result<Vec<
     Ok(found)
 }
 
-/// Looks whether they can be carried out one after the other, and changes nothing.
-pub(super) async fn check(steps: &[TreeStep], job: &Job) -> Result<(), UpgradeError> {
+/// Looks whether they can be carried out one after the other, and changes nothing. Answers the supervisors that they are of.
+pub(super) async fn check(steps: &[TreeStep], job: &Job) -> Result<Vec<Pid>, UpgradeError> {
+    let mut supervisors = Vec::new();
     for (at, step) in steps.iter().enumerate() {
-        step.check(job, &steps[..at]).await?;
+        supervisors.extend(step.check(job, &steps[..at]).await?);
     }
-    Ok(())
+    Ok(supervisors)
+}
+
+/// Has no other upgrade change these supervisors: one that is undone would take back what another has done.
+pub(super) async fn hold(
+    supervisors: &[Pid],
+    steps: &[TreeStep],
+    node: &Node,
+) -> Result<Arc<Hold>, UpgradeError> {
+    let names: Vec<_> = supervisors.iter().map(|pid| format!("supervisor {pid}").into()).collect();
+    let busy = || UpgradeError::Busy(steps.iter().map(|step| step.supervisor.clone()).collect());
+    node.hold(&names).await.map(Arc::new).ok_or_else(busy)
 }
 
 fn child(place: &Place, source: &dyn CodeSource) -> Result<Member, UpgradeError> {
@@ -80,19 +94,19 @@ fn failed(supervisor: &str, why: impl Into<String>) -> UpgradeError {
 
 impl TreeStep {
     /// Looks whether it can be carried out after these, and changes nothing.
-    async fn check(&self, job: &Job, before: &[TreeStep]) -> Result<(), UpgradeError> {
+    async fn check(&self, job: &Job, before: &[TreeStep]) -> Result<Option<Pid>, UpgradeError> {
         // Of a supervisor that is not there yet nothing is known.
         if before.iter().any(|step| step.adds_a_part_of(&self.supervisor)) {
-            return Ok(());
+            return Ok(None);
         }
-        let former = self.supervisor(job).await?.1;
+        let (supervisor, former) = self.supervisor(job).await?;
         let has = |id: &ChildId| {
             let steps = before.iter().rev().filter(|step| step.supervisor == self.supervisor);
             let said = steps.filter_map(|step| step.leaves(id)).next();
             said.unwrap_or_else(|| former.ids().any(|known| known == id))
         };
         let failed = |why: String| Err(failed(&self.supervisor, why));
-        match &self.what {
+        let fits = match &self.what {
             What::Add(member) if has(member.id()) => {
                 failed(format!("it has a child {} already", member.id()))
             }
@@ -103,7 +117,8 @@ impl TreeStep {
             What::Flags(flags) => checked(&self.supervisor, &former.flags(|old| changed(old, flags))),
             What::Plan(tree) => checked(&self.supervisor, tree),
             _ => Ok(()),
-        }
+        };
+        fits.map(|()| Some(supervisor.pid()))
     }
 
     /// Whether the path leads through a child that it adds.
@@ -137,7 +152,12 @@ impl TreeStep {
 
     /// Carries it out. How what it has done is undone is kept also when it fails. Not waited for longer than this: a step
     /// that hangs is undone when it is done. Children that run what the job changes start in the version that is to come.
-    pub(super) async fn run(self, job: &Job, hold: &Hold, done: &mut Vec<Undo>) -> Result<(), UpgradeError> {
+    pub(super) async fn run(
+        self,
+        job: &Job,
+        (hold, trees): (&Hold, &Arc<Hold>),
+        done: &mut Vec<Undo>,
+    ) -> Result<(), UpgradeError> {
         self.check(job, &[]).await?;
         let (supervisor, former) = self.supervisor(job).await?;
         let children = hold.let_in(supervisor.pid(), |module| job.to_come(module));
@@ -151,10 +171,12 @@ impl TreeStep {
                 result.map_err(|why| failed(&name, why))
             }
             Err(_) => {
+                let trees = trees.clone();
                 job.node.runtime().spawn(async move {
                     if let Ok((undo, _)) = running.await {
                         undo.run().await;
                     }
+                    drop(trees);
                 });
                 Err(failed(&name, LATE))
             }

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex};
 use tracing::field::{Field, Visit};
 use tracing::span::{Attributes, Id, Record};
 use tracing::subscriber::DefaultGuard;
-use tracing::{Event, Level, Metadata, Subscriber};
+use tracing::{Dispatch, Event, Level, Metadata, Subscriber};
 
 /// One report: its target, its level and its fields as text.
 #[derive(Clone, Debug)]
@@ -29,6 +29,8 @@ impl Report {
 pub struct Reports {
     events: Arc<Mutex<Vec<Report>>>,
     _guard: DefaultGuard,
+    /// As long as there is one only, whoever comes to an event first decides for all threads whether it is heard.
+    _second: Dispatch,
 }
 
 impl Reports {
@@ -39,8 +41,9 @@ impl Reports {
     /// As `record`, with reports of less weight, too.
     pub fn record_up_to(level: Level) -> Self {
         let events = Arc::<Mutex<Vec<Report>>>::default();
+        let second = Dispatch::new(Recorder(Arc::default(), level));
         let guard = tracing::subscriber::set_default(Recorder(events.clone(), level));
-        Reports { events, _guard: guard }
+        Reports { events, _guard: guard, _second: second }
     }
 
     /// The reports so far, of servers and of crashes.

@@ -5,12 +5,54 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use incarnate::Node;
 use incarnate::supervisor::DynamicSupervisor;
+use incarnate::upgrade::{Direction, UpgradeError, in_force};
 
 use crate::keys::*;
 use crate::random::{Random, seed};
 use incarnate::gen_server::GenServer;
 
 const MANY: usize = 10_000;
+
+/// Each of two plans for one change may be the one that is carried out; the other is refused, whenever it comes.
+#[tokio::test(flavor = "multi_thread", worker_threads = 3)]
+async fn of_two_plans_for_one_change_one_is_carried_out() {
+    for round in 0..200 {
+        let node = Node::new("a");
+        let keys = [start(&node, 0).await, start(&node, 0).await];
+        let stop = Arc::new(AtomicBool::new(false));
+        let traffic = {
+            let (keys, stop) = (keys.clone(), stop.clone());
+            tokio::spawn(async move {
+                let mut sent = 0;
+                while !stop.load(Ordering::Relaxed) {
+                    keys.iter().for_each(|key| key.cast(Cast::Add(1)));
+                    sent += 1;
+                    tokio::task::yield_now().await;
+                }
+                sent
+            })
+        };
+        let mut running = Vec::new();
+        while in_force(&node, "key").is_none() {
+            running.push(plan(1, 2, "").run(&node, &versions(), Direction::Up));
+            tokio::task::yield_now().await;
+        }
+        let mut done = 0;
+        for running in running {
+            match running.await {
+                Ok(_) => done += 1,
+                Err(UpgradeError::Busy(_) | UpgradeError::WrongCurrent { .. }) => {}
+                Err(error) => panic!("round {round}: {error}"),
+            }
+        }
+        stop.store(true, Ordering::Relaxed);
+        let sent = traffic.await.unwrap();
+        assert_eq!(done, 1, "round {round}");
+        for key in &keys {
+            assert_eq!((get(key).await, version(key).await), (sent, 2), "round {round}");
+        }
+    }
+}
 
 /// Up, down and up again: each update that was sent is counted once, and everybody is who it was.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -366,6 +366,29 @@ async fn rule_2_12_flags_and_trees() {
     }
 }
 
+/// What is undone would take back what another plan has done meanwhile.
+#[tokio::test(start_paused = true)]
+async fn of_two_plans_for_one_supervisor_the_second_is_refused() {
+    let mut lab = Lab::new().await;
+    let before = lab.before().await;
+    let second = Arc::new(std::sync::Mutex::new(None));
+    let (node, said) = (lab.node.clone(), second.clone());
+    let meddler = ChildSpec::worker("meddler", move || {
+        let (node, said) = (node.clone(), said.clone());
+        async move {
+            let flags = ChangeFlags { intensity: Some(9), ..ChangeFlags::of("rooms") };
+            let plan = Upgrade::new("second").up(Step::ChangeFlags(flags));
+            *said.lock().unwrap() = plan.run(&node, &versions(), Direction::Up).await.err();
+            One::server((7, 0)).start_link().await
+        }
+    });
+    lab.versions = lab.versions.with_child(meddler);
+    let steps = [add("top/rooms", "new"), add("top", "meddler"), add("top", "broken")];
+    lab.run(steps).await.unwrap_err();
+    assert_eq!(*second.lock().unwrap(), Some(UpgradeError::Busy(vec!["rooms".to_owned()])));
+    assert_eq!(lab.shape().await, before.0);
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_start_function_that_hangs_holds_nobody_up() {
     let mut lab = Lab::new().await;
@@ -384,10 +407,18 @@ async fn a_start_function_that_hangs_holds_nobody_up() {
     for (key, number) in before.1.iter().zip([1, 2]) {
         assert_eq!((get(key).await, version(key).await), (number, 1));
     }
+    // Meanwhile that supervisor cannot be changed, others can.
+    let flags = Step::ChangeFlags(ChangeFlags { intensity: Some(9), ..ChangeFlags::of("top") });
+    let error = lab.run([flags.clone()]).await.unwrap_err();
+    assert!(error.to_string().contains("has not answered in time"), "{error}");
+    let rooms = Step::ChangeFlags(ChangeFlags { intensity: Some(9), ..ChangeFlags::of("rooms") });
+    lab.run([Step::update("key", 1, 2), rooms]).await.unwrap();
+    lab.run([Step::update("key", 2, 1)]).await.unwrap();
     // When it is done after all, that is undone too.
     go.send(true).unwrap();
     tokio::time::sleep(Duration::from_secs(1)).await; // sleep: virtual time
     lab.is_untouched(&before).await;
+    lab.run([flags]).await.unwrap();
 }
 
 #[test]
