@@ -103,7 +103,7 @@ impl Code {
     }
 
     /// The type that it is.
-    pub(super) fn kind(&self) -> fn() -> &'static str {
+    pub(crate) fn kind(&self) -> fn() -> &'static str {
         self.0.kind()
     }
 
@@ -188,7 +188,7 @@ impl<S: CodeChange> Version for Of<S> {
             extras.resumed = Some(Resumed::Upgrade { from });
             Server::go_on(state, carried, Some(Hooks::OF))
         });
-        Ok(Successor::new(install, self.id()))
+        Ok(Successor::new(install))
     }
 
     fn downgrade(&self, capsule: &Capsule, to: &ModuleVsn, extra: &Term) -> Result<Capsule, ChangeError> {

@@ -16,7 +16,7 @@ use crate::handoff::{Capsule, ChangeError};
 use crate::process::debug::{EventKind, Seen};
 use crate::process::{
     AnyProcess, Callback, CodeId, Envelope, Error, Failure, Incarnation, Info, Message, Outcome, Result,
-    Signal, SlotId, Successor, System, Timed, catch, drop_caught, fail,
+    Signal, SlotId, System, Timed, catch, drop_caught, fail,
 };
 use crate::term::{ExitReason, TimerRef};
 
@@ -495,7 +495,7 @@ impl<S: GenServer> Server<S> {
             System::Release(successor, acknowledge) => {
                 let told = Told(Some(acknowledge));
                 self.cx.core().set_held(false);
-                return Some(Leave::Become(self.give_way(*successor?)?, told));
+                return Some(Leave::Become(successor?.install()?, told));
             }
             System::Visit(visit) => visit(&mut self.state),
             System::Status(tell) => tell(self.format(None, None).state),
@@ -513,14 +513,6 @@ impl<S: GenServer> Server<S> {
         }
         // Timers, messages and those who wait stay with the process, and so does its epoch: nobody else claims to be it.
         Ok(Capsule::new(self.cx.pid(), 0, hooks.module.clone(), (hooks.encode)(&self.state)?))
-    }
-
-    /// Another incarnation goes on. It was made for this shape; one of another would change nothing.
-    fn give_way(&self, successor: Successor) -> Option<InstallOf<S>> {
-        let code = successor.code.clone();
-        let install = successor.install::<InstallOf<S>>()?;
-        self.cx.core().set_code(&code);
-        Some(install)
     }
 
     fn has_taken_over(&self) -> bool {

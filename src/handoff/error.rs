@@ -71,6 +71,8 @@ pub enum ChangeError {
     },
     /// The code that changes the state panicked, with this text.
     Panicked(String),
+    /// It was not done in time.
+    TooSlow,
 }
 
 impl ChangeError {
@@ -131,6 +133,7 @@ impl fmt::Display for ChangeError {
             }
             ChangeError::Refused { from, to, why } => write!(f, "{}refused: {why}", Step(*from, *to)),
             ChangeError::Panicked(text) => write!(f, "the code that changes the state panicked: {text}"),
+            ChangeError::TooSlow => f.write_str("the change of the state was not done in time"),
         }?;
         f.write_str(Self::END)
     }
@@ -213,6 +216,7 @@ mod tests {
                 "the state of version 2 cannot be written as bytes: no",
             ),
             (ChangeError::Panicked("boo".into()), "the code that changes the state panicked: boo"),
+            (ChangeError::TooSlow, "the change of the state was not done in time"),
         ] {
             assert_eq!(error.to_string(), format!("{says}; the old version goes on"));
             let bytes = rmp_serde::to_vec_named(&error).unwrap();

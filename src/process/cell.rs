@@ -17,7 +17,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::Waker;
 
 use super::catch::drop_caught;
-use super::codes::CodeId;
+use super::codes::{CodeId, Kind};
 use super::life::{Incarnation, Life};
 use super::node::Node;
 use super::relations::Relations;
@@ -213,12 +213,12 @@ pub(crate) struct Core {
     node: Node,
     parent: Option<Box<Pid>>,
     /// The type name of what runs (`initial_call`).
-    kind: fn() -> &'static str,
+    kind: Kind,
     relations: Mutex<Relations>,
 }
 
 impl Core {
-    pub(crate) fn new(node: Node, parent: Option<Pid>, kind: fn() -> &'static str) -> Self {
+    pub(crate) fn new(node: Node, parent: Option<Pid>, kind: Kind) -> Self {
         Core {
             id: node.next_process_id(),
             node,
@@ -252,8 +252,14 @@ impl Core {
         self.parent.as_deref().copied()
     }
 
-    pub(crate) fn kind(&self) -> &'static str {
+    /// What it was started as.
+    pub(crate) fn initial_kind(&self) -> &'static str {
         (self.kind)()
+    }
+
+    /// What it is now.
+    pub(crate) fn kind(&self) -> &'static str {
+        self.node.codes().kind(self.code_id()).unwrap_or(self.kind)()
     }
 
     pub(crate) fn relations(&self) -> MutexGuard<'_, Relations> {
@@ -321,8 +327,8 @@ impl Core {
         self.code.load(Ordering::Acquire)
     }
 
-    pub(crate) fn set_code(&self, code: &ModuleVsn) {
-        self.code.store(self.node.codes().id(code).unwrap_or(0), Ordering::Release);
+    pub(crate) fn set_code(&self, code: &ModuleVsn, kind: Kind) {
+        self.code.store(self.node.codes().id(code, kind).unwrap_or(0), Ordering::Release);
     }
 
     /// Its parent is about to be linked to it, and waits for it to be started.

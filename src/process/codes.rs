@@ -22,6 +22,9 @@ use crate::term::Pid;
 /// A version of a module, as those who put it here know it.
 pub(crate) type AnyCode = Arc<dyn Any + Send + Sync>;
 
+/// The name of the type that a version is.
+pub(crate) type Kind = fn() -> &'static str;
+
 /// A number for a module and version: what a process keeps instead of the two. 0 is none.
 pub(crate) type CodeId = u16;
 
@@ -35,7 +38,7 @@ pub(crate) struct Codes {
 #[derive(Default)]
 struct State {
     modules: FxHashMap<Arc<str>, Module>,
-    ids: Vec<ModuleVsn>,
+    ids: Vec<(ModuleVsn, Kind)>,
 }
 
 #[derive(Default)]
@@ -196,19 +199,24 @@ impl Codes {
         Some(Admission { codes: self, module: name, code })
     }
 
-    /// The number of a module and version. `None`: there are 65,535 others.
-    pub(crate) fn id(&self, code: &ModuleVsn) -> Option<CodeId> {
+    /// The number of a module and version, which is of this kind. `None`: there are 65,535 others.
+    pub(crate) fn id(&self, code: &ModuleVsn, kind: Kind) -> Option<CodeId> {
         let mut state = self.state();
-        let at = state.ids.iter().position(|known| known == code).unwrap_or_else(|| {
-            state.ids.push(code.clone());
+        let at = state.ids.iter().position(|(known, _)| known == code).unwrap_or_else(|| {
+            state.ids.push((code.clone(), kind));
             state.ids.len() - 1
         });
         CodeId::try_from(at + 1).ok()
     }
 
+    /// The kind behind a number.
+    pub(crate) fn kind(&self, id: CodeId) -> Option<Kind> {
+        self.state().ids.get(usize::from(id).checked_sub(1)?).map(|(_, kind)| *kind)
+    }
+
     /// The module and version behind a number.
     pub(crate) fn named(&self, id: CodeId) -> Option<ModuleVsn> {
-        self.state().ids.get(usize::from(id).checked_sub(1)?).cloned()
+        self.state().ids.get(usize::from(id).checked_sub(1)?).map(|(code, _)| code.clone())
     }
 
     /// The version in force, if one was ever put in force.

@@ -25,7 +25,7 @@ pub(crate) fn crash(process: &dyn Process, reason: &ExitReason) {
         pid = %core.pid(),
         registered_name = name,
         ?label,
-        initial_call = core.kind(),
+        initial_call = core.initial_kind(),
         class = class(reason),
         reason = %reason,
         parent = ?core.parent(),

@@ -6,7 +6,7 @@ use std::fmt;
 use super::catch::drop_caught;
 use super::cell::Core;
 use super::slots::SlotId;
-use crate::handoff::{Capsule, ChangeError, ModuleVsn};
+use crate::handoff::{Capsule, ChangeError};
 use crate::term::{ExitReason, MonitorRef, NodeId, Pid, Term, TimerRef};
 
 /// `{'EXIT', From, Reason}`: an exit signal that the receiver traps.
@@ -118,28 +118,24 @@ pub(crate) enum Signal {
 /// A closure run inside the process with access to what it keeps.
 pub(crate) type Visit = Box<dyn FnOnce(&mut dyn Any) + Send>;
 
-/// Another incarnation for a process that is held, and what it is called from then on.
-pub(crate) struct Successor {
-    /// What only those who change servers know.
-    install: Option<Box<dyn Any + Send>>,
-    pub(crate) code: ModuleVsn,
-}
+/// Another incarnation for a process that is held: what only those who change servers know.
+pub(crate) struct Successor(Option<Box<dyn Any + Send>>);
 
 impl Successor {
-    pub(crate) fn new(install: impl Any + Send, code: ModuleVsn) -> Self {
-        Successor { install: Some(Box::new(install)), code }
+    pub(crate) fn new(install: impl Any + Send) -> Self {
+        Successor(Some(Box::new(install)))
     }
 
     /// What it was made with, if that is a `T`.
     pub(crate) fn install<T: 'static>(mut self) -> Option<T> {
-        self.install.take()?.downcast().ok().map(|install| *install)
+        self.0.take()?.downcast().ok().map(|install| *install)
     }
 }
 
 /// One that is not wanted: its process has ended, or the upgrade was given up. There is a state in it.
 impl Drop for Successor {
     fn drop(&mut self) {
-        drop_caught(self.install.take());
+        drop_caught(self.0.take());
     }
 }
 

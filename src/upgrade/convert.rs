@@ -2,8 +2,8 @@
 //! states, so that no copy stays for long.
 
 use std::collections::VecDeque;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::runtime::Handle;
 use tokio::task::JoinHandle;
@@ -35,12 +35,18 @@ pub(super) struct Converted {
     pub(super) successor: Result<Successor, ChangeError>,
 }
 
+/// States that a thread converts, and which process it is at, as its place and its number.
+struct Portion {
+    converting: JoinHandle<Vec<Converted>>,
+    at: Arc<Mutex<(usize, Pid)>>,
+}
+
 /// The conversions of an upgrade. Dropped, it ends those that run, each behind the state that it is at.
 pub(super) struct Conversions {
     runtime: Handle,
     changes: Arc<[Change]>,
     waiting: Vec<State>,
-    running: VecDeque<JoinHandle<Vec<Converted>>>,
+    running: VecDeque<Portion>,
     /// So many portions are converted at the same time.
     threads: usize,
     /// How long they may still be waited for.
@@ -97,23 +103,32 @@ impl Conversions {
     }
 
     fn begin(&mut self, portion: Vec<State>) {
+        let Some(first) = portion.first() else { return };
         let (changes, over) = (self.changes.clone(), self.over.clone());
+        let at = Arc::new(Mutex::new((first.at, first.pid)));
+        let now = at.clone();
         let convert = move |State { at, pid, change, copy }| {
+            *now.lock().unwrap_or_else(PoisonError::into_inner) = (at, pid);
             (!over.load(Ordering::Relaxed)).then(|| Converted {
                 at,
                 pid,
                 successor: changes[change].convert(&copy),
             })
         };
-        self.running
-            .push_back(self.runtime.spawn_blocking(move || portion.into_iter().map_while(convert).collect()));
+        let converting =
+            self.runtime.spawn_blocking(move || portion.into_iter().map_while(convert).collect());
+        self.running.push_back(Portion { converting, at });
     }
 
     async fn oldest(&mut self) -> Result<Option<Vec<Converted>>, UpgradeError> {
-        let Some(portion) = self.running.pop_front() else { return Ok(None) };
+        let Some(Portion { converting, at }) = self.running.pop_front() else { return Ok(None) };
         let begun = Instant::now();
-        let converted = timeout(self.left, portion).await.map_err(|_| UpgradeError::ConvertTimeout)?;
+        let converted = timeout(self.left, converting).await;
         self.left = self.left.saturating_sub(begun.elapsed());
+        let Ok(converted) = converted else {
+            let (at, pid) = *at.lock().unwrap_or_else(PoisonError::into_inner);
+            return Ok(Some(vec![Converted { at, pid, successor: Err(ChangeError::TooSlow) }]));
+        };
         converted.map(Some).map_err(|_| UpgradeError::Shutdown)
     }
 }

@@ -70,7 +70,7 @@ pub enum UpgradeError {
         error: ChangeError,
     },
     /// The conversions were not done in time.
-    ConvertTimeout,
+    ConvertTimeout(Pid),
     /// A step that changes a supervision tree cannot be carried out, or failed and was undone.
     Tree {
         /// The supervisor, as the plan calls it.
@@ -115,7 +115,9 @@ impl fmt::Display for UpgradeError {
                 let why = error.strip_suffix(ChangeError::END).unwrap_or(&error);
                 write!(f, "the state of {pid} was not converted: {why}")
             }
-            UpgradeError::ConvertTimeout => f.write_str("the conversions were not done in time"),
+            UpgradeError::ConvertTimeout(pid) => {
+                write!(f, "the conversions were not done in time, the one of {pid} hangs or is the next")
+            }
             UpgradeError::Tree { supervisor, why } => write!(f, "at the supervisor {supervisor}: {why}"),
             UpgradeError::Shutdown => f.write_str("the runtime shuts down"),
         }?;

@@ -9,7 +9,7 @@ use super::source::CodeSource;
 use crate::gen_server::Code;
 use crate::handoff::{Capsule, ChangeError, ModuleVsn};
 use crate::process::{AnyCode, AnyProcess, Node, Successor};
-use crate::term::{Pid, Term};
+use crate::term::{ExitReason, Pid, Term};
 
 /// The change of one module, with the code for it.
 #[derive(Clone)]
@@ -106,6 +106,19 @@ fn change(update: &Update, node: &Node, source: &dyn CodeSource) -> Result<Chang
     let change = Change::of(update, source, extra)?;
     change.starts_from_what_is_in_force(node)?;
     Ok(change)
+}
+
+/// Ends what was started in the version to come by a plan that failed, and that its undoing has not ended: what is linked
+/// to nothing. It would keep the module from being of one version.
+pub(super) fn end_strays(node: &Node, changes: &[Change], since: u64) {
+    let to_come: Vec<ModuleVsn> = changes.iter().map(|change| change.to.id()).collect();
+    for process in node.table().all() {
+        let core = process.core();
+        if core.id() > since && core.code().is_some_and(|code| to_come.contains(&code)) {
+            tracing::warn!(target: "incarnate::upgrade", pid = %core.pid(), "ended with the plan that started it");
+            node.exit(core.pid(), ExitReason::Kill);
+        }
+    }
 }
 
 /// After so many processes others run.

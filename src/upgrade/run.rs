@@ -15,9 +15,10 @@ use tokio::time::{Duration, Instant};
 use super::ask::{Asked, Heard, Held, hear, hold, limit, release};
 use super::convert::{Conversions, Converted};
 use super::error::UpgradeError;
-use super::members::{Change, Member, let_others_run, members};
+use super::members::{Change, Member, end_strays, let_others_run, members};
 use super::report::{Changed, Pause, Phase, Progress, Report};
 use super::tree::{self, TreeStep, Undo};
+use crate::handoff::ChangeError;
 use crate::process::{AnyCode, Hold, Node, Successor};
 
 /// Tells how far it is: each step to who follows it, each phase as an event.
@@ -102,13 +103,14 @@ impl Job {
             hold: Some(hold),
         };
         transaction.prepare().await?;
-        let mut undo = Vec::new();
+        let (since, mut undo) = (self.node.next_process_id(), Vec::new());
         if let Err(error) = transaction.change_trees(tree, &trees, &mut undo).await {
             // First the processes go back and the modules are free: what is started again waits for that.
             drop(transaction);
             for step in undo.into_iter().rev() {
                 step.run().await;
             }
+            end_strays(&self.node, &self.changes, since);
             return Err(error);
         }
         transaction.commit().await;
@@ -191,7 +193,10 @@ impl Transaction<'_> {
 
     fn keep(&mut self, converted: Vec<Converted>) -> Result<(), UpgradeError> {
         for Converted { at, pid, successor } in converted {
-            let successor = successor.map_err(|error| UpgradeError::NotConverted { pid, error })?;
+            let successor = successor.map_err(|error| match error {
+                ChangeError::TooSlow => UpgradeError::ConvertTimeout(pid),
+                error => UpgradeError::NotConverted { pid, error },
+            })?;
             self.parts[at].successor = Some(successor);
         }
         Ok(())
@@ -259,7 +264,8 @@ impl Transaction<'_> {
         let held = held.filter(|_| successor.is_some());
         if successor.is_some() {
             // Known before it is so: whoever asks it anything from now on, another upgrade first, comes behind this.
-            member.process.core().set_code(&self.job.changes[member.change].to.id());
+            let to = &self.job.changes[member.change].to;
+            member.process.core().set_code(&to.id(), to.kind());
         }
         Some((member.change, held, release(&*member.process, successor)))
     }

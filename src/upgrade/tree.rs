@@ -79,7 +79,11 @@ pub(super) async fn hold(
     node: &Node,
 ) -> Result<Arc<Hold>, UpgradeError> {
     let names: Vec<_> = supervisors.iter().map(|pid| format!("supervisor {pid}").into()).collect();
-    let busy = || UpgradeError::Busy(steps.iter().map(|step| step.supervisor.clone()).collect());
+    let busy = || {
+        let mut names: Vec<_> = steps.iter().map(|step| step.supervisor.clone()).collect();
+        names.dedup();
+        UpgradeError::Busy(names)
+    };
     node.hold(&names).await.map(Arc::new).ok_or_else(busy)
 }
 
@@ -277,7 +281,11 @@ fn said(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut behind = error.source();
     while let Some(error) = behind {
-        text = format!("{text}: {error}");
+        let reason = error.to_string();
+        // Some say it themselves.
+        if !text.contains(&reason) {
+            text = format!("{text}: {reason}");
+        }
         behind = error.source();
     }
     text

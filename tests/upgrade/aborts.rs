@@ -144,8 +144,12 @@ async fn a_conversion_that_hangs() {
     let node = Node::new("a");
     let keys = keys(&node, 50).await;
     let Hanging { running, gate } = Hanging::begin(&node, Duration::from_millis(100)).await;
-    assert_eq!(in_time(async { running.await }).await, Err(UpgradeError::ConvertTimeout));
+    assert_eq!(in_time(async { running.await }).await, Err(UpgradeError::ConvertTimeout(keys[3].pid())));
     all_answer(&node, &keys, 1).await;
+    // A dry run finds it, and the others that would fail.
+    let dry = plan(1, 2, "hang 3").convert_timeout(Duration::from_millis(100));
+    let check = in_time(dry.check(&node, &versions(), Direction::Up)).await.unwrap();
+    assert_eq!(check.failures, [(keys[3].pid(), ChangeError::TooSlow)]);
     drop(gate);
     change(&node, 1, 2, "").await.unwrap();
     all_answer(&node, &keys, 2).await;

@@ -6,7 +6,9 @@ use std::time::Duration;
 use incarnate::gen_server::{CodeChange, GenServer};
 use incarnate::handoff::{ChangeError, ModuleVsn, StateVersion};
 use incarnate::supervisor::{AutoShutdown, Restart, SupervisorName};
-use incarnate::upgrade::{Direction, Place, Step, Update, Upgrade, UpgradeError, Value, Versions};
+use incarnate::upgrade::{
+    Direction, Place, Report, Step, Update, Upgrade, UpgradeError, Value, Versions, in_force,
+};
 use incarnate::{
     CallReply, ChildSpec, Context, ExitReason, Init, Name, Never, Node, ReplyTo, Result, Supervisor, Term,
 };
@@ -235,6 +237,43 @@ async fn rh_031_a_faulty_specification_of_a_supervisor_changes_nothing() {
     assert_eq!(key.call(Call::Log).await, Ok(vec![]));
 }
 
+/// Nothing of an upgrade outlives its node: the same program begins with what its code names.
+#[tokio::test(start_paused = true)]
+async fn rh_001_a_node_that_comes_back_is_what_it_was_before_the_upgrade() {
+    let node = Node::new("a");
+    let key = start(&node, 5).await;
+    change(&node, 1, 2, "").await.unwrap();
+    assert_eq!(version(&key).await, 2);
+    drop((node, key));
+    let again = Node::new("a");
+    assert_eq!(in_force(&again, "key"), None);
+    assert_eq!(version(&start(&again, 5).await).await, 1);
+}
+
+/// OTP kills who still runs old code when that is purged. Here nobody does: who cannot be changed keeps all from it.
+#[tokio::test(start_paused = true)]
+async fn rh_013_nobody_runs_the_old_version_afterwards() {
+    let node = Node::new("a");
+    let linked = One::server((1, 0)).upgradable().on(&node);
+    let keys = [start(&node, 0).await, linked.start().await.unwrap()];
+    let (go, wait) = tokio::sync::oneshot::channel();
+    let blocked = keys[1].send_request(|to| Call::Block(to, wait));
+    let refused = change_within(&node, Duration::from_secs(1)).await.unwrap_err();
+    assert_eq!(refused, UpgradeError::NotSuspended(keys[1].pid()));
+    let runs = |vsn| {
+        keys.iter().all(|key| node.process_info(key.pid()).unwrap().code == Some(ModuleVsn::new("key", vsn)))
+    };
+    assert!(runs(1));
+    go.send(()).unwrap();
+    assert_eq!(blocked.receive(Duration::from_secs(1)).await, Ok(1));
+    change_within(&node, Duration::from_secs(1)).await.unwrap();
+    assert!(runs(2) && keys.iter().all(|key| key.is_alive()));
+}
+
+async fn change_within(node: &Node, patience: Duration) -> Result<Report, UpgradeError> {
+    plan(1, 2, "").suspend_timeout(patience).run(node, &versions(), Direction::Up).await
+}
+
 /// OTP writes one entry for several older versions. Here the chain leads from each of them to the newest.
 #[tokio::test(start_paused = true)]
 async fn rh_033_one_version_takes_over_from_each_older_one() {
@@ -272,7 +311,7 @@ async fn rule_2_14_3_callers_are_suspended_first() {
             tokio::task::yield_now().await;
         }
         go.send(()).unwrap();
-        let order = |changed: incarnate::upgrade::Report| {
+        let order = |changed: Report| {
             changed.modules.iter().map(|changed| changed.to.to_string()).collect::<Vec<_>>()
         };
         assert_eq!(running.await.map(order), expected);

@@ -290,6 +290,23 @@ async fn a_step_builds_on_those_before_it() {
     assert!(shape.contains("  b worker") && !shape.contains("first"), "{shape}");
 }
 
+#[tokio::test(start_paused = true)]
+async fn what_a_plan_has_started_and_nobody_is_linked_to_ends_with_it() {
+    let mut lab = Lab::new().await;
+    let before = lab.before().await;
+    let child = ChildSpec::worker("child", || async {
+        One::server((8, 0)).upgradable().name(STRAY).start().await?;
+        One::server((9, 0)).upgradable().start_link().await
+    });
+    const STRAY: Name<Call, Cast, u64> = Name::new("stray");
+    lab.versions = lab.versions.with_child(child);
+    lab.run([Step::update("key", 1, 2), add("top", "child"), add("top", "broken")]).await.unwrap_err();
+    assert!(STRAY.on(&lab.node).is_err());
+    lab.is_untouched(&before).await;
+    lab.run([Step::update("key", 1, 2), add("top", "child")]).await.unwrap();
+    assert_eq!(version(&STRAY.on(&lab.node).unwrap()).await, 2);
+}
+
 /// Who is let in is the supervisor of the step: a start of anybody else waits, also within the same tree.
 #[tokio::test(start_paused = true)]
 async fn while_a_child_is_added_nobody_else_starts_the_module() {
