@@ -21,7 +21,7 @@ use super::server::{Extras, Server};
 use super::start::{Newborn, Starting};
 use super::{Context, GenServer};
 use crate::handoff::{self, Capsule, ChangeError, ModuleVsn, StateVersion};
-use crate::process::{Inbox, Incarnation, Me, Message, Result, Successor};
+use crate::process::{CodeId, Inbox, Incarnation, Me, Message, Node, Result, Successor};
 use crate::term::{ExitReason, Term};
 
 /// A message to a server of this kind.
@@ -103,8 +103,13 @@ impl Code {
     }
 
     /// The type that it is.
-    pub(crate) fn kind(&self) -> fn() -> &'static str {
+    pub(super) fn kind(&self) -> fn() -> &'static str {
         self.0.kind()
+    }
+
+    /// Its number on a node.
+    pub(crate) fn number(&self, node: &Node) -> CodeId {
+        node.codes().id(&self.id(), self.kind())
     }
 
     /// What starts it; a [`Begin`] of its types.

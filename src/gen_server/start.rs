@@ -250,7 +250,7 @@ impl<S: GenServer> Start<S> {
         let kind = code.map_or(std::any::type_name::<S> as fn() -> &'static str, Code::kind);
         let core = Core::new(node.clone(), parent.map(Me::pid), kind);
         if let Some(code) = code {
-            core.set_code(&code.id(), kind);
+            core.set_code(code.number(node));
         }
         if tie == Tie::Link {
             core.start_linked();

@@ -327,8 +327,8 @@ impl Core {
         self.code.load(Ordering::Acquire)
     }
 
-    pub(crate) fn set_code(&self, code: &ModuleVsn, kind: Kind) {
-        self.code.store(self.node.codes().id(code, kind).unwrap_or(0), Ordering::Release);
+    pub(crate) fn set_code(&self, code: CodeId) {
+        self.code.store(code, Ordering::Release);
     }
 
     /// Its parent is about to be linked to it, and waits for it to be started.

@@ -199,14 +199,14 @@ impl Codes {
         Some(Admission { codes: self, module: name, code })
     }
 
-    /// The number of a module and version, which is of this kind. `None`: there are 65,535 others.
-    pub(crate) fn id(&self, code: &ModuleVsn, kind: Kind) -> Option<CodeId> {
+    /// The number of a module and version, which is of this kind. 0: there are 65,535 others.
+    pub(crate) fn id(&self, code: &ModuleVsn, kind: Kind) -> CodeId {
         let mut state = self.state();
         let at = state.ids.iter().position(|(known, _)| known == code).unwrap_or_else(|| {
             state.ids.push((code.clone(), kind));
             state.ids.len() - 1
         });
-        CodeId::try_from(at + 1).ok()
+        CodeId::try_from(at + 1).unwrap_or(0)
     }
 
     /// The kind behind a number.

@@ -153,7 +153,7 @@ pub(crate) enum System {
     /// this shape.
     Hold(TypeId, Box<dyn FnOnce(Result<Capsule, ChangeError>) + Send>),
     /// Go on, as another incarnation if there is one; acknowledged when that is ready for messages.
-    Release(Option<Box<Successor>>, Box<dyn FnOnce() + Send>),
+    Release(Option<Successor>, Box<dyn FnOnce() + Send>),
     /// Tell a copy of the state, and go on.
     Copy(TypeId, Box<dyn FnOnce(Result<Capsule, ChangeError>) + Send>),
     /// Show the state as its formatter does.

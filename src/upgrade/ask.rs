@@ -6,20 +6,17 @@ use tokio::time::{Duration, Instant};
 
 use crate::handoff::{Capsule, ChangeError};
 use crate::process::{
-    AnyProcess, CallError, Node, Pending, Signal, Successor, System, Timeout, answer, fill, open,
+    AnyProcess, CallError, Node, Pending, Signal, SlotId, Successor, System, Timeout, answer, fill, open,
 };
 
 /// An answer under way; `None`: the process had ended.
 pub(super) type Asked<T> = Option<Pending<T>>;
 
-fn ask<T: Send + 'static>(
-    process: &dyn AnyProcess,
-    message: impl FnOnce(Box<dyn FnOnce(T) + Send>) -> System,
-) -> Asked<T> {
+/// The message answers by filling the slot that it is made for.
+fn ask<T: Send + 'static>(process: &dyn AnyProcess, message: impl FnOnce(SlotId) -> System) -> Asked<T> {
     let done = open::<T>();
     let id = done.id();
-    let message = message(Box::new(move |answer| _ = fill(id, answer)));
-    process.signal(Signal::System(message, Some(id))).then_some(done)
+    process.signal(Signal::System(message(id), Some(id))).then_some(done)
 }
 
 /// What a process that waits tells: since when, and a copy of its state.
@@ -27,17 +24,17 @@ pub(super) type Held = (Instant, Result<Capsule, ChangeError>);
 
 /// Has it wait until it is released.
 pub(super) fn hold(process: &dyn AnyProcess, shape: TypeId) -> Asked<Held> {
-    ask(process, |tell| System::Hold(shape, Box::new(move |state| tell((Instant::now(), state)))))
+    ask(process, |id| System::Hold(shape, Box::new(move |state| _ = fill(id, (Instant::now(), state)))))
 }
 
 /// A copy of its state; it goes on.
 pub(super) fn copy(process: &dyn AnyProcess, shape: TypeId) -> Asked<Result<Capsule, ChangeError>> {
-    ask(process, |tell| System::Copy(shape, tell))
+    ask(process, |id| System::Copy(shape, Box::new(move |state| _ = fill(id, state))))
 }
 
 /// Has it go on, as another incarnation if there is one; answers when that is ready for messages.
 pub(super) fn release(process: &dyn AnyProcess, successor: Option<Successor>) -> Asked<Instant> {
-    ask(process, |tell| System::Release(successor.map(Box::new), Box::new(move || tell(Instant::now()))))
+    ask(process, |id| System::Release(successor, Box::new(move || _ = fill(id, Instant::now()))))
 }
 
 /// When so much time has passed; `None`: never.

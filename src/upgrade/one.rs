@@ -101,7 +101,7 @@ pub async fn change_code(
     let update = Update::new(to.module(), found.vsn(), to.vsn());
     let change = Change::of(&update, source, extra.clone());
     let change = change.map_err(|error| ChangeCodeError::Plan(Box::new(error)))?;
-    let kind = change.to.kind();
+    let code = change.to.number(node);
     let mut held = Released(Some(&*process));
     let (_, state) = answered(hear(node, hold(&*process, change.from.shape()), until).await)?;
     let state = state?;
@@ -116,7 +116,7 @@ pub async fn change_code(
     let successor = successor.map_err(|_| ChangeCodeError::NoProc)??;
     // From here on nothing fails, and what comes to the process comes to the other version.
     held.0 = None;
-    process.core().set_code(to, kind);
+    process.core().set_code(code);
     match hear(node, release(&*process, Some(successor)), until).await {
         Heard::Gone => Err(ChangeCodeError::NoProc),
         Heard::Answer(_) | Heard::Late => Ok(()),

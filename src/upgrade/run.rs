@@ -19,7 +19,7 @@ use super::members::{Change, Member, end_strays, let_others_run, members};
 use super::report::{Changed, Pause, Phase, Progress, Report};
 use super::tree::{self, TreeStep, Undo};
 use crate::handoff::ChangeError;
-use crate::process::{AnyCode, Hold, Node, Successor};
+use crate::process::{AnyCode, CodeId, Hold, Node, Successor};
 
 /// Tells how far it is: each step to who follows it, each phase as an event.
 pub(super) struct Tell {
@@ -62,6 +62,8 @@ struct Transaction<'a> {
     total: usize,
     /// Nothing goes back any more.
     committed: bool,
+    /// What the processes of each change become.
+    codes: Vec<CodeId>,
     tell: &'a Tell,
     /// Nobody starts a process of these modules, and no other upgrade touches them.
     hold: Option<Hold>,
@@ -99,6 +101,7 @@ impl Job {
             asked: 0,
             total,
             committed: false,
+            codes: self.changes.iter().map(|change| change.to.number(&self.node)).collect(),
             tell: &tell,
             hold: Some(hold),
         };
@@ -264,8 +267,7 @@ impl Transaction<'_> {
         let held = held.filter(|_| successor.is_some());
         if successor.is_some() {
             // Known before it is so: whoever asks it anything from now on, another upgrade first, comes behind this.
-            let to = &self.job.changes[member.change].to;
-            member.process.core().set_code(&to.id(), to.kind());
+            member.process.core().set_code(self.codes[member.change]);
         }
         Some((member.change, held, release(&*member.process, successor)))
     }
