@@ -8,8 +8,8 @@ use super::plan::{Step, Update};
 use super::source::CodeSource;
 use crate::gen_server::Code;
 use crate::handoff::{Capsule, ChangeError, ModuleVsn};
-use crate::process::{AnyCode, AnyProcess, Node, Successor};
-use crate::term::{ExitReason, Pid, Term};
+use crate::process::{AnyCode, AnyProcess, Core, Node, Successor};
+use crate::term::{Pid, Term};
 
 /// The change of one module, with the code for it.
 #[derive(Clone)]
@@ -108,17 +108,12 @@ fn change(update: &Update, node: &Node, source: &dyn CodeSource) -> Result<Chang
     Ok(change)
 }
 
-/// Ends what was started in the version to come by a plan that failed, and that its undoing has not ended: what is linked
-/// to nothing. It would keep the module from being of one version.
-pub(super) fn end_strays(node: &Node, changes: &[Change], since: u64) {
+/// What was started in the version to come, under the hold of a plan that has not come to that.
+pub(super) fn newcomers(node: &Node, changes: &[Change], since: u64) -> Vec<Pid> {
     let to_come: Vec<ModuleVsn> = changes.iter().map(|change| change.to.id()).collect();
-    for process in node.table().all() {
-        let core = process.core();
-        if core.id() > since && core.code().is_some_and(|code| to_come.contains(&code)) {
-            tracing::warn!(target: "incarnate::upgrade", pid = %core.pid(), "ended with the plan that started it");
-            node.exit(core.pid(), ExitReason::Kill);
-        }
-    }
+    let is_new = |core: &Core| core.id() > since && core.code().is_some_and(|code| to_come.contains(&code));
+    let found = node.table().all().into_iter().filter(|process| is_new(process.core()));
+    found.map(|process| process.core().pid()).collect()
 }
 
 /// After so many processes others run.

@@ -15,11 +15,12 @@ use tokio::time::{Duration, Instant};
 use super::ask::{Asked, Heard, Held, hear, hold, limit, release};
 use super::convert::{Conversions, Converted};
 use super::error::UpgradeError;
-use super::members::{Change, Member, end_strays, let_others_run, members};
+use super::members::{Change, Member, let_others_run, members, newcomers};
 use super::report::{Changed, Pause, Phase, Progress, Report};
 use super::tree::{self, TreeStep, Undo};
 use crate::handoff::ChangeError;
 use crate::process::{AnyCode, CodeId, Hold, Node, Successor};
+use crate::term::ExitReason;
 
 /// Tells how far it is: each step to who follows it, each phase as an event.
 pub(super) struct Tell {
@@ -108,12 +109,17 @@ impl Job {
         transaction.prepare().await?;
         let (since, mut undo) = (self.node.next_process_id(), Vec::new());
         if let Err(error) = transaction.change_trees(tree, &trees, &mut undo).await {
+            let newcomers = newcomers(&self.node, &self.changes, since);
             // First the processes go back and the modules are free: what is started again waits for that.
             drop(transaction);
             for step in undo.into_iter().rev() {
                 step.run().await;
             }
-            end_strays(&self.node, &self.changes, since);
+            // The module is to be of one version again, also where nobody is linked to what was started.
+            for pid in newcomers.into_iter().filter(|pid| self.node.is_alive(*pid)) {
+                tracing::warn!(target: "incarnate::upgrade", name = tell.name, %pid, "ended with the plan");
+                self.node.exit(pid, ExitReason::Kill);
+            }
             return Err(error);
         }
         transaction.commit().await;
@@ -126,9 +132,7 @@ impl Job {
         });
         Ok(Report { modules: modules.collect(), took: begun.elapsed() })
     }
-}
 
-impl Job {
     /// The version of the module that runs when it is done.
     pub(super) fn to_come(&self, module: &str) -> Option<AnyCode> {
         self.changes.iter().find(|change| change.to.id().module() == module).map(Change::to_come)
