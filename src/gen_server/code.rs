@@ -51,8 +51,8 @@ pub trait CodeChange: GenServer + StateVersion {
 
     /// A message that was sent while version `from` was in force, as this version understands it. `None`: it does not.
     /// Called once for each that waits when the version changes, and for an event timeout that stands, before
-    /// [`resumed`](Self::resumed); for what a timer brings when it has fired, if another version has started it. What is not understood,
-    /// or made a message of another kind (a cast of a call), is a dead letter, and its caller hears
+    /// [`resumed`](Self::resumed); for what a timer brings when it has fired, if another version has started it. What is
+    /// not understood, or made a message of another kind (a cast of a call), is a dead letter, and its caller hears
     /// [`CallError::NotUnderstood`](crate::CallError).
     fn upcast(message: MessageOf<Self>, from: u32) -> Option<MessageOf<Self>> {
         let _ = from;
