@@ -111,6 +111,8 @@ pub struct Key {
     place: Place,
     /// The timer itself stays with the process.
     timer: Option<TimerRef>,
+    /// Timers that had fired when they were to be cancelled, and whose messages have not come yet.
+    overdue: u32,
 }
 
 /// The process's entry in the table.
@@ -243,7 +245,7 @@ impl Key {
         let long = value.is_long();
         let life = table.claim(&key, cx.server(), present, long)?;
         let place = Place { table: Some(table), key, life, present, long };
-        let mut server = Key { value, place, timer: None };
+        let mut server = Key { value, place, timer: None, overdue: 0 };
         server.set_timer(next, clock::now(), cx);
         Some(server)
     }
@@ -296,6 +298,12 @@ impl Key {
         info: Info<Due>,
         cx: &mut Context<S>,
     ) -> Result<incarnate::Next> {
+        if let Info::Timer(timer, _) = info {
+            match self.timer.take_if(|mine| *mine == timer) {
+                Some(_) => {}
+                None => self.overdue = self.overdue.saturating_sub(1),
+            }
+        }
         if self.place.table.is_none() {
             Box::pin(self.place.find_table()).await?;
         }
@@ -321,8 +329,8 @@ impl Key {
         self.place.mark(next != Next::End);
         self.set_timer(next, now, cx);
         match next {
-            Next::End if self.place.life == 1 && self.place.retire(cx) => Follow::End,
-            // What waits in the mailbox comes first, and may bring the key back. It need not be a request: a change of the
+            Next::End if self.place.life == 1 && self.overdue == 0 && self.place.retire(cx) => Follow::End,
+            // What waits in the mailbox or is on its way there comes first, and may bring the key back. It need not be a request: a change of the
             // code waits there too, and nothing might come after it.
             Next::End => Follow::Linger,
             _ => Follow::Stay,
@@ -333,12 +341,14 @@ impl Key {
         if next == Next::Live {
             return;
         }
-        if let Some(timer) = self.timer.take() {
-            cx.cancel_timer(timer);
+        if let Some(timer) = self.timer.take()
+            && cx.cancel_timer(timer).is_none()
+        {
+            self.overdue += 1;
         }
         if let Next::Arm(at) = next {
             let millis = at.0.saturating_sub(now.0).clamp(1, FAR);
-            self.timer = Some(cx.send_after(Duration::from_millis(millis.unsigned_abs()), Due));
+            self.timer = Some(cx.start_timer(Duration::from_millis(millis.unsigned_abs()), Due));
         }
     }
 }

@@ -10,7 +10,7 @@ use crate::clock;
 use crate::keys::{self, Keys, Reached};
 use crate::keyspace::{KEYSPACE, Keyspace};
 use crate::reply::Reply;
-use crate::value::KeyOp;
+use crate::value::{Expiry, KeyOp, SetWhen, UnixMillis};
 
 pub async fn tree(node: &Node) -> SupervisorRef {
     let keyspace = ChildSpec::worker("keyspace", || Keyspace::server(()).name(KEYSPACE).start_link());
@@ -89,6 +89,26 @@ async fn a_key_that_many_bring_to_life_and_many_delete_loses_nothing() {
     tree.stop().await.unwrap();
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_key_that_is_found_expired_as_its_timer_fires_leaves_no_dead_letter() {
+    const ROUNDS: i64 = 500;
+    let node = Node::new("test");
+    let tree = tree(&node).await;
+    inside(&node, |keys| async move {
+        for round in 0..ROUNDS {
+            let key = format!("{round}").into_bytes();
+            let at = UnixMillis(clock::now().0 + 1);
+            let set =
+                KeyOp::Set { value: "v".into(), when: SetWhen::Always, expiry: Expiry::At(at), get: false };
+            assert_eq!(apply(&keys, &key, set).await, Reply::Ok);
+            while apply(&keys, &key, KeyOp::Exists).await == Reply::yes(true) {}
+        }
+    })
+    .await;
+    tree.stop().await.unwrap();
+    assert_eq!(node.dead_letters(), 0);
+}
+
 #[tokio::test]
 async fn what_cannot_create_a_key_starts_no_process() {
     let node = Node::new("test");
@@ -97,8 +117,8 @@ async fn what_cannot_create_a_key_starts_no_process() {
     let replies = inside(&node, |keys| async move {
         let past = KeyOp::Set {
             value: "v".into(),
-            when: crate::value::SetWhen::Always,
-            expiry: crate::value::Expiry::At(crate::value::UnixMillis(1)),
+            when: SetWhen::Always,
+            expiry: Expiry::At(UnixMillis(1)),
             get: false,
         };
         [
