@@ -45,6 +45,7 @@
 //! |---|---|---|
 //! | [`process`] | spawn, mailboxes, links, monitors, names, aliases, timers; references and calls | `erlang`, `timer` |
 //! | [`gen_server`] | servers: the trait, its context, what callbacks return | `gen_server` |
+//! | [`gen_statem`] | state machines: the trait, events, what callbacks return | `gen_statem` |
 //! | [`supervisor`] | trees, dynamic and partition supervisors | `supervisor` |
 //! | [`task`] | values from processes of their own | Elixir's `Task` |
 //! | [`handoff`] | state on its way from one version to another: versions, the capsule | `code_change` |
@@ -60,6 +61,7 @@
 //! that does not wait cannot be ended from outside; [`Context::blocking`] runs such work elsewhere.
 
 pub mod gen_server;
+pub mod gen_statem;
 pub mod handoff;
 pub mod process;
 pub mod supervisor;
@@ -69,6 +71,7 @@ pub mod term;
 pub mod upgrade;
 
 pub use gen_server::{CallReply, Context, GenServer, Init, Next, StartError, Then, noreply, stop};
+pub use gen_statem::GenStatem;
 pub use process::{
     CallError, Down, Error, Exit, Info, Me, Node, Process, ProcessRef, ReplyTo, Result, ServerRef, StopError,
     Timeout,

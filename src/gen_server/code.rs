@@ -15,13 +15,13 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::sync::Arc;
 
-use super::context::EventTimeout;
+use super::context::{EventTimeout, ServerMe};
 use super::flow::Step;
 use super::server::{Extras, Server};
 use super::start::{Newborn, Starting};
 use super::{Context, GenServer};
 use crate::handoff::{self, Capsule, ChangeError, ModuleVsn, StateVersion};
-use crate::process::{CodeId, Inbox, Incarnation, Me, Message, Node, Result, Successor};
+use crate::process::{CodeId, Incarnation, Message, Node, Result, Shape, Successor};
 use crate::term::{ExitReason, Term};
 
 /// A message to a server of this kind.
@@ -98,7 +98,7 @@ impl Code {
     }
 
     /// The messages and arguments that it takes: one version can stand in for another of the same shape.
-    pub(crate) fn shape(&self) -> TypeId {
+    pub(crate) fn shape(&self) -> Shape {
         self.0.shape()
     }
 
@@ -153,7 +153,7 @@ fn contained<T>(change: impl FnOnce() -> Result<T, ChangeError>) -> Result<T, Ch
 trait Version: Send + Sync {
     fn id(&self) -> ModuleVsn;
     fn understood(&self) -> RangeInclusive<u32>;
-    fn shape(&self) -> TypeId;
+    fn shape(&self) -> Shape;
     fn kind(&self) -> fn() -> &'static str;
     fn begin(&self) -> Box<dyn Any>;
     fn upgrade(&self, capsule: &Capsule, from: u32, extra: &Term) -> Result<Successor, ChangeError>;
@@ -171,8 +171,8 @@ impl<S: CodeChange> Version for Of<S> {
         handoff::understood::<S>()
     }
 
-    fn shape(&self) -> TypeId {
-        TypeId::of::<BeginOf<S>>()
+    fn shape(&self) -> Shape {
+        shape_of::<S>()
     }
 
     fn kind(&self) -> fn() -> &'static str {
@@ -187,7 +187,7 @@ impl<S: CodeChange> Version for Of<S> {
     fn upgrade(&self, capsule: &Capsule, from: u32, extra: &Term) -> Result<Successor, ChangeError> {
         let state = capsule.open::<S>(S::MODULE, extra)?;
         let install: InstallOf<S> = Box::new(move |mut carried| {
-            carried.inbox.gather();
+            carried.me.inbox.gather();
             let extras = carried.extras.get_or_insert_default();
             extras.former = Some(from);
             extras.resumed = Some(Resumed::Upgrade { from });
@@ -203,6 +203,11 @@ impl<S: CodeChange> Version for Of<S> {
     }
 }
 
+/// The messages and arguments of a server, and what its behaviour keeps with the process.
+pub(super) fn shape_of<S: GenServer>() -> Shape {
+    Shape { messages: TypeId::of::<BeginOf<S>>(), kept: S::ENGINE.map(|engine| (engine.kept)()) }
+}
+
 /// Starts a server with these arguments and messages, whatever its type.
 pub(super) type Begin<A, C, K, I> = fn(Newborn<A, C, K, I>) -> Box<dyn Incarnation>;
 
@@ -211,8 +216,7 @@ pub(super) type BeginOf<S> =
 
 /// What stays when the incarnation inside a process changes.
 pub(super) struct Carried<C: Send + 'static, K: Send + 'static, I: Send + 'static> {
-    pub(super) me: Me,
-    pub(super) inbox: Inbox<Message<C, K, I>>,
+    pub(super) me: ServerMe<C, K, I>,
     pub(super) event: Option<Box<EventTimeout<I>>>,
     pub(super) step: Step,
     pub(super) extras: Option<Box<Extras>>,

@@ -2,31 +2,38 @@
 
 use std::collections::VecDeque;
 use std::future::Future;
-use std::ops::Deref;
+use std::ops::{Deref, DerefMut};
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::GenServer;
 use super::code::{Carried, CarriedOf};
 use super::flow::Step;
 use super::server::Extras;
 use super::source::{Source, SourceRef, Sourced};
 use super::start::Starter;
-use super::{AliasOf, GenServer, ServerRefOf};
 use crate::process::{
-    Alias, AliasMode, AnyProcess, Core, Error, Inbox, Info, Me, Message, MonitorOptions, ParkedInbox, Signal,
-    Target, start_timer, unalias,
+    Alias, AliasMode, AnyProcess, Core, Error, Inbox, Info, Me, Message, MonitorOptions, ParkedInbox,
+    ServerRef, Signal, Target, start_timer, unalias,
 };
 use crate::term::{AliasRef, MonitorRef, Pid, TimerRef};
 
 pub(crate) type ServerMessage<S> =
     Message<<S as GenServer>::Call, <S as GenServer>::Cast, <S as GenServer>::Info>;
 
-/// What a callback is given: everything that [`Me`] can do, and what only this kind of server can.
-pub struct Context<S: GenServer> {
+/// What a server of these messages can do as itself: everything that [`Me`] can, and what needs its mailbox.
+pub struct ServerMe<Call: Send + 'static, Cast: Send + 'static, Info: Send + 'static> {
     me: Me,
-    pub(crate) inbox: Inbox<ServerMessage<S>>,
+    pub(crate) inbox: Inbox<Message<Call, Cast, Info>>,
     /// Who waits for the start, until it is acknowledged.
     starting: Option<Box<Starter>>,
+}
+
+type ServerMeOf<S> = ServerMe<<S as GenServer>::Call, <S as GenServer>::Cast, <S as GenServer>::Info>;
+
+/// What a callback is given: everything that [`ServerMe`] can do, and what only gen_server does.
+pub struct Context<S: GenServer> {
+    me: ServerMeOf<S>,
     /// Asked for by the callback that runs; taken before any message.
     #[expect(clippy::box_collection, reason = "one word instead of four in every server; rarely used")]
     continues: Option<Box<VecDeque<S::Continue>>>,
@@ -54,6 +61,20 @@ pub(super) struct EventTimeout<I> {
 }
 
 impl<S: GenServer> Deref for Context<S> {
+    type Target = ServerMeOf<S>;
+
+    fn deref(&self) -> &ServerMeOf<S> {
+        &self.me
+    }
+}
+
+impl<S: GenServer> DerefMut for Context<S> {
+    fn deref_mut(&mut self) -> &mut ServerMeOf<S> {
+        &mut self.me
+    }
+}
+
+impl<C: Send + 'static, K: Send + 'static, I: Send + 'static> Deref for ServerMe<C, K, I> {
     type Target = Me;
 
     fn deref(&self) -> &Me {
@@ -61,17 +82,11 @@ impl<S: GenServer> Deref for Context<S> {
     }
 }
 
-impl<S: GenServer> Context<S> {
-    pub(super) fn new(me: Me, mut inbox: Inbox<ServerMessage<S>>, starter: Starter) -> Self {
-        // If it ends before it has acknowledged, the starter is told as any caller is.
-        inbox.answering(starter.id);
-        Context { me, inbox, starting: Some(Box::new(starter)), continues: None, event: None }
-    }
-
+impl<C: Send + 'static, K: Send + 'static, I: Send + 'static> ServerMe<C, K, I> {
     /// Has the start return now, before `init` is done (`proc_lib:init_ack/1` of a process that then enters the loop).
     ///
     /// From here on the start cannot fail: when `init` then stops, is ignored, returns an error or crashes, the process
-    /// ends with that reason, as any other, and [`terminate`](GenServer::terminate) is not called. A second time, and
+    /// ends with that reason, as any other, and `terminate` is not called. A second time, and
     /// in any other callback, it does nothing.
     pub fn init_ack(&mut self) {
         if let Some(starter) = self.starting.take() {
@@ -94,40 +109,24 @@ impl<S: GenServer> Context<S> {
     pub fn source<T: Source>(
         &self,
         source: T,
-        message: impl FnMut(Sourced<T::Item>) -> S::Info + Send + 'static,
+        message: impl FnMut(Sourced<T::Item>) -> I + Send + 'static,
     ) -> SourceRef {
         SourceRef::start(&self.me, self.inbox.cell().clone(), source, message)
     }
 
     /// A reference to this server, for others.
-    pub fn server(&self) -> ServerRefOf<S> {
-        ServerRefOf::<S>::of(self.inbox.cell().clone())
-    }
-
-    /// Has [`handle_continue`](GenServer::handle_continue) run with `continuation` as soon as this callback is done,
-    /// before any message (`{continue, Term}`). What is asked for more than once runs in that order.
-    pub fn continue_with(&mut self, continuation: S::Continue) {
-        self.continues.get_or_insert_default().push_back(continuation);
+    pub fn server(&self) -> ServerRef<C, K, I> {
+        ServerRef::of(self.inbox.cell().clone())
     }
 
     /// Sends `message` to this server after a delay (`erlang:send_after/3`).
-    pub fn send_after(&self, delay: Duration, message: S::Info) -> TimerRef {
+    pub fn send_after(&self, delay: Duration, message: I) -> TimerRef {
         self.server().send_after(delay, message)
     }
 
     /// Delivers `Info::Timer(reference, message)` to this server after a delay (`erlang:start_timer/3`).
-    pub fn start_timer(&self, delay: Duration, message: S::Info) -> TimerRef {
+    pub fn start_timer(&self, delay: Duration, message: I) -> TimerRef {
         self.server().start_timer(delay, message)
-    }
-
-    /// Delivers `message` to `handle_info` after `delay`, unless a call, a cast or another message comes first (the
-    /// `{timeout, Time, Message}` action). System messages neither cancel nor restart it. With a delay of zero it comes
-    /// ahead of messages that already wait. A second one replaces the first.
-    pub fn event_timeout(&mut self, delay: Duration, message: S::Info) {
-        self.cancel_event();
-        let number = self.next_timeout();
-        let timer = (!delay.is_zero()).then(|| self.start_event_timer(delay, number));
-        self.event = Some(Box::new(EventTimeout { number, timer, message }));
     }
 
     /// Removes a monitor and, if its DOWN is in the mailbox, that too (`demonitor(Ref, [flush])`). True: nothing had
@@ -143,7 +142,7 @@ impl<S: GenServer> Context<S> {
     }
 
     /// An address of this server that can be taken back (`erlang:alias/1`).
-    pub fn alias(&self, mode: AliasMode) -> AliasOf<S> {
+    pub fn alias(&self, mode: AliasMode) -> Alias<I, C, K> {
         Alias::new(&self.server(), mode)
     }
 
@@ -157,7 +156,7 @@ impl<S: GenServer> Context<S> {
         &self,
         target: impl Target,
         options: MonitorOptions,
-    ) -> (MonitorRef, Option<AliasOf<S>>) {
+    ) -> (MonitorRef, Option<Alias<I, C, K>>) {
         let (monitor, alias) = self.me.monitor_with(target, options);
         (monitor, alias.map(|alias| Alias::of(&self.server(), alias)))
     }
@@ -169,13 +168,62 @@ impl<S: GenServer> Context<S> {
     ///
     /// # Cancel safety
     /// A server that is ended meanwhile leaves the work to run to its end, unheard.
-    pub fn blocking<T, F>(&self, work: F) -> impl Future<Output = Result<T, Error>> + Send + use<S, T, F>
+    pub fn blocking<T, F>(
+        &self,
+        work: F,
+    ) -> impl Future<Output = Result<T, Error>> + Send + use<C, K, I, T, F>
     where
         T: Send + 'static,
         F: FnOnce() -> T + Send + 'static,
     {
         let running = self.node().runtime().spawn_blocking(work);
         async move { running.await.map_err(Error::from) }
+    }
+
+    /// A number for a timeout that no other one has had.
+    pub(super) fn next_timeout(&self) -> u64 {
+        self.node().next_reference()
+    }
+
+    pub(crate) fn start_event_timer(&self, delay: Duration, number: u64) -> TimerRef {
+        let target = Arc::downgrade(self.me.process());
+        start_timer(self.node(), delay, |_| {
+            Box::new(move || {
+                if let Some(process) = target.upgrade() {
+                    process.signal(Signal::EventTimeout(number));
+                }
+            })
+        })
+    }
+
+    /// The cell's part that every process has, without a virtual call.
+    pub(crate) fn core(&self) -> &Core {
+        self.inbox.cell().core()
+    }
+}
+
+impl<S: GenServer> Context<S> {
+    pub(super) fn new(me: Me, mut inbox: Inbox<ServerMessage<S>>, starter: Starter) -> Self {
+        // If it ends before it has acknowledged, the starter is told as any caller is.
+        inbox.answering(starter.id);
+        let me = ServerMe { me, inbox, starting: Some(Box::new(starter)) };
+        Context { me, continues: None, event: None }
+    }
+
+    /// Has [`handle_continue`](GenServer::handle_continue) run with `continuation` as soon as this callback is done,
+    /// before any message (`{continue, Term}`). What is asked for more than once runs in that order.
+    pub fn continue_with(&mut self, continuation: S::Continue) {
+        self.continues.get_or_insert_default().push_back(continuation);
+    }
+
+    /// Delivers `message` to `handle_info` after `delay`, unless a call, a cast or another message comes first (the
+    /// `{timeout, Time, Message}` action). System messages neither cancel nor restart it. With a delay of zero it comes
+    /// ahead of messages that already wait. A second one replaces the first.
+    pub fn event_timeout(&mut self, delay: Duration, message: S::Info) {
+        self.cancel_event();
+        let number = self.next_timeout();
+        let timer = (!delay.is_zero()).then(|| self.start_event_timer(delay, number));
+        self.event = Some(Box::new(EventTimeout { number, timer, message }));
     }
 
     pub(super) fn has_continue(&self) -> bool {
@@ -224,51 +272,26 @@ impl<S: GenServer> Context<S> {
         }
     }
 
-    /// A number for a timeout that no other one has had.
-    pub(super) fn next_timeout(&self) -> u64 {
-        self.node().next_reference()
-    }
-
-    pub(super) fn start_event_timer(&self, delay: Duration, number: u64) -> TimerRef {
-        let target = Arc::downgrade(self.me.process());
-        start_timer(self.node(), delay, |_| {
-            Box::new(move || {
-                if let Some(process) = target.upgrade() {
-                    process.signal(Signal::EventTimeout(number));
-                }
-            })
-        })
-    }
-
-    /// The cell's part that every process has, without a virtual call.
-    pub(super) fn core(&self) -> &Core {
-        self.inbox.cell().core()
-    }
-
     /// What stays when another incarnation goes on.
     pub(super) fn carry(self, step: Step, extras: Option<Box<Extras>>) -> CarriedOf<S> {
-        let Context { me, inbox, event, .. } = self;
-        Carried { me, inbox, event, step, extras }
+        let Context { me, event, .. } = self;
+        Carried { me, event, step, extras }
     }
 
-    pub(super) fn of(
-        me: Me,
-        inbox: Inbox<ServerMessage<S>>,
-        event: Option<Box<EventTimeout<S::Info>>>,
-    ) -> Self {
-        Context { me, inbox, starting: None, continues: None, event }
+    pub(super) fn of(me: ServerMeOf<S>, event: Option<Box<EventTimeout<S::Info>>>) -> Self {
+        Context { me, continues: None, event }
     }
 
     /// Gives up what can be built again.
     pub(super) fn park(self) -> ParkedContext<S> {
-        let Context { inbox, event, .. } = self;
-        ParkedContext { inbox: inbox.park(), event }
+        let Context { me, event, .. } = self;
+        ParkedContext { inbox: me.inbox.park(), event }
     }
 
     pub(super) fn unpark(parked: ParkedContext<S>) -> Self {
         let inbox = Inbox::unpark(parked.inbox);
         let me = Me::of(inbox.cell().clone());
-        Context::of(me, inbox, parked.event)
+        Context::of(ServerMe { me, inbox, starting: None }, parked.event)
     }
 
     pub(super) fn undefined(&self, callback: &str) -> Error {

@@ -43,6 +43,7 @@
 
 mod code;
 mod context;
+mod engine;
 mod flow;
 mod server;
 mod source;
@@ -52,11 +53,16 @@ mod status;
 use std::future::Future;
 
 pub use code::{Code, CodeChange, MessageOf, Resumed};
-pub use context::Context;
+pub use context::{Context, ServerMe};
+#[doc(hidden)]
+pub use engine::Engine;
 pub use flow::{CallReply, Init, Next, Then, noreply, stop};
 pub use source::{Chunks, Source, SourceRef, Sourced, chunks};
 pub use start::{Start, StartError};
 pub use status::{Status, StatusView};
+
+pub(crate) use engine::Upcast;
+pub(crate) use flow::Step;
 
 use crate::process::{Info, Result};
 use crate::term::ExitReason;
@@ -99,6 +105,10 @@ pub trait GenServer: Sized + Send + 'static {
     type Info: Send + 'static;
     /// What `handle_continue` is given.
     type Continue: Send + 'static;
+
+    /// Only the behaviours of this crate that are built on gen_server have one.
+    #[doc(hidden)]
+    const ENGINE: Option<Engine<Self>> = None;
 
     /// Builds the state (`init/1`). `start` returns when it has.
     ///

@@ -1,6 +1,6 @@
 //! The generic half: the loop that takes messages and calls the specific half.
 
-use std::any::{Any, TypeId};
+use std::any::Any;
 use std::future::{Future, poll_fn};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::{Pin, pin};
@@ -8,15 +8,15 @@ use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
 
-use super::code::{BeginOf, Carried, CarriedOf, Hooks, InstallOf, Resumed};
+use super::code::{Carried, CarriedOf, Hooks, InstallOf, Resumed, shape_of};
 use super::context::{Context, ParkedContext, ServerMessage};
 use super::flow::{Next, Step};
 use super::{CallReply, GenServer, Status, StatusView};
 use crate::handoff::{Capsule, ChangeError};
 use crate::process::debug::{EventKind, Seen};
 use crate::process::{
-    AnyProcess, Callback, CodeId, Envelope, Error, Failure, Incarnation, Info, Message, Outcome, Result,
-    Signal, SlotId, System, Timed, catch, drop_caught, fail,
+    AnyProcess, Callback, CodeId, Core, Envelope, Error, Failure, Incarnation, Info, Message, Outcome,
+    Result, Shape, Signal, SlotId, System, Timed, catch, drop_caught, fail,
 };
 use crate::term::{ExitReason, TimerRef};
 
@@ -45,6 +45,8 @@ pub(super) struct Extras {
     pub(super) resumed: Option<Resumed>,
     /// Who waits for that.
     told: Option<Told>,
+    /// What its behaviour has kept with the process meanwhile.
+    kept: Option<Box<dyn Any + Send>>,
     /// What it has taken over came for this version, and was not looked at yet.
     pub(super) former: Option<u32>,
 }
@@ -130,8 +132,8 @@ impl<S: GenServer> Server<S> {
         carried: CarriedOf<S>,
         hooks: Option<&'static Hooks<S>>,
     ) -> Box<dyn Incarnation> {
-        let Carried { me, inbox, event, step, extras } = carried;
-        Box::new(Server::new(state, Context::of(me, inbox, event), step, extras, hooks))
+        let Carried { me, event, step, extras } = carried;
+        Box::new(Server::new(state, Context::of(me, event), step, extras, hooks))
     }
 
     fn serve(mut self) -> Pin<Box<dyn Future<Output = Outcome> + Send>> {
@@ -145,10 +147,12 @@ impl<S: GenServer> Server<S> {
                     return Outcome::Park(Box::new(Parked { state, parked: cx.park(), extras, hooks }));
                 }
                 Ok(Leave::Become(install, told)) => {
-                    let Server { state, cx, step, mut extras, .. } = self;
+                    let Server { mut state, cx, step, mut extras, .. } = self;
                     // Who was suspended by hand goes on when it is resumed by hand.
                     let told = Some(told).filter(|_| !cx.core().is_suspended());
-                    extras.get_or_insert_default().told = told;
+                    let extras_now = extras.get_or_insert_default();
+                    extras_now.told = told;
+                    extras_now.kept = S::ENGINE.map(|engine| (engine.leave)(&mut state));
                     let next = install(cx.carry(step, extras));
                     drop_caught(state);
                     return Outcome::Become(next);
@@ -175,7 +179,9 @@ impl<S: GenServer> Server<S> {
                 if self.cx.has_continue() {
                     self.cx.inbox.turn().await;
                     let Some(continuation) = self.cx.take_continue() else { continue 'messages };
-                    self.saw(EventKind::Continue, &continuation);
+                    if S::ENGINE.is_none() {
+                        self.saw(EventKind::Continue, &continuation);
+                    }
                     self.step = Step::Wait;
                     self.enter(Callback::HandleContinue);
                     break 'next self.state.handle_continue(continuation, &mut self.cx).await;
@@ -392,7 +398,7 @@ impl<S: GenServer> Server<S> {
     async fn upcast_waiting(&mut self) {
         let former = self.extras.as_mut().and_then(|extras| extras.former.take());
         let (Some(from), Some(hooks)) = (former, self.hooks) else { return };
-        let (node, pid) = (self.cx.node().clone(), self.cx.pid());
+        let process = self.cx.process().clone();
         let mut over = false;
         let upcast = |entry: Envelope<ServerMessage<S>>| match entry {
             Envelope::Signal(signal) if matches!(*signal, Signal::Changed) => {
@@ -405,10 +411,7 @@ impl<S: GenServer> Server<S> {
                 let request = entry.request();
                 let understood = entry.try_map(|message| hooks.understood(message, from));
                 if understood.is_none() {
-                    node.dead_letter(&pid, ANOTHER_VERSION);
-                    if let Some(request) = request {
-                        fail(request, Failure::NotUnderstood);
-                    }
+                    not_understood(process.core(), request);
                 }
                 understood
             }
@@ -418,9 +421,13 @@ impl<S: GenServer> Server<S> {
             Some(Message::Info(info)) => Some(info),
             _ => None,
         });
-        if !is_known {
-            self.cx.node().dead_letter(&self.cx.pid(), ANOTHER_VERSION);
+        let mut lost = if is_known { Vec::new() } else { vec![None] };
+        let kept = self.extras.as_mut().and_then(|extras| extras.kept.take());
+        if let (Some(kept), Some(engine)) = (kept, S::ENGINE) {
+            let mut upcast = |message| hooks.understood(message, from);
+            lost.extend((engine.adopt)(&mut self.state, kept, &mut upcast));
         }
+        lost.into_iter().for_each(|request| not_understood(self.cx.core(), request));
     }
 
     /// What a timer brings that was started when the process was this.
@@ -434,7 +441,7 @@ impl<S: GenServer> Server<S> {
         };
         let understood = hooks.understood(message, from.vsn());
         if understood.is_none() {
-            core.node().dead_letter(&core.pid(), ANOTHER_VERSION);
+            not_understood(core, None);
         }
         understood
     }
@@ -453,11 +460,15 @@ impl<S: GenServer> Server<S> {
                 if self.timeout.as_ref().is_some_and(|(running, _)| *running == number) {
                     self.saw(EventKind::Timeout, &());
                     Info::Timeout
-                } else {
-                    // One that was cancelled when it had already fired is nothing.
-                    let message = self.cx.take_event(number)?;
+                } else if let Some(message) = self.cx.take_event(number) {
                     self.saw(EventKind::Timeout, &message);
                     Info::User(message)
+                } else {
+                    // One that was cancelled when it had already fired is nothing.
+                    if let Some(engine) = S::ENGINE {
+                        (engine.expired)(&mut self.state, number, &mut self.cx);
+                    }
+                    return None;
                 }
             }
         };
@@ -497,16 +508,19 @@ impl<S: GenServer> Server<S> {
                 self.cx.core().set_held(false);
                 return Some(Leave::Become(successor?.install()?, told));
             }
-            System::Visit(visit) => visit(&mut self.state),
+            System::Visit(visit) => match S::ENGINE {
+                Some(engine) => visit((engine.visit)(&mut self.state)),
+                None => visit(&mut self.state),
+            },
             System::Status(tell) => tell(self.format(None, None).state),
             System::Debug(change) => change(self.cx.core()),
         }
         None
     }
 
-    fn copy(&self, shape: TypeId) -> Result<Capsule, ChangeError> {
+    fn copy(&self, shape: Shape) -> Result<Capsule, ChangeError> {
         let hooks = self.hooks.ok_or_else(|| ChangeError::refused(NOT_UPGRADABLE))?;
-        if shape != TypeId::of::<BeginOf<S>>() {
+        if shape != shape_of::<S>() {
             return Err(ChangeError::refused(
                 "what is meant takes other messages or arguments than what runs",
             ));
@@ -626,7 +640,16 @@ impl<S: GenServer> Server<S> {
             state = %status.state,
             reason = %status.reason,
             log = ?self.cx.core().logged(),
-            "gen_server terminating"
+            "{} terminating",
+            S::ENGINE.map_or("gen_server", |engine| engine.name)
         );
+    }
+}
+
+/// A message to another version that this one has no idea of: nobody waits for its answer any more.
+fn not_understood(core: &Core, request: Option<SlotId>) {
+    core.node().dead_letter(&core.pid(), ANOTHER_VERSION);
+    if let Some(request) = request {
+        fail(request, Failure::NotUnderstood);
     }
 }

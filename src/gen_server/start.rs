@@ -76,7 +76,7 @@ type Registry<S> = Box<dyn FnOnce(&ServerRefOf<S>) -> Result<Box<dyn Any + Send>
 type ServerCell<S> = Cell<ServerMessage<S>>;
 
 impl<S: GenServer> Start<S> {
-    pub(super) fn new(args: S::Args) -> Self {
+    pub(crate) fn new(args: S::Args) -> Self {
         Start {
             args,
             node: None,

@@ -150,6 +150,10 @@ pub enum Callback {
     HandleInfo,
     /// `handle_continue`.
     HandleContinue,
+    /// `handle_event` or a state function, with an event that came from no mailbox.
+    HandleEvent,
+    /// A state enter call.
+    StateEnter,
     /// `terminate`.
     Terminate,
     /// It hibernates.
@@ -157,7 +161,7 @@ pub enum Callback {
 }
 
 impl Callback {
-    const ALL: [Callback; 9] = [
+    const ALL: [Callback; 11] = [
         Callback::Waiting,
         Callback::Running,
         Callback::Init,
@@ -165,6 +169,8 @@ impl Callback {
         Callback::HandleCast,
         Callback::HandleInfo,
         Callback::HandleContinue,
+        Callback::HandleEvent,
+        Callback::StateEnter,
         Callback::Terminate,
         Callback::Hibernating,
     ];
@@ -184,6 +190,8 @@ impl fmt::Display for Callback {
             Callback::HandleCast => "handle_cast",
             Callback::HandleInfo => "handle_info",
             Callback::HandleContinue => "handle_continue",
+            Callback::HandleEvent => "handle_event",
+            Callback::StateEnter => "state_enter",
             Callback::Terminate => "terminate",
             Callback::Hibernating => "hibernating",
         })

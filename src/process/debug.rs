@@ -43,6 +43,8 @@ pub enum EventKind {
     Timeout,
     /// A continue was due: `{continue, Term}`.
     Continue,
+    /// An event that a state machine has inserted was due: `{internal, Content}`.
+    Internal,
     /// An answer was sent: `{out, Msg, To}`.
     Reply,
     /// A callback is done and has not answered what it was given: `noreply`.
@@ -52,7 +54,7 @@ pub enum EventKind {
 impl EventKind {
     /// Whether it is a message that came.
     pub fn is_in(self) -> bool {
-        !matches!(self, EventKind::Continue | EventKind::Reply | EventKind::NoReply)
+        !matches!(self, EventKind::Continue | EventKind::Internal | EventKind::Reply | EventKind::NoReply)
     }
 }
 
@@ -67,6 +69,7 @@ impl fmt::Display for EventKind {
             EventKind::Down => "down",
             EventKind::Timeout => "timeout",
             EventKind::Continue => "continue",
+            EventKind::Internal => "internal",
             EventKind::Reply => "reply",
             EventKind::NoReply => "noreply",
         })

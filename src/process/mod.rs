@@ -58,7 +58,7 @@ pub(crate) use codes::{AnyCode, CodeId, Hold, Pass};
 pub(crate) use inbox::{Inbox, ParkedInbox};
 pub(crate) use life::{Incarnation, Life, Outcome};
 pub(crate) use me::{Linked, link, link_child, locate, monitor, register, unlink};
-pub(crate) use signal::{Signal, Successor, System};
+pub(crate) use signal::{Shape, Signal, Successor, System};
 pub(crate) use slots::{Failure, Pending, SlotId, fail, fill, open};
 pub(crate) use system::{is_system, reaches_suspended, serve};
 pub(crate) use timers::start as start_timer;

@@ -103,6 +103,15 @@ impl<T> Info<T> {
     }
 }
 
+/// What versions of a server must agree in: one can stand in for another of the same shape.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Shape {
+    /// Arguments and messages.
+    pub(crate) messages: TypeId,
+    /// What its behaviour keeps with the process, if it is built on gen_server.
+    pub(crate) kept: Option<TypeId>,
+}
+
 /// A signal in the mailbox. Boxed there, so that messages stay small.
 pub(crate) enum Signal {
     Exit(Exit),
@@ -151,11 +160,11 @@ pub(crate) enum System {
     Visit(Visit),
     /// As `Suspend`, until `Release`, whatever `Resume` says; tells a copy of the state if what runs can become another of
     /// this shape.
-    Hold(TypeId, Box<dyn FnOnce(Result<Capsule, ChangeError>) + Send>),
+    Hold(Shape, Box<dyn FnOnce(Result<Capsule, ChangeError>) + Send>),
     /// Go on, as another incarnation if there is one; acknowledged when that is ready for messages.
     Release(Option<Successor>, Box<dyn FnOnce() + Send>),
     /// Tell a copy of the state, and go on.
-    Copy(TypeId, Box<dyn FnOnce(Result<Capsule, ChangeError>) + Send>),
+    Copy(Shape, Box<dyn FnOnce(Result<Capsule, ChangeError>) + Send>),
     /// Show the state as its formatter does.
     Status(Box<dyn FnOnce(String) + Send>),
     /// Look at what watches the process, or change it.

@@ -1,12 +1,11 @@
 //! What an upgrade asks of many processes at once.
 
-use std::any::TypeId;
-
 use tokio::time::{Duration, Instant};
 
 use crate::handoff::{Capsule, ChangeError};
 use crate::process::{
-    AnyProcess, CallError, Node, Pending, Signal, SlotId, Successor, System, Timeout, answer, fill, open,
+    AnyProcess, CallError, Node, Pending, Shape, Signal, SlotId, Successor, System, Timeout, answer, fill,
+    open,
 };
 
 /// An answer under way; `None`: the process had ended.
@@ -23,12 +22,12 @@ fn ask<T: Send + 'static>(process: &dyn AnyProcess, message: impl FnOnce(SlotId)
 pub(super) type Held = (Instant, Result<Capsule, ChangeError>);
 
 /// Has it wait until it is released.
-pub(super) fn hold(process: &dyn AnyProcess, shape: TypeId) -> Asked<Held> {
+pub(super) fn hold(process: &dyn AnyProcess, shape: Shape) -> Asked<Held> {
     ask(process, |id| System::Hold(shape, Box::new(move |state| _ = fill(id, (Instant::now(), state)))))
 }
 
 /// A copy of its state; it goes on.
-pub(super) fn copy(process: &dyn AnyProcess, shape: TypeId) -> Asked<Result<Capsule, ChangeError>> {
+pub(super) fn copy(process: &dyn AnyProcess, shape: Shape) -> Asked<Result<Capsule, ChangeError>> {
     ask(process, |id| System::Copy(shape, Box::new(move |state| _ = fill(id, state))))
 }
 
