@@ -143,8 +143,12 @@ impl<E: From<Passed<T, N>>, T: Ord + Clone, N, H> Machine<E, T, N, H> {
                 }
             }
             Change::Update(content) => match self.timeouts.get_mut(&kind) {
-                Some(timeout) => timeout.content = content,
-                None => self.set_due(kind, content),
+                Some(timeout) if timeout.number != 0 => timeout.content = content,
+                // As if it were set once more: behind the others that are due.
+                _ => {
+                    self.end(&kind);
+                    self.set_due(kind, content);
+                }
             },
             Change::Cancel => self.end(&kind),
         }
