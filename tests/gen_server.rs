@@ -24,6 +24,8 @@ mod reporting;
 mod reports;
 #[path = "gen_server/requests.rs"]
 mod requests;
+#[path = "support/scene.rs"]
+mod scene;
 #[path = "gen_server/source.rs"]
 mod source;
 #[path = "gen_server/start.rs"]

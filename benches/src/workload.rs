@@ -24,6 +24,8 @@ pub enum Workload {
     CallNoTimeout,
     /// `call_1_1` of the systems whose main row has no timeout, with 5 s.
     CallTimeout,
+    /// `call_1_1` to a state machine.
+    StatemCall,
     /// 64 callers, one server.
     CallCrowd,
     /// 64 callers with a server each.
@@ -54,11 +56,12 @@ pub enum Workload {
 
 impl Workload {
     /// Every workload, in the order of the table.
-    pub const ALL: [Workload; 17] = [
+    pub const ALL: [Workload; 18] = [
         Workload::Cast,
         Workload::Call,
         Workload::CallNoTimeout,
         Workload::CallTimeout,
+        Workload::StatemCall,
         Workload::CallCrowd,
         Workload::CallPairs,
         Workload::Ring,
@@ -81,6 +84,7 @@ impl Workload {
             Workload::Call => "call_1_1",
             Workload::CallNoTimeout => "call_1_1_no_timeout",
             Workload::CallTimeout => "call_1_1_timeout",
+            Workload::StatemCall => "statem_call_1_1",
             Workload::CallCrowd => "call_64_1",
             Workload::CallPairs => "call_64_64",
             Workload::Ring => "ring",
@@ -112,7 +116,7 @@ impl Workload {
     pub fn size(self) -> u64 {
         match self {
             Workload::Cast => 1_000_000,
-            Workload::Call | Workload::CallNoTimeout | Workload::CallTimeout => 50_000,
+            Workload::Call | Workload::CallNoTimeout | Workload::CallTimeout | Workload::StatemCall => 50_000,
             Workload::CallCrowd | Workload::CallPairs => CROWD * 1_000,
             Workload::Ring => RING * 100,
             Workload::SpawnSequential => BATCH * 40,

@@ -16,11 +16,14 @@ pub struct Engine<S: GenServer> {
     /// The timer with this number, which it has started, has fired. It may ask for a continue.
     pub(crate) expired: fn(&mut S, u64, &mut Context<S>),
     /// Gives up what stays with the process.
-    pub(crate) leave: fn(&mut S) -> Box<dyn Any + Send>,
+    pub(crate) leave: fn(&mut S) -> Kept,
     /// Takes over what a former incarnation has given up. Answers what was lost: the requests that are not understood, and
     /// `None` for each other message.
-    pub(crate) adopt: fn(&mut S, Box<dyn Any + Send>, Upcast<'_, S>) -> Vec<Option<SlotId>>,
+    pub(crate) adopt: fn(&mut S, Kept, Upcast<'_, S>) -> Vec<Option<SlotId>>,
 }
 
 /// A message of a former version as this one understands it.
 pub(crate) type Upcast<'a, S> = &'a mut dyn FnMut(MessageOf<S>) -> Option<MessageOf<S>>;
+
+/// What a behaviour keeps with the process.
+pub(crate) type Kept = Box<dyn Any + Send>;

@@ -61,7 +61,7 @@ pub use source::{Chunks, Source, SourceRef, Sourced, chunks};
 pub use start::{Start, StartError};
 pub use status::{Status, StatusView};
 
-pub(crate) use engine::Upcast;
+pub(crate) use engine::{Kept, Upcast};
 pub(crate) use flow::Step;
 
 use crate::process::{Info, Result};

@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use super::code::{Carried, CarriedOf, Hooks, InstallOf, Resumed, shape_of};
 use super::context::{Context, ParkedContext, ServerMessage};
+use super::engine::Kept;
 use super::flow::{Next, Step};
 use super::{CallReply, GenServer, Status, StatusView};
 use crate::handoff::{Capsule, ChangeError};
@@ -46,7 +47,7 @@ pub(super) struct Extras {
     /// Who waits for that.
     told: Option<Told>,
     /// What its behaviour has kept with the process meanwhile.
-    kept: Option<Box<dyn Any + Send>>,
+    kept: Option<Kept>,
     /// What it has taken over came for this version, and was not looked at yet.
     pub(super) former: Option<u32>,
 }

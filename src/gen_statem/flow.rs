@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::machine::{Change, Kind};
+use super::machine::{Change, Kind, Setting};
 use super::{EventOf, GenStatem};
 use crate::process::{ReplyTo, Result, SlotId};
 use crate::term::ExitReason;
@@ -105,7 +105,7 @@ pub struct Rest<M: GenStatem> {
 pub(super) struct More<M: GenStatem> {
     pub(super) postponed: Option<EventOf<M>>,
     pub(super) inserted: Vec<EventOf<M>>,
-    pub(super) timeouts: Vec<(Kind<M::Timer>, Change<M::Internal>)>,
+    pub(super) timeouts: Vec<Setting<M::Timer, M::Internal>>,
 }
 
 impl<M: GenStatem> Default for Rest<M> {

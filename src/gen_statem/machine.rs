@@ -51,8 +51,11 @@ pub(crate) struct Done<E, T, N> {
     /// What is to be handled next, in order.
     pub(crate) inserted: Vec<E>,
     /// In order.
-    pub(crate) timeouts: Vec<(Kind<T>, Change<N>)>,
+    pub(crate) timeouts: Vec<Setting<T, N>>,
 }
+
+/// A change of one timeout.
+pub(crate) type Setting<T, N> = (Kind<T>, Change<N>);
 
 /// What is to be done with a timer.
 #[derive(Debug, PartialEq, Eq)]
@@ -229,5 +232,124 @@ impl<E: From<Passed<T, N>>, T: Ord + Clone, N, H> Machine<E, T, N, H> {
     /// Has `change` make something else of each postponed event; what it makes nothing of is gone.
     pub(crate) fn revise(&mut self, change: impl FnMut(E) -> Option<E>) {
         self.postponed = std::mem::take(&mut self.postponed).into_iter().filter_map(change).collect();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    type Numbers = Machine<u32, u8, u32, u64>;
+
+    impl From<Passed<u8, u32>> for u32 {
+        fn from(passed: Passed<u8, u32>) -> u32 {
+            passed.content
+        }
+    }
+
+    const SECOND: When = When::After(std::time::Duration::from_secs(1));
+    const ZERO: When = When::After(std::time::Duration::ZERO);
+
+    fn done(changed: bool, postponed: Option<u32>, inserted: &[u32]) -> Done<u32, u8, u32> {
+        Done { changed, postponed, inserted: inserted.to_vec(), timeouts: Vec::new() }
+    }
+
+    fn setting(timeouts: Vec<Setting<u8, u32>>) -> Done<u32, u8, u32> {
+        Done { changed: false, postponed: None, inserted: Vec::new(), timeouts }
+    }
+
+    fn all(machine: &mut Numbers) -> Vec<u32> {
+        std::iter::from_fn(|| machine.next()).collect()
+    }
+
+    fn started(machine: &mut Numbers) -> Vec<Action<u64>> {
+        let actions: Vec<_> = std::iter::from_fn(|| machine.poll()).collect();
+        for action in &actions {
+            if let Action::Start(number, _) = action {
+                machine.started(*number, *number);
+            }
+        }
+        actions
+    }
+
+    #[test]
+    fn inserted_then_released_then_what_waited_then_timeouts_of_zero() {
+        let mut machine = Numbers::default();
+        machine.done(done(false, Some(1), &[]));
+        machine.done(done(false, Some(2), &[10, 11]));
+        machine.done(setting(vec![
+            (Kind::Named(1), Change::Set(ZERO, 20)),
+            (Kind::State, Change::Set(ZERO, 21)),
+        ]));
+        let mut change = done(true, Some(3), &[12]);
+        change.timeouts = vec![(Kind::State, Change::Set(ZERO, 22))];
+        machine.done(change);
+        assert_eq!(all(&mut machine), [12, 1, 2, 3, 10, 11, 20, 22]);
+        assert!(machine.is_idle());
+    }
+
+    #[test]
+    fn a_timer_that_is_not_known_any_more_is_stale() {
+        let mut machine = Numbers::default();
+        machine.done(setting(vec![
+            (Kind::State, Change::Set(SECOND, 1)),
+            (Kind::Event, Change::Set(SECOND, 2)),
+        ]));
+        assert_eq!(started(&mut machine), [Action::Start(1, SECOND), Action::Start(2, SECOND)]);
+        machine.done_plainly();
+        assert_eq!(started(&mut machine), [Action::Cancel(2)]);
+        assert!(!machine.expired(2));
+        assert!(machine.expired(1));
+        assert!(!machine.expired(1));
+        assert_eq!(all(&mut machine), [1]);
+    }
+
+    #[test]
+    fn what_is_set_and_ended_in_one_go_is_never_started() {
+        let mut machine = Numbers::default();
+        let twice = vec![(Kind::State, Change::Set(SECOND, 1)), (Kind::State, Change::Set(SECOND, 2))];
+        machine.done(setting(twice));
+        assert_eq!(started(&mut machine), [Action::Start(2, SECOND)]);
+        assert_eq!(machine.timeouts(), 1);
+    }
+
+    /// Whatever happens: timers that run are known, none is lost, and no event is.
+    #[test]
+    fn a_random_walk_loses_nothing() {
+        for seed in 1..=200 {
+            println!("seed {seed}");
+            let (mut machine, mut random) = (Numbers::default(), seed);
+            let mut next = |below: u64| {
+                random = u64::wrapping_mul(random, 6_364_136_223_846_793_005)
+                    .wrapping_add(1_442_695_040_888_963_407);
+                (random >> 33) % below
+            };
+            let (mut running, mut put_off) = (Vec::<u64>::new(), 0);
+            for event in 0..200_u32 {
+                let kind = [Kind::Event, Kind::State, Kind::Named(next(3) as u8)][next(3) as usize].clone();
+                let change = match next(4) {
+                    0 => Change::Set(SECOND, event),
+                    1 => Change::Set(ZERO, event),
+                    2 => Change::Update(event),
+                    _ => Change::Cancel,
+                };
+                let (changed, postponed) = (next(4) == 0, (next(3) == 0).then_some(event));
+                put_off = if changed { 0 } else { put_off + usize::from(postponed.is_some()) };
+                machine.done(Done { changed, postponed, inserted: vec![], timeouts: vec![(kind, change)] });
+                for action in started(&mut machine) {
+                    match action {
+                        Action::Start(number, _) => running.push(number),
+                        Action::Cancel(number) => running.retain(|known| *known != number),
+                    }
+                }
+                assert_eq!(machine.postponed(), put_off);
+                assert_eq!(machine.running.keys().copied().collect::<Vec<_>>(), running);
+                assert_eq!(machine.timeouts(), running.len() + machine.due.len());
+                if next(5) == 0 && !running.is_empty() {
+                    assert!(machine.expired(running.remove(next(running.len() as u64) as usize)));
+                }
+                while let Some(_handled) = machine.next() {}
+            }
+        }
     }
 }

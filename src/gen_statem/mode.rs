@@ -179,7 +179,7 @@ macro_rules! state_functions {
                 event: $crate::gen_statem::EventOf<$machine>,
                 data: &mut $machine,
                 cx: &mut $crate::gen_statem::Context<$machine>,
-            ) -> $crate::Result<$crate::gen_statem::Transition<$machine>> {
+            ) -> $crate::process::Result<$crate::gen_statem::Transition<$machine>> {
                 match self {
                     $($states::$state(state) => state.handle(event, data, cx).await,)+
                 }
@@ -190,7 +190,7 @@ macro_rules! state_functions {
                 from: ::core::option::Option<&mut $states>,
                 data: &mut $machine,
                 cx: &mut $crate::gen_statem::Context<$machine>,
-            ) -> $crate::Result<$crate::gen_statem::Enter<$machine>> {
+            ) -> $crate::process::Result<$crate::gen_statem::Enter<$machine>> {
                 match self {
                     $($states::$state(state) => state.enter(from, data, cx).await,)+
                 }

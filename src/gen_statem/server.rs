@@ -1,7 +1,7 @@
 //! The process of a state machine: a gen_server that hands each message to the [machine](super::machine) as an event, and goes
 //! on until nothing is left that comes before the next message.
 
-use std::any::{Any, TypeId};
+use std::any::TypeId;
 use std::mem::{replace, take};
 
 use tokio::time::Instant;
@@ -10,7 +10,7 @@ use super::flow::{Entered, More, Ready, Rest, To};
 use super::machine::{Action, Done, Machine, Passed};
 use super::mode::CallbackMode;
 use super::{Enter, Event, EventOf, GenStatem, Init, StatusView, Transition, When};
-use crate::gen_server::{self, CallReply, Context, Engine, GenServer, Next, Status, Step, Upcast};
+use crate::gen_server::{self, CallReply, Context, Engine, GenServer, Kept, Next, Status, Step, Upcast};
 use crate::process::debug::{EventKind, Seen};
 use crate::process::{Callback, Info, Message, Result, SlotId};
 use crate::term::{ExitReason, TimerRef};
@@ -253,12 +253,12 @@ impl<M: GenStatem> Statem<M> {
 
     /// Takes over what a former incarnation has left, of which this one is a version. Answers the requests in it that are not
     /// understood any more; `None` is an event that was no request.
-    fn adopt(&mut self, kept: Box<dyn Any + Send>, upcast: Upcast<'_, Self>) -> Vec<Option<SlotId>> {
+    fn adopt(&mut self, kept: Kept, upcast: Upcast<'_, Self>) -> Vec<Option<SlotId>> {
         let mut lost = Vec::new();
         if let Ok(machine) = kept.downcast::<MachineOf<M>>() {
             self.machine = *machine;
             self.machine.revise(|Entry { event, request }| {
-                let event = understood(event, upcast);
+                let event = understood(event, &mut *upcast);
                 if event.is_none() {
                     lost.push(request);
                 }
@@ -272,7 +272,7 @@ impl<M: GenStatem> Statem<M> {
 /// A postponed event as this version understands it.
 fn understood<C, K, I, N, T>(
     event: Event<C, K, I, N, T>,
-    upcast: &mut dyn FnMut(Message<C, K, I>) -> Option<Message<C, K, I>>,
+    upcast: impl FnOnce(Message<C, K, I>) -> Option<Message<C, K, I>>,
 ) -> Option<Event<C, K, I, N, T>> {
     let (message, timer) = match event {
         Event::Call(call) => (Message::Call(call), None),

@@ -6,6 +6,9 @@ use std::{
     time::{Duration, Instant},
 };
 
+use incarnate::gen_statem::{
+    self, Actions, Event, EventOf, GenStatem, HandleEvent, Transition, keep_state, next_state,
+};
 use incarnate::{
     CallReply, ChildSpec, Context, Error, ExitReason, GenServer, Info, Init, Never, Next, Node, ReplyTo,
     Result, ServerRef, Supervisor, noreply, process::Timeout, stop,
@@ -87,6 +90,44 @@ struct Patient(CounterRef);
 impl Caller for Patient {
     async fn call(&mut self) -> u64 {
         self.0.call_timeout(CounterCall::Next, Timeout::Infinity).await.expect("the server answers")
+    }
+}
+
+/// A counter that is a state machine.
+struct Turnstile;
+
+/// How often it has turned.
+#[derive(PartialEq)]
+struct Turned(u64);
+
+impl GenStatem for Turnstile {
+    type Args = ();
+    type State = Turned;
+    type Call = CounterCall;
+    type Cast = CounterCast;
+    type Info = Never;
+    type Internal = Never;
+    type Timer = Never;
+    type Mode = HandleEvent;
+
+    async fn init(_: (), _: &mut gen_statem::Context<Self>) -> Result<gen_statem::Init<Self>> {
+        Ok(gen_statem::Init::ready(Turned(0), Turnstile))
+    }
+
+    async fn handle_event(
+        &mut self,
+        event: EventOf<Self>,
+        turned: &mut Turned,
+        _: &mut gen_statem::Context<Self>,
+    ) -> Result<Transition<Self>> {
+        match event {
+            Event::Call(CounterCall::Next(caller)) => {
+                turned.0 += 1;
+                keep_state().reply(caller, turned.0)
+            }
+            Event::Cast(CounterCast::Add(amount)) => next_state(Turned(turned.0 + amount)),
+            _ => keep_state(),
+        }
     }
 }
 
@@ -317,6 +358,13 @@ impl System for Incarnate {
         Some(on_workers(async move {
             let node = Node::new("bench");
             call_alone(Patient(start(&node, Rest::Awake).await), n).await
+        }))
+    }
+
+    fn statem_call(&self, n: u64) -> Option<Sample> {
+        Some(on_workers(async move {
+            let node = Node::new("bench");
+            call_alone(Hasty(Turnstile::statem(()).on(&node).start().await.expect("it starts")), n).await
         }))
     }
 

@@ -65,6 +65,10 @@ pub trait System {
     fn call_timeout(&self, _: u64) -> Option<Sample> {
         None
     }
+    /// See [`Workload::StatemCall`].
+    fn statem_call(&self, _n: u64) -> Option<Sample> {
+        None
+    }
     /// See [`Workload::CallCrowd`].
     fn call_crowd(&self, n: u64) -> Option<Sample>;
     /// See [`Workload::CallPairs`].
@@ -112,6 +116,7 @@ pub fn run(system: &dyn System, workload: Workload, n: u64) -> Option<Sample> {
         Workload::Call => system.call(n),
         Workload::CallNoTimeout => system.call_no_timeout(n),
         Workload::CallTimeout => system.call_timeout(n),
+        Workload::StatemCall => system.statem_call(n),
         Workload::CallCrowd => system.call_crowd(n),
         Workload::CallPairs => system.call_pairs(n),
         Workload::Ring => system.ring(n),

@@ -38,6 +38,9 @@ pub mod processes {}
 #[doc = include_str!("../gen_server.md")]
 pub mod gen_server {}
 
+#[doc = include_str!("../gen_statem.md")]
+pub mod gen_statem {}
+
 #[doc = include_str!("../supervision.md")]
 pub mod supervision {}
 

@@ -454,7 +454,7 @@ async fn run<M: Machine>(scenario: &Scenario) -> Vec<String> {
         let (machine, ends) = (machine.clone(), ends.clone());
         async move { ends.note(format!("down {}", word(&machine.ended().await))) }
     });
-    tokio::time::sleep(SETTLE).await;
+    tokio::time::sleep(SETTLE).await; // sleep: virtual time
     for command in &scenario.commands {
         log.note(format!("> {}", command.join(" ")));
         carry_out(command, &node, &machine, &ends).await;
@@ -469,7 +469,7 @@ async fn run<M: Machine>(scenario: &Scenario) -> Vec<String> {
 
 async fn carry_out(command: &[String], node: &Node, machine: &ServerRef<Ask, String, String>, ends: &Log) {
     match command.iter().map(String::as_str).collect::<Vec<_>>()[..] {
-        ["sleep", time] => return tokio::time::sleep(Duration::from_millis(time.parse().unwrap())).await,
+        ["sleep", time] => return tokio::time::sleep(Duration::from_millis(time.parse().unwrap())).await, // sleep: virtual time
         ["cast", what] => machine.cast(what.to_owned()),
         ["info", what] => machine.send(what.to_owned()),
         ["suspend"] => sys::suspend(node, machine, SETTLE).await.unwrap(),
@@ -486,5 +486,5 @@ async fn carry_out(command: &[String], node: &Node, machine: &ServerRef<Ask, Str
         }
         ref other => panic!("unknown: {other:?}"),
     }
-    tokio::time::sleep(SETTLE).await;
+    tokio::time::sleep(SETTLE).await; // sleep: virtual time
 }
