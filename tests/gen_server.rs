@@ -2,6 +2,8 @@
 
 #![expect(clippy::type_complexity, reason = "tables of cases")]
 
+#[path = "gen_server/attached.rs"]
+mod attached;
 #[path = "gen_server/begin.rs"]
 mod begin;
 #[path = "gen_server/calls.rs"]

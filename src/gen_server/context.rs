@@ -3,7 +3,9 @@
 use std::collections::VecDeque;
 use std::future::Future;
 use std::ops::{Deref, DerefMut};
+use std::pin::Pin;
 use std::sync::Arc;
+use std::task::{Context as TaskContext, Poll};
 use std::time::Duration;
 
 use super::GenServer;
@@ -13,8 +15,8 @@ use super::server::Extras;
 use super::source::{Source, SourceRef, Sourced};
 use super::start::Starter;
 use crate::process::{
-    Alias, AliasMode, AnyProcess, Core, Error, Inbox, Info, Me, Message, MonitorOptions, ParkedInbox,
-    ServerRef, Signal, Target, start_timer, unalias,
+    Alias, AliasMode, AnyProcess, Core, Error, FAIRNESS, Inbox, Info, Me, Message, MonitorOptions,
+    ParkedInbox, ServerRef, Signal, Target, start_timer, unalias,
 };
 use crate::term::{AliasRef, MonitorRef, Pid, TimerRef};
 
@@ -25,8 +27,25 @@ pub(crate) type ServerMessage<S> =
 pub struct ServerMe<Call: Send + 'static, Cast: Send + 'static, Info: Send + 'static> {
     me: Me,
     pub(crate) inbox: Inbox<Message<Call, Cast, Info>>,
+    rare: Option<Box<Rare<Info>>>,
+}
+
+/// What few servers have, and few for long.
+struct Rare<I> {
     /// Who waits for the start, until it is acknowledged.
-    starting: Option<Box<Starter>>,
+    starting: Option<Starter>,
+    /// Futures that are polled along with the mailbox.
+    attached: Vec<Attached<I>>,
+    /// How many of them were ready in a row.
+    row: u32,
+}
+
+type Attached<I> = Pin<Box<dyn Future<Output = I> + Send>>;
+
+impl<I> Default for Rare<I> {
+    fn default() -> Self {
+        Rare { starting: None, attached: Vec::new(), row: 0 }
+    }
 }
 
 type ServerMeOf<S> = ServerMe<<S as GenServer>::Call, <S as GenServer>::Cast, <S as GenServer>::Info>;
@@ -89,7 +108,7 @@ impl<C: Send + 'static, K: Send + 'static, I: Send + 'static> ServerMe<C, K, I> 
     /// ends with that reason, as any other, and `terminate` is not called. A second time, and
     /// in any other callback, it does nothing.
     pub fn init_ack(&mut self) {
-        if let Some(starter) = self.starting.take() {
+        if let Some(starter) = self.take_starter() {
             self.inbox.answered(Some(starter.id));
             starter.acknowledge(self.me.process());
         }
@@ -97,9 +116,55 @@ impl<C: Send + 'static, K: Send + 'static, I: Send + 'static> ServerMe<C, K, I> 
 
     /// The start has failed; `None`: it had been acknowledged, and nobody waits any more.
     pub(super) fn refuse(&mut self) -> Option<Starter> {
-        let starter = self.starting.take()?;
+        let starter = self.take_starter()?;
         self.inbox.answered(Some(starter.id));
-        Some(*starter)
+        Some(starter)
+    }
+
+    fn take_starter(&mut self) -> Option<Starter> {
+        let rare = self.rare.as_mut()?;
+        let starter = rare.starting.take();
+        if rare.attached.is_empty() {
+            self.rare = None;
+        }
+        starter
+    }
+
+    /// Has a future run along with this server, in its own task: what it comes to is a message, taken when nothing waits in
+    /// the mailbox. `cx.attach(async move { Read(socket.readable().await) })` is `{active, once}` without a process in between.
+    ///
+    /// It is polled while the server waits, not while a callback runs or the server is suspended, and dropped with the server.
+    /// Meanwhile the server does not hibernate. A panic in it is the server's.
+    pub fn attach(&mut self, future: impl Future<Output = I> + Send + 'static) {
+        self.rare.get_or_insert_default().attached.push(Box::pin(future));
+    }
+
+    /// Whether something runs along.
+    pub(super) fn has_attached(&self) -> bool {
+        self.rare.as_ref().is_some_and(|rare| !rare.attached.is_empty())
+    }
+
+    /// What one of the futures that run along has come to. After as many in a row as of messages others run.
+    pub(super) fn poll_attached(&mut self, cx: &mut TaskContext<'_>) -> Poll<I> {
+        let Some(rare) = &mut self.rare else { return Poll::Pending };
+        // Not while a batch waits for its turn, and nothing of a process that an exit signal has ended.
+        if !self.inbox.is_drained() {
+            return Poll::Pending;
+        }
+        for at in 0..rare.attached.len() {
+            if rare.row >= FAIRNESS {
+                rare.row = 0;
+                cx.waker().wake_by_ref();
+                return Poll::Pending;
+            }
+            if let Poll::Ready(message) = rare.attached[at].as_mut().poll(cx) {
+                rare.row += 1;
+                drop(rare.attached.swap_remove(at));
+                return Poll::Ready(message);
+            }
+        }
+        rare.row = 0;
+        Poll::Pending
     }
 
     /// Has a stream of items come to this server as messages, each when it is asked for: see [`SourceRef`].
@@ -206,7 +271,8 @@ impl<S: GenServer> Context<S> {
     pub(super) fn new(me: Me, mut inbox: Inbox<ServerMessage<S>>, starter: Starter) -> Self {
         // If it ends before it has acknowledged, the starter is told as any caller is.
         inbox.answering(starter.id);
-        let me = ServerMe { me, inbox, starting: Some(Box::new(starter)) };
+        let rare = Rare { starting: Some(starter), ..Rare::default() };
+        let me = ServerMe { me, inbox, rare: Some(Box::new(rare)) };
         Context { me, continues: None, event: None }
     }
 
@@ -291,7 +357,7 @@ impl<S: GenServer> Context<S> {
     pub(super) fn unpark(parked: ParkedContext<S>) -> Self {
         let inbox = Inbox::unpark(parked.inbox);
         let me = Me::of(inbox.cell().clone());
-        Context::of(ServerMe { me, inbox, starting: None }, parked.event)
+        Context::of(ServerMe { me, inbox, rare: None }, parked.event)
     }
 
     pub(super) fn undefined(&self, callback: &str) -> Error {

@@ -5,7 +5,7 @@ use std::future::{Future, poll_fn};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::{Pin, pin};
 use std::sync::Arc;
-use std::task::Poll;
+use std::task::{Context as TaskContext, Poll};
 use std::time::Duration;
 
 use super::code::{Carried, CarriedOf, Hooks, InstallOf, Resumed, shape_of};
@@ -304,10 +304,20 @@ impl<S: GenServer> Server<S> {
         let mut idle = self.idle().map(|after| Box::pin(tokio::time::sleep(after)));
         poll_fn(|cx| match (self.cx.inbox.poll_next(cx), &mut idle) {
             (Poll::Ready(entry), _) => Poll::Ready(Some(entry)),
+            (Poll::Pending, _) if self.cx.has_attached() => self.poll_attached(cx),
             (Poll::Pending, Some(idle)) => idle.as_mut().poll(cx).map(|()| None),
             (Poll::Pending, None) => Poll::Pending,
         })
         .await
+    }
+
+    /// Nothing waits: what runs along with the server may have come to something.
+    #[cold]
+    fn poll_attached(&mut self, cx: &mut TaskContext<'_>) -> Poll<Option<Envelope<ServerMessage<S>>>> {
+        self.cx.poll_attached(cx).map(|info| {
+            self.saw(EventKind::Info, &info);
+            Some(Envelope::User(Message::Info(info)))
+        })
     }
 
     /// Whether the next thing to do may come from no mailbox.
@@ -317,14 +327,19 @@ impl<S: GenServer> Server<S> {
 
     /// After how long it hibernates by itself: as in OTP, only while it waits without a limit.
     fn idle(&self) -> Option<Duration> {
-        if self.step == Step::Wait { self.extras.as_ref()?.hibernate_after } else { None }
+        if self.step != Step::Wait || self.cx.has_attached() {
+            return None;
+        }
+        self.extras.as_ref()?.hibernate_after
     }
 
     /// Before a wait: what the last callback asked for.
     fn prepare_wait(&mut self) -> Option<Event<S>> {
         match self.step {
             Step::Wait | Step::Stop(_) => {}
-            Step::Hibernate if self.cx.inbox.is_empty() => return Some(Event::Leave(Leave::Park)),
+            Step::Hibernate if self.cx.inbox.is_empty() && !self.cx.has_attached() => {
+                return Some(Event::Leave(Leave::Park));
+            }
             Step::Hibernate => {}
             Step::Timeout(after) if self.timeout.is_none() => {
                 // Zero means: if nothing waits (rule 2.8.2).
@@ -545,7 +560,7 @@ impl<S: GenServer> Server<S> {
 
     /// Whether there is nothing that it would do, and no time that it would keep, before a message of its own.
     fn waits_for_a_message(&self) -> bool {
-        let waits = self.step == Step::Wait && self.idle().is_none();
+        let waits = self.step == Step::Wait && self.idle().is_none() && !self.cx.has_attached();
         waits && !self.cx.has_continue() && !self.cx.has_event()
     }
 
@@ -558,7 +573,7 @@ impl<S: GenServer> Server<S> {
             self.enter(Callback::Waiting);
             if self.cx.inbox.is_empty() {
                 match self.step {
-                    Step::Hibernate => return Some(Leave::Park),
+                    Step::Hibernate if !self.cx.has_attached() => return Some(Leave::Park),
                     _ if self.waits_for_a_message() => return Some(Leave::Rest),
                     _ => {}
                 }

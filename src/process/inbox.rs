@@ -12,7 +12,7 @@ use super::slots::{self, SlotId, Waiters};
 use crate::term::{MonitorRef, Never};
 
 /// After this many messages without a wait a process lets others run.
-const FAIRNESS: u32 = 256;
+pub(crate) const FAIRNESS: u32 = 256;
 
 /// The receiving end: a batch taken over from the cell, and the requests that still owe an answer.
 pub(crate) struct Inbox<M: Send + 'static> {
@@ -93,10 +93,16 @@ impl<M: Content> Inbox<M> {
     fn spent(&mut self, cx: &Context<'_>) -> bool {
         let spent = self.budget == 0;
         if spent {
-            self.budget = FAIRNESS;
+            // One more than after a wait: so the two are told apart.
+            self.budget = FAIRNESS + 1;
             cx.waker().wake_by_ref();
         }
         spent
+    }
+
+    /// Whether the last look has found nothing.
+    pub(crate) fn is_drained(&self) -> bool {
+        self.budget == FAIRNESS && self.batch.is_empty() && !self.cell.core().is_doomed()
     }
 
     /// Has the next look not wait for others: it is the last one before a wait ends without a message.

@@ -55,7 +55,7 @@ pub(crate) use alias::unalias;
 pub(crate) use catch::{catch, drop_caught};
 pub(crate) use cell::{Cell, Core, Envelope, Process as AnyProcess, Timed};
 pub(crate) use codes::{AnyCode, CodeId, Hold, Pass};
-pub(crate) use inbox::{Inbox, ParkedInbox};
+pub(crate) use inbox::{FAIRNESS, Inbox, ParkedInbox};
 pub(crate) use life::{Incarnation, Life, Outcome};
 pub(crate) use me::{Linked, link, link_child, locate, monitor, register, unlink};
 pub(crate) use signal::{Shape, Signal, Successor, System};
