@@ -112,6 +112,7 @@ pub struct Key {
     /// The timer itself stays with the process.
     timer: Option<TimerRef>,
     /// Timers that had fired when they were to be cancelled, and whose messages have not come yet.
+    #[serde(default, skip_serializing_if = "is_zero")]
     overdue: u32,
 }
 
@@ -127,6 +128,11 @@ struct Place {
     /// Whether the table was told that the value is long.
     #[serde(skip)]
     long: bool,
+}
+
+/// Left out of what is written, as a format has no field more than it needs.
+fn is_zero(number: &u32) -> bool {
+    *number == 0
 }
 
 impl StateVersion for Key {
@@ -299,9 +305,8 @@ impl Key {
         cx: &mut Context<S>,
     ) -> Result<incarnate::Next> {
         if let Info::Timer(timer, _) = info {
-            match self.timer.take_if(|mine| *mine == timer) {
-                Some(_) => {}
-                None => self.overdue = self.overdue.saturating_sub(1),
+            if self.timer.take_if(|mine| *mine == timer).is_none() {
+                self.overdue = self.overdue.saturating_sub(1);
             }
         }
         if self.place.table.is_none() {
@@ -330,8 +335,8 @@ impl Key {
         self.set_timer(next, now, cx);
         match next {
             Next::End if self.place.life == 1 && self.overdue == 0 && self.place.retire(cx) => Follow::End,
-            // What waits in the mailbox or is on its way there comes first, and may bring the key back. It need not be a request: a change of the
-            // code waits there too, and nothing might come after it.
+            // What waits in the mailbox or is on its way there comes first, and may bring the key back. It need not be a
+            // request: a change of the code waits there too, and nothing might come after it.
             Next::End => Follow::Linger,
             _ => Follow::Stay,
         }

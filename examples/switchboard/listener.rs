@@ -11,18 +11,18 @@ use incarnate::supervisor::{
 use incarnate::{Error, Me, Never, Process, ProcessRef, StartError};
 use tokio::net::{TcpListener, TcpStream};
 
-use crate::connection::{self, Accepted};
+use crate::connection::{self, Accepted, ConnectionRef};
 use crate::service::Service;
 
 /// How long to wait when there is nothing left to accept with: file descriptors, memory.
 const PAUSE: Duration = Duration::from_millis(100);
 
 /// The supervisor of the connections.
-pub const SUPERVISOR: DynamicSupervisorName<Accepted, ProcessRef<Never>> =
+pub const SUPERVISOR: DynamicSupervisorName<Accepted, ConnectionRef> =
     DynamicSupervisorName::new("connections");
 
 /// It, before it is started. A connection that crashes takes its client along and nobody else.
-pub fn supervisor() -> DynamicSupervisor<Accepted, ProcessRef<Never>> {
+pub fn supervisor() -> DynamicSupervisor<Accepted, ConnectionRef> {
     DynamicSupervisor::temporary("connections", connection::start_link).name(SUPERVISOR)
 }
 
@@ -85,7 +85,7 @@ async fn accept_all(listener: TcpListener, service: Arc<Service>) -> Result<(), 
 async fn admit(
     socket: TcpStream,
     service: &Arc<Service>,
-    connections: &DynamicSupervisorRef<Accepted, ProcessRef<Never>>,
+    connections: &DynamicSupervisorRef<Accepted, ConnectionRef>,
 ) -> Result<(), StartChildError> {
     let Some(client) = service.admit() else {
         // Redis's answer, tried once: nobody waits here for a client that does not read.

@@ -4,7 +4,7 @@ use std::io;
 
 use bytes::{Bytes, BytesMut};
 use tokio::io::AsyncWriteExt;
-use tokio::net::TcpStream;
+use tokio::net::tcp::OwnedWriteHalf;
 
 use crate::error::ProtocolError;
 use crate::reply::Reply;
@@ -25,7 +25,7 @@ pub struct Output {
 
 impl Output {
     /// Encodes a reply, and writes when there is enough; waits while the client does not read.
-    pub async fn put(&mut self, reply: Reply, socket: &mut TcpStream) -> io::Result<()> {
+    pub async fn put(&mut self, reply: Reply, socket: &mut OwnedWriteHalf) -> io::Result<()> {
         match reply {
             Reply::Array(replies) => {
                 encode_array_start(replies.len(), &mut self.buffer);
@@ -42,7 +42,7 @@ impl Output {
         }
     }
 
-    async fn leaf(&mut self, reply: &Reply, socket: &mut TcpStream) -> io::Result<()> {
+    async fn leaf(&mut self, reply: &Reply, socket: &mut OwnedWriteHalf) -> io::Result<()> {
         match reply {
             // Written from where it is, without a copy.
             Reply::Bulk(bytes) if bytes.len() > LONG => self.long(bytes, socket).await,
@@ -53,7 +53,7 @@ impl Output {
         }
     }
 
-    async fn long(&mut self, bytes: &Bytes, socket: &mut TcpStream) -> io::Result<()> {
+    async fn long(&mut self, bytes: &Bytes, socket: &mut OwnedWriteHalf) -> io::Result<()> {
         encode_bulk_start(bytes.len(), &mut self.buffer);
         self.flush(socket).await?;
         socket.write_all(bytes).await?;
@@ -67,7 +67,7 @@ impl Output {
     }
 
     /// Writes what is encoded.
-    pub async fn flush(&mut self, socket: &mut TcpStream) -> io::Result<()> {
+    pub async fn flush(&mut self, socket: &mut OwnedWriteHalf) -> io::Result<()> {
         if !self.buffer.is_empty() {
             socket.write_all(&self.buffer).await?;
             self.buffer.clear();
