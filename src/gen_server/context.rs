@@ -241,7 +241,7 @@ impl<S: GenServer> Context<S> {
     }
 
     /// The cell's part that every process has, without a virtual call.
-    pub(super) fn core(&self) -> &Core {
+    pub(crate) fn core(&self) -> &Core {
         self.inbox.cell().core()
     }
 

@@ -239,6 +239,11 @@ impl<M: Content> Inbox<M> {
         self.current = Some(request);
     }
 
+    /// The request in work, if there is one.
+    pub(crate) fn in_work(&self) -> Option<SlotId> {
+        self.current
+    }
+
     /// The request in work was answered, or its answer is put off.
     pub(crate) fn answered(&mut self, answered: Option<SlotId>) {
         let Some(current) = self.current.take() else { return };
