@@ -18,7 +18,9 @@ pub enum AddError {
 impl fmt::Display for AddError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            AddError::Failed(reason) => write!(f, "init of the handler failed, it is not installed: {reason}"),
+            AddError::Failed(reason) => {
+                write!(f, "init of the handler failed, it is not installed: {reason}")
+            }
             AddError::Call(_) => f.write_str("the manager did not answer whether it has added the handler"),
         }
     }
@@ -40,8 +42,12 @@ impl fmt::Display for DeleteError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             DeleteError::ModuleNotFound => f.write_str("module_not_found: the handler was not installed"),
-            DeleteError::Crashed(reason) => write!(f, "the handler was deleted, its terminate crashed: {reason}"),
-            DeleteError::Call(_) => f.write_str("the manager did not answer whether it has deleted the handler"),
+            DeleteError::Crashed(reason) => {
+                write!(f, "the handler was deleted, its terminate crashed: {reason}")
+            }
+            DeleteError::Call(_) => {
+                f.write_str("the manager did not answer whether it has deleted the handler")
+            }
         }
     }
 }
@@ -62,7 +68,9 @@ impl fmt::Display for SwapError {
             SwapError::Failed(reason) => {
                 write!(f, "init of the new handler failed, neither is installed: {reason}")
             }
-            SwapError::Call(_) => f.write_str("the manager did not answer whether it has swapped the handlers"),
+            SwapError::Call(_) => {
+                f.write_str("the manager did not answer whether it has swapped the handlers")
+            }
         }
     }
 }

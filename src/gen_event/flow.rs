@@ -1,8 +1,8 @@
 //! What a handler's callbacks are told, and what they return.
 
+use super::EventHandler;
 use super::handler::Handler;
 use super::installed::{New, Newcomer};
-use super::EventHandler;
 use crate::process::Result;
 use crate::term::{ExitReason, Term};
 

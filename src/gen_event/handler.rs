@@ -77,12 +77,6 @@ impl HandlerId {
     }
 }
 
-impl<H: EventHandler> PartialEq<Handler<H>> for HandlerId {
-    fn eq(&self, handler: &Handler<H>) -> bool {
-        self.module == TypeId::of::<H>() && self.id == handler.id
-    }
-}
-
 impl<H: EventHandler> From<Handler<H>> for HandlerId {
     fn from(handler: Handler<H>) -> Self {
         handler.id()

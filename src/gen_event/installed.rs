@@ -7,7 +7,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 
-use super::flow::{EventNext, HandlerInit, Handover, Removal};
+use super::flow::{EventNext, HandlerInit, Handover, Removal, Step};
 use super::handler::{Handler, HandlerId};
 use super::owner::Owner;
 use super::status::HandlerView;
@@ -30,6 +30,12 @@ pub(super) trait Behaviour<E: Send + Sync + 'static, I: Send + Sync + 'static>: 
     fn handle_event<'a>(
         &'a mut self,
         event: &'a E,
+        cx: &'a mut Context<EventManager<E, I>>,
+    ) -> BoxFuture<'a, Result<EventNext<E, I>>>;
+    /// As `handle_event`, for a handler that is alone: with all events that wait, as long as it just stays.
+    fn handle_events<'a>(
+        &'a mut self,
+        event: E,
         cx: &'a mut Context<EventManager<E, I>>,
     ) -> BoxFuture<'a, Result<EventNext<E, I>>>;
     fn handle_info<'a>(
@@ -63,6 +69,25 @@ impl<H: EventHandler> Behaviour<H::Event, H::Info> for Own<H> {
         cx: &'a mut HandlerContext<H>,
     ) -> BoxFuture<'a, Result<EventNext<H::Event, H::Info>>> {
         Box::pin(self.0.handle_event(event, cx))
+    }
+
+    fn handle_events<'a>(
+        &'a mut self,
+        mut event: H::Event,
+        cx: &'a mut HandlerContext<H>,
+    ) -> BoxFuture<'a, Result<EventNext<H::Event, H::Info>>> {
+        Box::pin(async move {
+            loop {
+                let next = self.0.handle_event(&event, cx).await?;
+                if !matches!(next, EventNext(Step::Keep)) {
+                    return Ok(next);
+                }
+                match cx.next_cast() {
+                    Some(another) => event = another,
+                    None => return Ok(next),
+                }
+            }
+        })
     }
 
     fn handle_info<'a>(
@@ -126,10 +151,7 @@ pub(super) struct New<H: EventHandler> {
 }
 
 impl<H: EventHandler> New<H> {
-    pub(super) fn of(
-        handler: &Handler<H>,
-        args: H::Args,
-    ) -> Box<dyn Newcomer<H::Event, H::Info>> {
+    pub(super) fn of(handler: &Handler<H>, args: H::Args) -> Box<dyn Newcomer<H::Event, H::Info>> {
         Box::new(New::<H> { id: handler.id(), args, of: PhantomData })
     }
 }

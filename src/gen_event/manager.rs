@@ -54,7 +54,7 @@ impl<E, I> Copy for News<'_, E, I> {}
 impl<E, I> News<'_, E, I> {
     fn callback(self) -> &'static str {
         match self {
-            News::Event(_) => "handle_event",
+            News::Event(_) => HANDLE_EVENT,
             News::Info(_) => "handle_info",
         }
     }
@@ -63,6 +63,7 @@ impl<E, I> News<'_, E, I> {
 /// What came of a callback: its answer, or its panic.
 type Handled<E, I> = Result<Result<EventNext<E, I>>, Box<dyn Any + Send>>;
 
+const HANDLE_EVENT: &str = "handle_event";
 const HANDLE_CALL: &str = "handle_call";
 /// No callback of the handler's: it is removed from outside.
 const OUTSIDE: &str = "";
@@ -80,6 +81,16 @@ impl<E: Send + Sync + 'static, I: Send + Sync + 'static> GenServer for EventMana
     }
 
     async fn handle_cast(&mut self, event: E, cx: &mut Context<Self>) -> Result<Next> {
+        // A callback of a handler whose type is not known is a box. One for all events that wait instead of one for each.
+        if let [only] = &mut self.handlers[..] {
+            let handled = catch(pin!(async { only.handler.handle_events(event, cx).await })).await;
+            return match handled {
+                Ok(Ok(EventNext(Step::Keep))) => noreply(),
+                handled => {
+                    resting(Box::pin(self.went_on(0, handled, HANDLE_EVENT, cx)).await.unwrap_or(false))
+                }
+            };
+        }
         resting(self.tell(News::Event(&event), cx).await)
     }
 
@@ -140,14 +151,15 @@ impl<E: Send + Sync + 'static, I: Send + Sync + 'static> EventManager<E, I> {
 
     /// The state of a handler, if it is installed.
     pub fn state<H: EventHandler>(&self, handler: &Handler<H>) -> Option<&H> {
-        self.states().find(|(id, _)| *id == handler)?.1.downcast_ref()
+        self.handlers[self.position(&handler.id())?].handler.state().downcast_ref()
     }
 
     pub(super) fn states_mut<H: EventHandler>(
         &mut self,
         handler: &Handler<H>,
-    ) -> impl Iterator<Item = &mut H> {
-        let those = self.handlers.iter_mut().rev().filter(|installed| installed.id == *handler);
+    ) -> impl Iterator<Item = &mut H> + use<'_, H, E, I> {
+        let id = handler.id();
+        let those = self.handlers.iter_mut().rev().filter(move |installed| installed.id == id);
         those.filter_map(|installed| installed.handler.state_mut().downcast_mut())
     }
 
@@ -157,9 +169,9 @@ impl<E: Send + Sync + 'static, I: Send + Sync + 'static> EventManager<E, I> {
 
     /// The newest handler that this process owns.
     fn owned_by(&self, pid: Pid) -> Option<usize> {
-        self.handlers.iter().rposition(|installed| {
-            installed.owner.as_ref().is_some_and(|owner| owner.pid() == pid)
-        })
+        self.handlers
+            .iter()
+            .rposition(|installed| installed.owner.as_ref().is_some_and(|owner| owner.pid() == pid))
     }
 
     /// Tells all handlers, the newest first (rule 2.19.6). True: one of them wants to hibernate.

@@ -62,7 +62,9 @@ use std::future::Future;
 
 pub use door::{EventManagerName, EventManagerRef};
 pub use error::{AddError, DeleteError, SwapError};
-pub use flow::{EventNext, HandlerInit, HandlerNext, Handover, Removal, hibernate, keep, remove_handler, swap_handler};
+pub use flow::{
+    EventNext, HandlerInit, HandlerNext, Handover, Removal, hibernate, keep, remove_handler, swap_handler,
+};
 pub use handler::{Handler, HandlerId};
 pub use manager::{EventCall, EventManager};
 pub use owner::{HandlerEnd, HandlerExit};

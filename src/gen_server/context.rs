@@ -13,8 +13,8 @@ use super::source::{Source, SourceRef, Sourced};
 use super::start::Starter;
 use super::{AliasOf, GenServer, ServerRefOf};
 use crate::process::{
-    Alias, AliasMode, AnyProcess, Core, Error, Inbox, Info, Me, Message, MonitorOptions, ParkedInbox, Signal,
-    Target, start_timer, unalias,
+    Alias, AliasMode, AnyProcess, Core, Envelope, Error, Inbox, Info, Me, Message, MonitorOptions,
+    ParkedInbox, Signal, Target, start_timer, unalias,
 };
 use crate::term::{AliasRef, MonitorRef, Pid, TimerRef};
 
@@ -243,6 +243,19 @@ impl<S: GenServer> Context<S> {
     /// The cell's part that every process has, without a virtual call.
     pub(crate) fn core(&self) -> &Core {
         self.inbox.cell().core()
+    }
+
+    /// The next message, if it is a cast that can be served within the callback that runs, as if that had ended: for a
+    /// server that makes something dear for each.
+    pub(crate) fn next_cast(&mut self) -> Option<S::Cast> {
+        let is_cast = |entry: &_| matches!(entry, Envelope::User(Message::Cast(_)));
+        match self.inbox.next_if(is_cast)? {
+            Envelope::User(Message::Cast(cast)) => {
+                self.cancel_event();
+                Some(cast)
+            }
+            _ => None,
+        }
     }
 
     /// What stays when another incarnation goes on.
