@@ -36,7 +36,7 @@ macro_rules! asked_of_an_event_manager {
             /// # Cancel safety
             /// Dropping the future does not take the event back.
             pub async fn sync_notify(&self, event: E) -> Result<(), CallError> {
-                let order = |caller| EventCall(Order::SyncNotify(event, caller));
+                let order = |caller| ask(Order::SyncNotify(event, caller));
                 self.call_timeout(order, Timeout::Infinity).await
             }
 
@@ -53,7 +53,7 @@ macro_rules! asked_of_an_event_manager {
                 H: EventHandler<Event = E, Info = I>,
             {
                 let new = New::of(&handler, args);
-                let order = |caller| EventCall(Order::Add(new, None, caller));
+                let order = |caller| ask(Order::Add(new, None, caller));
                 self.call_timeout(order, Timeout::Infinity).await?
             }
 
@@ -83,7 +83,7 @@ macro_rules! asked_of_an_event_manager {
                 M: Send + 'static,
             {
                 let (new, owner) = (New::of(&handler, args), Owner::new(owner, message));
-                let order = |caller| EventCall(Order::Add(new, Some(owner), caller));
+                let order = |caller| ask(Order::Add(new, Some(owner), caller));
                 self.call_timeout(order, Timeout::Infinity).await?
             }
 
@@ -101,7 +101,7 @@ macro_rules! asked_of_an_event_manager {
                 args: impl Into<Term>,
             ) -> Result<Term, DeleteError> {
                 let args = args.into();
-                let order = |caller| EventCall(Order::Delete(handler.id(), args, caller));
+                let order = |caller| ask(Order::Delete(handler.id(), args, caller));
                 self.call_timeout(order, Timeout::Infinity).await?
             }
 
@@ -126,7 +126,7 @@ macro_rules! asked_of_an_event_manager {
                 H2: EventHandler<Event = E, Info = I>,
             {
                 let swap = Box::new(Swap { args: old.1.into(), new: New::of(&new.0, new.1) });
-                let order = |caller| EventCall(Order::Swap(old.0.id(), swap, None, caller));
+                let order = |caller| ask(Order::Swap(old.0.id(), swap, None, caller));
                 self.call_timeout(order, Timeout::Infinity).await?
             }
 
@@ -154,7 +154,7 @@ macro_rules! asked_of_an_event_manager {
             {
                 let swap = Box::new(Swap { args: old.1.into(), new: New::of(&new.0, new.1) });
                 let owner = Owner::new(owner, message);
-                let order = |caller| EventCall(Order::Swap(old.0.id(), swap, Some(owner), caller));
+                let order = |caller| ask(Order::Swap(old.0.id(), swap, Some(owner), caller));
                 self.call_timeout(order, Timeout::Infinity).await?
             }
 
@@ -163,7 +163,7 @@ macro_rules! asked_of_an_event_manager {
             /// # Errors
             /// See [`CallError`].
             pub async fn which_handlers(&self) -> Result<Vec<HandlerId>, CallError> {
-                let order = |caller| EventCall(Order::Which(caller));
+                let order = |caller| ask(Order::Which(caller));
                 self.call_timeout(order, Timeout::Infinity).await
             }
 
@@ -223,5 +223,9 @@ asked_of_an_event_manager!(ServerRef);
 asked_of_an_event_manager!(Name);
 
 fn call<H: EventHandler>(handler: &Handler<H>, request: H::Call) -> EventCall<H::Event, H::Info> {
-    EventCall(Order::Call(handler.id(), Box::new(request)))
+    ask(Order::Call(handler.id(), Box::new(request)))
+}
+
+fn ask<E: Send + Sync + 'static, I: Send + Sync + 'static>(order: Order<E, I>) -> EventCall<E, I> {
+    EventCall(Box::new(order))
 }

@@ -25,7 +25,10 @@ pub struct EventManager<E: Send + Sync + 'static, I: Send + Sync + 'static = Nev
 }
 
 /// What is asked of an event manager, by the methods of its reference and its name.
-pub struct EventCall<E: Send + Sync + 'static, I: Send + Sync + 'static>(pub(super) Order<E, I>);
+pub struct EventCall<E: Send + Sync + 'static, I: Send + Sync + 'static>(
+    // Boxed, since an event in the mailbox has as much room as a request.
+    pub(super) Box<Order<E, I>>,
+);
 
 pub(super) enum Order<E: Send + Sync + 'static, I: Send + Sync + 'static> {
     SyncNotify(E, ReplyTo<()>),
@@ -95,7 +98,7 @@ impl<E: Send + Sync + 'static, I: Send + Sync + 'static> GenServer for EventMana
     }
 
     async fn handle_call(&mut self, call: EventCall<E, I>, cx: &mut Context<Self>) -> Result<CallReply> {
-        match call.0 {
+        match *call.0 {
             Order::SyncNotify(event, caller) => {
                 let hibernates = self.tell(News::Event(&event), cx).await;
                 let reply = caller.reply(());
@@ -376,4 +379,15 @@ async fn farewell<E: Send + Sync + 'static, I: Send + Sync + 'static>(
 
 fn resting(hibernates: bool) -> Result<Next> {
     if hibernates { noreply().hibernate() } else { noreply() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::process::Message;
+
+    #[test]
+    fn an_event_takes_no_more_room_than_a_cast() {
+        assert_eq!(size_of::<Message<EventCall<u64, Never>, u64, Never>>(), 16);
+    }
 }

@@ -112,7 +112,7 @@ async fn a_handler_that_asks_its_own_manager_is_told_so() {
         let (desk, seen) = (cx.server(), lab.seen.clone());
         let asked = std::pin::pin!(desk.which_handlers());
         let mut waker = std::task::Context::from_waker(std::task::Waker::noop());
-        if let std::task::Poll::Ready(answer) = std::future::Future::poll(asked, &mut waker) {
+        if let std::task::Poll::Ready(answer) = Future::poll(asked, &mut waker) {
             seen.note(format!("{answer:?}"));
         }
         keep()

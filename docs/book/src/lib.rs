@@ -38,6 +38,9 @@ pub mod processes {}
 #[doc = include_str!("../gen_server.md")]
 pub mod gen_server {}
 
+#[doc = include_str!("../gen_event.md")]
+pub mod gen_event {}
+
 #[doc = include_str!("../supervision.md")]
 pub mod supervision {}
 
