@@ -132,15 +132,18 @@ impl<H: EventHandler> Behaviour<H::Event, H::Info> for Own<H> {
     }
 }
 
+/// A handler after its `init`, and whether the manager is to hibernate.
+pub(super) type Begun<E, I> = (Box<dyn Behaviour<E, I>>, bool);
+
 /// A handler that is to be installed, whatever its type.
 pub(super) trait Newcomer<E: Send + Sync + 'static, I: Send + Sync + 'static>: Send {
     fn id(&self) -> &HandlerId;
-    /// Runs `init`; a panic is an error. True: the manager is to hibernate.
+    /// Runs `init`; a panic is an error.
     fn init<'a>(
         self: Box<Self>,
         handover: Handover,
         cx: &'a mut Context<EventManager<E, I>>,
-    ) -> BoxFuture<'a, Result<(Box<dyn Behaviour<E, I>>, bool), ExitReason>>;
+    ) -> BoxFuture<'a, Result<Begun<E, I>, ExitReason>>;
 }
 
 /// A handler of type `H` before its `init`.
@@ -165,7 +168,7 @@ impl<H: EventHandler> Newcomer<H::Event, H::Info> for New<H> {
         self: Box<Self>,
         handover: Handover,
         cx: &'a mut HandlerContext<H>,
-    ) -> BoxFuture<'a, Result<(Box<dyn Behaviour<H::Event, H::Info>>, bool), ExitReason>> {
+    ) -> BoxFuture<'a, Result<Begun<H::Event, H::Info>, ExitReason>> {
         Box::pin(async move {
             let args = self.args;
             match catch(pin!(async { H::init(args, handover, cx).await })).await {
