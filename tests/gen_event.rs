@@ -10,6 +10,8 @@ mod events;
 mod handlers;
 #[path = "gen_event/owners.rs"]
 mod owners;
+#[path = "support/random.rs"]
+mod random;
 #[path = "support/reports.rs"]
 mod reports;
 #[path = "gen_event/system.rs"]

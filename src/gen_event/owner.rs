@@ -77,7 +77,13 @@ impl Owner {
         M: Send + 'static,
     {
         let to = owner.clone();
-        Arc::new(Owner { process: owner.process(), tell: Box::new(move |exit| to.send(message(exit))) })
+        let tell = move |exit| {
+            // Its own end is what removes its handlers, mostly: nothing is lost then.
+            if to.is_alive() {
+                to.send(message(exit));
+            }
+        };
+        Arc::new(Owner { process: owner.process(), tell: Box::new(tell) })
     }
 
     pub(super) fn pid(&self) -> Pid {

@@ -1,9 +1,10 @@
 //! What handlers are told, and what becomes of them by what they answer.
 
 use incarnate::gen_event::{keep, remove_handler, swap_handler};
-use incarnate::{Error, ExitReason, Node};
+use incarnate::{Error, ExitReason, Handler, Node};
 
 use crate::desk::*;
+use crate::random::{Random, seed};
 use crate::reports::Reports;
 
 /// Tells the manager something by each of its ways, and returns when all handlers have seen it.
@@ -161,4 +162,40 @@ async fn ge_015_timers_of_handlers_come_as_info() {
     tokio::time::sleep(ms(30)).await; // sleep: two timers fire meanwhile; virtual
     desk.which_handlers().await.unwrap();
     assert_eq!(seen.take(), ["two info ticked", "one info ticked", "two Timer", "one Timer"]);
+}
+
+/// Whether a handler is alone or not, and whatever stands between two events: each handler that is installed when an
+/// event's turn comes is told it, in the order of the mailbox.
+#[tokio::test(start_paused = true)]
+async fn rule_2_19_6_events_keep_their_order_whatever_comes_between() {
+    const WORDS: [&str; 4] = ["a", "b", "c", "d"];
+    const NAMES: [&str; 3] = ["one", "two", "three"];
+    let mut random = Random::new(seed());
+    let (desk, seen) = (desk(&Node::new("a")).await, Seen::default());
+    // The newest first.
+    let mut handlers: Vec<&'static str> = Vec::new();
+    for _ in 0..200 {
+        let mut expected = Vec::new();
+        for _ in 0..random.below(600) {
+            let word = WORDS[random.below(4)];
+            let kind = if random.below(10) == 0 { "info" } else { "event" };
+            match kind {
+                "info" => desk.send(Say::Word(word)),
+                _ => desk.notify(Event::Word(word)),
+            }
+            expected.extend(handlers.iter().map(|name| format!("{name} {kind} {word}")));
+        }
+        let name = NAMES[random.below(3)];
+        if let Some(at) = handlers.iter().position(|installed| *installed == name) {
+            handlers.remove(at);
+            desk.delete_handler(Handler::<Lab>::with_id(name), "bye").await.unwrap();
+            expected.push(format!("{name} terminate Delete(\"bye\")"));
+        } else {
+            handlers.insert(0, name);
+            desk.add_handler(Handler::<Lab>::with_id(name), ready(name, &seen)).await.unwrap();
+            expected.push(format!("{name} init Added"));
+        }
+        assert_eq!(seen.take(), expected);
+        assert_eq!(installed(&desk).await, handlers);
+    }
 }

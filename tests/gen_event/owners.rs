@@ -1,7 +1,7 @@
 //! Supervised handlers: what they and their owners hear of each other.
 
 use incarnate::gen_event::{AddError, HandlerEnd, HandlerExit, HandlerId, remove_handler, swap_handler};
-use incarnate::{Error, ExitReason, Info, Node, Pid, Process, ProcessRef};
+use incarnate::{Error, EventManager, ExitReason, GenServer, Info, Node, Pid, Process, ProcessRef};
 use tokio::sync::{mpsc, oneshot};
 
 use crate::desk::*;
@@ -100,6 +100,7 @@ async fn ge_003_and_rule_2_19_6_the_end_of_the_owner_removes_its_handlers_normal
         let told = |name: &str| format!("{name} terminate OwnerEnded({expected})");
         assert_eq!(installed(&desk).await, ["-"]);
         assert_eq!(seen.take(), [told("two"), told("one")]);
+        assert_eq!(node.dead_letters(), 0);
         // Nobody else hears of the owner's end.
         desk.stop().await.unwrap();
         assert_eq!(seen.take(), ["lab terminate Stop"]);
@@ -126,6 +127,27 @@ async fn ge_004_a_stop_of_the_manager_is_told_once_per_handler() {
     hears(&mut owner, &desk, ONE, HandlerEnd::Shutdown).await;
     // They are not linked any more by then: the reason does not reach it.
     owner.is_quiet().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn ge_004_a_parent_that_owns_a_handler_hears_of_the_end_by_its_link_too() {
+    let node = Node::new("a");
+    let seen = Seen::default();
+    let (tell, told) = oneshot::channel();
+    let log = seen.clone();
+    node.spawn(move |mut me: Process<Told>| async move {
+        me.trap_exit(true);
+        let desk: Desk = EventManager::server(()).start_link().await.unwrap();
+        desk.add_sup_handler(LAB, ready("lab", &log), &me.as_ref(), Told::Gone).await.unwrap();
+        // Of its parent it is the order to stop.
+        me.exit(&desk, ExitReason::Shutdown);
+        let Info::User(Told::Gone(gone)) = me.receive().await else { panic!("not told") };
+        let Info::Exit(exit) = me.receive().await else { panic!("no exit") };
+        let _ = tell.send((desk.pid(), gone.reason, exit.from, exit.reason));
+    });
+    let (desk, gone, from, reason) = in_time(told).await.unwrap();
+    assert_eq!((gone, from, reason), (HandlerEnd::Shutdown, desk, ExitReason::Shutdown));
+    assert_eq!(seen.take(), ["lab init Added", "lab terminate Stop"]);
 }
 
 #[tokio::test(start_paused = true)]
