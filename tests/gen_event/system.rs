@@ -1,9 +1,13 @@
 //! sys, hibernation and reports.
 
-use incarnate::gen_event::{EventManager, get_state, hibernate, keep, replace_state};
+use incarnate::gen_event::{
+    EventHandler, EventManager, Handler, HandlerContext, HandlerInit, HandlerNext, HandlerView, Handover,
+    get_state, hibernate, keep, replace_state,
+};
+use incarnate::gen_server::Status;
 use incarnate::process::Callback;
 use incarnate::sys::SysError;
-use incarnate::{Error, GenServer, Node, sys};
+use incarnate::{Error, GenServer, Never, Node, Result, sys};
 
 use crate::desk::*;
 use crate::reports::Reports;
@@ -170,4 +174,44 @@ async fn events_of_a_suspended_manager_wait_and_each_is_seen_by_who_watches() {
     assert_eq!(seen.take(), ["two event a", "two event b", "two event c"]);
     let statistics = sys::get_statistics(&node, &desk, ms(100)).await.unwrap().unwrap();
     assert_eq!(statistics.messages_in, 4);
+}
+
+/// A handler that cannot show itself.
+struct Shy;
+
+const SHY: Handler<Shy> = Handler::new();
+
+impl EventHandler for Shy {
+    type Event = Event;
+    type Info = Say;
+    type Args = ();
+    type Call = Never;
+
+    async fn init(_: (), _: Handover, _: &mut HandlerContext<Self>) -> Result<HandlerInit<Self>> {
+        Ok(HandlerInit::Ready(Shy))
+    }
+
+    async fn handle_event(&mut self, _: &Event, _: &mut HandlerContext<Self>) -> Result<HandlerNext<Self>> {
+        Err(Error::exit(boom()))
+    }
+
+    fn format_status(_: HandlerView<'_, Self>) -> Status {
+        panic!("a secret")
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn rule_2_18_2_a_formatter_that_crashes_hides_its_state_and_no_other() {
+    let reports = Reports::record();
+    let node = Node::new("a");
+    let desk = desk(&node).await;
+    desk.add_handler(ONE, ready("one", &Seen::default())).await.unwrap();
+    desk.add_handler(SHY, ()).await.unwrap();
+    let hidden = "format_status crashed, the state is not shown";
+    let status = sys::get_status(&node, &desk, ms(100)).await.unwrap();
+    assert_eq!(status.state, format!("[{}: {hidden}, {}: one has 0]", SHY.id(), ONE.id()));
+    desk.sync_notify(Event::Word("crash")).await.unwrap();
+    assert_eq!(installed(&desk).await, ["one"]);
+    let reports = reports.take();
+    assert_eq!((reports[0].field("state"), reports[0].field("reason")), (hidden, "\"boom\""));
 }
