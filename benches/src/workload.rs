@@ -18,6 +18,8 @@ pub const BATCH: u64 = 250;
 pub enum Workload {
     /// One producer casts to one server; a final call returns the sum.
     Cast,
+    /// One producer notifies one event manager with one handler; a final call returns the sum.
+    Notify,
     /// One caller, one server, with the safety that each system's user would have by default or must have.
     Call,
     /// `call_1_1` of the systems whose main row has a timeout, without one.
@@ -56,8 +58,9 @@ pub enum Workload {
 
 impl Workload {
     /// Every workload, in the order of the table.
-    pub const ALL: [Workload; 18] = [
+    pub const ALL: [Workload; 19] = [
         Workload::Cast,
+        Workload::Notify,
         Workload::Call,
         Workload::CallNoTimeout,
         Workload::CallTimeout,
@@ -81,6 +84,7 @@ impl Workload {
     pub fn name(self) -> &'static str {
         match self {
             Workload::Cast => "cast_1_1",
+            Workload::Notify => "notify_1_1",
             Workload::Call => "call_1_1",
             Workload::CallNoTimeout => "call_1_1_no_timeout",
             Workload::CallTimeout => "call_1_1_timeout",
@@ -115,7 +119,7 @@ impl Workload {
     /// How many operations one run does. A measurement repeats the run until its time is used up.
     pub fn size(self) -> u64 {
         match self {
-            Workload::Cast => 1_000_000,
+            Workload::Cast | Workload::Notify => 1_000_000,
             Workload::Call | Workload::CallNoTimeout | Workload::CallTimeout | Workload::StatemCall => 50_000,
             Workload::CallCrowd | Workload::CallPairs => CROWD * 1_000,
             Workload::Ring => RING * 100,
@@ -128,10 +132,10 @@ impl Workload {
         }
     }
 
-    /// The sum that a run of `ops` operations must come to: the casts carry 0, 1, 2 …, all else counts.
+    /// The sum that a run of `ops` operations must come to: casts and events carry 0, 1, 2 …, all else counts.
     pub fn expected_sum(self, ops: u64) -> u64 {
         match self {
-            Workload::Cast => ops * (ops - 1) / 2,
+            Workload::Cast | Workload::Notify => ops * (ops - 1) / 2,
             _ => ops,
         }
     }

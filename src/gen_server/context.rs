@@ -15,7 +15,7 @@ use super::server::Extras;
 use super::source::{Source, SourceRef, Sourced};
 use super::start::Starter;
 use crate::process::{
-    Alias, AliasMode, AnyProcess, Core, Error, FAIRNESS, Inbox, Info, Me, Message, MonitorOptions,
+    Alias, AliasMode, AnyProcess, Core, Envelope, Error, FAIRNESS, Inbox, Info, Me, Message, MonitorOptions,
     ParkedInbox, ServerRef, Signal, Target, start_timer, unalias,
 };
 use crate::term::{AliasRef, MonitorRef, Pid, TimerRef};
@@ -335,6 +335,19 @@ impl<S: GenServer> Context<S> {
     pub(super) fn cancel_event(&mut self) {
         if let Some(timer) = self.event.take().and_then(|event| event.timer) {
             self.cancel_timer(timer);
+        }
+    }
+
+    /// The next message, if it is a cast that can be served within the callback that runs, as if that had ended: for a
+    /// server that makes something dear for each.
+    pub(crate) fn next_cast(&mut self) -> Option<S::Cast> {
+        let is_cast = |entry: &_| matches!(entry, Envelope::User(Message::Cast(_)));
+        match self.inbox.next_if(is_cast)? {
+            Envelope::User(Message::Cast(cast)) => {
+                self.cancel_event();
+                Some(cast)
+            }
+            _ => None,
         }
     }
 

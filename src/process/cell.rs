@@ -605,6 +605,22 @@ impl<M: Send + 'static> Cell<M> {
         None
     }
 
+    /// Takes all that waits into the empty `batch`. Wakes nobody later: for an owner that looks again before it waits.
+    pub(crate) fn refill(&self, batch: &mut VecDeque<Envelope<M>>) {
+        let mut mail = self.mail();
+        if mail.is_over() {
+            return;
+        }
+        mail.summoned = false;
+        if !mail.queue.is_empty() {
+            let empty = Vec::from(std::mem::take(batch));
+            *batch = VecDeque::from(std::mem::replace(&mut mail.queue, empty));
+        }
+        if let Some(first) = mail.first.take() {
+            batch.push_front(first);
+        }
+    }
+
     /// Appends all that waits to `batch`; true if there was something, else `waker` is woken by the next.
     pub(crate) fn drain_into(&self, batch: &mut VecDeque<Envelope<M>>, waker: Option<&Waker>) -> bool {
         let mut mail = self.mail();

@@ -116,6 +116,11 @@ pub enum CallError {
     /// The code of the server was changed while the request waited, and the version in force does not know it: it was not
     /// carried out.
     NotUnderstood,
+    /// The event manager has no such handler: the request was not carried out.
+    BadModule,
+    /// The event handler that was asked crashed with this reason before it answered, and was removed: the request may have
+    /// been carried out.
+    Handler(ExitReason),
     /// The name is held by a process that takes other messages: the request was not sent.
     WrongProtocol,
     /// A name was used outside any process, so that its node is unknown: use [`Name::on`](crate::Name::on).
@@ -145,6 +150,15 @@ impl fmt::Display for CallError {
             CallError::NotUnderstood => f.write_str(
                 "not_understood: the server changed its version meanwhile, the request was not carried out",
             ),
+            CallError::BadModule => f.write_str(
+                "bad_module: the event manager has no such handler, the request was not carried out",
+            ),
+            CallError::Handler(reason) => {
+                write!(
+                    f,
+                    "the handler crashed before it answered ({reason}), the request may have been carried out"
+                )
+            }
             CallError::WrongProtocol => f.write_str(
                 "the name is held by a process that takes other messages, the request was not sent",
             ),
@@ -166,6 +180,8 @@ impl From<Failure> for CallError {
             Failure::Exit(reason) => CallError::Exit(reason),
             Failure::BadReply => CallError::BadReply,
             Failure::NotUnderstood => CallError::NotUnderstood,
+            Failure::BadModule => CallError::BadModule,
+            Failure::Handler(reason) => CallError::Handler(reason),
         }
     }
 }

@@ -110,6 +110,23 @@ impl<M: Content> Inbox<M> {
         self.budget = self.budget.max(1);
     }
 
+    /// The next entry, if there is one, `wanted` picks it, and nothing keeps it for the owner's next turn: neither fairness,
+    /// nor an exit signal, nor one who watches.
+    #[inline]
+    pub(crate) fn next_if(&mut self, wanted: impl FnOnce(&Envelope<M>) -> bool) -> Option<Envelope<M>> {
+        if self.budget == 0 || self.cell.core().needs_attention() {
+            return None;
+        }
+        if self.batch.is_empty() {
+            self.cell.refill(&mut self.batch);
+        }
+        if !wanted(self.batch.front()?) {
+            return None;
+        }
+        let envelope = self.batch.pop_front()?;
+        Some(self.taken(envelope))
+    }
+
     fn taken(&mut self, envelope: Envelope<M>) -> Envelope<M> {
         self.budget = self.budget.saturating_sub(1);
         self.cell.core().count_handled();
@@ -245,7 +262,7 @@ impl<M: Content> Inbox<M> {
         self.current = Some(request);
     }
 
-    /// The request in work.
+    /// The request in work, if there is one.
     pub(crate) fn in_work(&self) -> Option<SlotId> {
         self.current
     }

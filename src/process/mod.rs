@@ -59,7 +59,7 @@ pub(crate) use inbox::{FAIRNESS, Inbox, ParkedInbox};
 pub(crate) use life::{Incarnation, Life, Outcome};
 pub(crate) use me::{Linked, link, link_child, locate, monitor, register, unlink};
 pub(crate) use signal::{Shape, Signal, Successor, System};
-pub(crate) use slots::{Failure, Pending, SlotId, fail, fill, open};
+pub(crate) use slots::{Failure, Pending, SlotId, fail, fill, is_waiting, open};
 pub(crate) use system::{is_system, reaches_suspended, serve};
 pub(crate) use timers::start as start_timer;
 pub(crate) use wait::answer;

@@ -67,6 +67,10 @@ pub(crate) enum Failure {
     BadReply,
     /// The request belonged to another version of the server.
     NotUnderstood,
+    /// The request was for an event handler that is not installed.
+    BadModule,
+    /// The event handler that had the request crashed.
+    Handler(ExitReason),
 }
 
 #[derive(Clone, Copy, Default, PartialEq, Eq)]

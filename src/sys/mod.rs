@@ -137,7 +137,7 @@ async fn ask<T: Send + 'static>(
     Ok(answer(node, told, timeout).await?)
 }
 
-async fn visit<S: 'static, T: Send + 'static>(
+pub(crate) async fn visit<S: 'static, T: Send + 'static>(
     node: &Node,
     target: impl Target,
     look: impl FnOnce(&mut S) -> T + Send + 'static,

@@ -6,6 +6,9 @@ use std::{
     time::{Duration, Instant},
 };
 
+use incarnate::gen_event::{
+    EventHandler, EventManager, Handler, HandlerContext, HandlerInit, HandlerNext, Handover, keep,
+};
 use incarnate::gen_statem::{
     self, Actions, Event, EventOf, GenStatem, HandleEvent, Transition, keep_state, next_state,
 };
@@ -75,6 +78,45 @@ impl GenServer for Counter {
 
 async fn start(node: &Node, rest: Rest) -> CounterRef {
     Counter::server(rest).on(node).start().await.expect("the server starts")
+}
+
+/// Adds up the events that it is told of.
+struct Sum(u64);
+
+enum SumCall {
+    Get(ReplyTo<u64>),
+}
+
+const SUM: Handler<Sum> = Handler::new();
+
+impl EventHandler for Sum {
+    type Event = u64;
+    type Info = Never;
+    type Args = ();
+    type Call = SumCall;
+
+    async fn init(_: (), _: Handover, _: &mut HandlerContext<Self>) -> Result<HandlerInit<Self>> {
+        Ok(HandlerInit::Ready(Sum(0)))
+    }
+
+    async fn handle_event(
+        &mut self,
+        amount: &u64,
+        _: &mut HandlerContext<Self>,
+    ) -> Result<HandlerNext<Self>> {
+        self.0 += amount;
+        keep()
+    }
+
+    async fn handle_call(
+        &mut self,
+        call: SumCall,
+        _: &mut HandlerContext<Self>,
+    ) -> Result<HandlerNext<Self>> {
+        let SumCall::Get(caller) = call;
+        caller.send(self.0);
+        keep()
+    }
 }
 
 struct Hasty(CounterRef);
@@ -343,6 +385,20 @@ impl System for Incarnate {
                 server.cast(CounterCast::Add(amount));
             }
             let sum = Hasty(server).call().await - 1;
+            Sample::new(n, start.elapsed(), sum)
+        }))
+    }
+
+    fn notify(&self, n: u64) -> Option<Sample> {
+        Some(on_workers(async move {
+            let manager = EventManager::server(()).on(&Node::new("bench")).start().await;
+            let manager = manager.expect("the manager starts");
+            manager.add_handler(SUM, ()).await.expect("the handler is added");
+            let start = Instant::now();
+            for amount in 0..n {
+                manager.notify(amount);
+            }
+            let sum = manager.call_handler(SUM, SumCall::Get).await.expect("the handler answers in time");
             Sample::new(n, start.elapsed(), sum)
         }))
     }

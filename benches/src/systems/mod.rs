@@ -55,6 +55,10 @@ pub trait System {
 
     /// See [`Workload::Cast`].
     fn cast(&self, n: u64) -> Option<Sample>;
+    /// See [`Workload::Notify`].
+    fn notify(&self, _: u64) -> Option<Sample> {
+        None
+    }
     /// See [`Workload::Call`].
     fn call(&self, n: u64) -> Option<Sample>;
     /// See [`Workload::CallNoTimeout`].
@@ -113,6 +117,7 @@ pub trait System {
 pub fn run(system: &dyn System, workload: Workload, n: u64) -> Option<Sample> {
     match workload {
         Workload::Cast => system.cast(n),
+        Workload::Notify => system.notify(n),
         Workload::Call => system.call(n),
         Workload::CallNoTimeout => system.call_no_timeout(n),
         Workload::CallTimeout => system.call_timeout(n),

@@ -41,6 +41,9 @@ pub mod gen_server {}
 #[doc = include_str!("../gen_statem.md")]
 pub mod gen_statem {}
 
+#[doc = include_str!("../gen_event.md")]
+pub mod gen_event {}
+
 #[doc = include_str!("../supervision.md")]
 pub mod supervision {}
 
