@@ -18,6 +18,7 @@ mod inbox;
 mod info;
 mod life;
 mod me;
+pub(crate) mod meter;
 mod node;
 mod ordered;
 mod registry;
@@ -41,6 +42,8 @@ pub use alias::Alias;
 pub use cell::Callback;
 pub use error::{CallError, Error, NoProc, Result, SendError, Timeout};
 pub use info::ProcessInfo;
+#[cfg(feature = "metrics")]
+pub use meter::Observer;
 pub use me::{Me, MonitorOptions, RegisterError, Target};
 pub use node::Node;
 pub use relations::AliasMode;

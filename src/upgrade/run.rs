@@ -19,7 +19,7 @@ use super::members::{Change, Member, let_others_run, members, newcomers};
 use super::report::{Changed, Pause, Phase, Progress, Report};
 use super::tree::{self, TreeStep, Undo};
 use crate::handoff::ChangeError;
-use crate::process::{AnyCode, CodeId, Hold, Node, Successor};
+use crate::process::{AnyCode, CodeId, Hold, Node, Successor, meter};
 use crate::term::ExitReason;
 
 /// Tells how far it is: each step to who follows it, each phase as an event.
@@ -124,6 +124,7 @@ impl Job {
         }
         transaction.commit().await;
         let pauses = transaction.resume().await;
+        meter::paused(&self.node, &pauses);
         let modules = self.changes.iter().zip(pauses).map(|(change, pauses)| Changed {
             from: change.from.id(),
             to: change.to.id(),
