@@ -42,9 +42,9 @@ pub use alias::Alias;
 pub use cell::Callback;
 pub use error::{CallError, Error, NoProc, Result, SendError, Timeout};
 pub use info::ProcessInfo;
+pub use me::{Me, MonitorOptions, RegisterError, Target};
 #[cfg(feature = "metrics")]
 pub use meter::Observer;
-pub use me::{Me, MonitorOptions, RegisterError, Target};
 pub use node::Node;
 pub use relations::AliasMode;
 pub use reply::ReplyTo;

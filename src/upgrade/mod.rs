@@ -65,15 +65,19 @@ impl Upgrade {
         let (name, job) = (self.name.clone(), self.job(node, source, direction));
         let there = node.clone();
         let run = async move {
-            tracing::info!(target: "incarnate::upgrade", name, %direction, "upgrade begins");
+            tracing::info!(target: "incarnate::upgrade", plan = name, %direction, "upgrade begins");
             let tell = Tell { name: name.clone(), progress: tell };
             let result = match job {
                 Ok(job) => job.run(tell).await,
                 Err(error) => Err(error),
             };
             match &result {
-                Ok(report) => tracing::info!(target: "incarnate::upgrade", name, %report, "upgrade done"),
-                Err(error) => tracing::warn!(target: "incarnate::upgrade", name, %error, "upgrade aborted"),
+                Ok(report) => {
+                    tracing::info!(target: "incarnate::upgrade", plan = name, %report, "upgrade done")
+                }
+                Err(error) => {
+                    tracing::warn!(target: "incarnate::upgrade", plan = name, %error, "upgrade aborted")
+                }
             }
             meter::upgraded(&there, if result.is_ok() { "done" } else { "aborted" });
             // Nobody may listen.

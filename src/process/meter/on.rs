@@ -208,7 +208,11 @@ fn describe() {
         Unit::Count,
         "Processes that have ended, by class of reason"
     );
-    describe_counter!("incarnate_restarts_total", Unit::Count, "Children that supervisors have started again");
+    describe_counter!(
+        "incarnate_restarts_total",
+        Unit::Count,
+        "Children that supervisors have started again"
+    );
     describe_histogram!("incarnate_call_duration_seconds", Unit::Seconds, "Calls, as the caller waits");
     describe_counter!("incarnate_call_timeouts_total", Unit::Count, "Calls without an answer in time");
     describe_counter!("incarnate_upgrades_total", Unit::Count, "Upgrades, by outcome");
