@@ -9,7 +9,7 @@ use crate::term::ExitReason;
 
 /// What a node adds up for its metrics.
 #[derive(Default)]
-pub(crate) struct Totals;
+pub(crate) struct Totals {}
 
 impl Totals {
     #[inline(always)]
