@@ -158,7 +158,7 @@ impl Node {
     /// Writes down what is sampled and not counted where it happens: processes, mailboxes, messages handled, timers, dead
     /// letters and stalls. For who would rather sample when asked for the metrics than at intervals ([`observe`](Self::observe)).
     ///
-    /// Looks at each process of the node, without disturbing it: some 100 ns for each.
+    /// Looks at each process of the node, without disturbing it.
     pub fn sample(&self) {
         let name = || self.name().to_owned();
         // In this order: a process that ends meanwhile is missing for now, and not counted twice.
