@@ -56,6 +56,11 @@
 //! What is used every day stands at the top of the crate. `docs/semantics.md` in the repository has the guarantees on one page,
 //! and `docs/book` the way through it all.
 //!
+//! # Metrics
+//!
+//! The feature `metrics`, off by default, counts through the facade crate of that name; `Node::observe` samples what is not
+//! counted where it happens. The book's chapter "Watching a system" has the names.
+//!
 //! # What it asks of a program
 //!
 //! A tokio runtime with timers, and `panic = "unwind"`, which is the default: a panic ends its process and no other. A callback

@@ -9,6 +9,7 @@ use super::current;
 use super::debug::{EventKind, Seen};
 use super::error::{CallError, SendError, Timeout};
 use super::inbox::Content;
+use super::meter;
 use super::node::{Node, WeakNode};
 use super::reply::ReplyTo;
 use super::request::Request;
@@ -126,8 +127,10 @@ where
         R: Send + 'static,
         F: FnOnce(ReplyTo<R>) -> Call,
     {
-        let pending = self.ask(slots::open_here().await, |to| Message::Call(request(to)))?;
-        answer(self.node(), pending, timeout.into()).await
+        let mut metered = meter::Call::begin(self.node());
+        let asked = self.ask(slots::open_here().await, |to| Message::Call(request(to)));
+        let pending = metered.sent(asked)?;
+        metered.answered(answer(self.node(), pending, timeout.into()).await)
     }
 
     /// Asks, and leaves it to the returned request to be waited for (`gen_server:send_request/2`).
@@ -153,8 +156,10 @@ where
         R: Send + 'static,
         F: FnOnce(ReplyTo<R>) -> Info,
     {
-        let pending = self.ask(slots::open_here().await, |to| Message::Info(request(to)))?;
-        answer(self.node(), pending, timeout.into()).await
+        let mut metered = meter::Call::begin(self.node());
+        let asked = self.ask(slots::open_here().await, |to| Message::Info(request(to)));
+        let pending = metered.sent(asked)?;
+        metered.answered(answer(self.node(), pending, timeout.into()).await)
     }
 
     fn ask<R, F>(&self, pending: Pending<R>, message: F) -> Result<Pending<R>, CallError>

@@ -26,6 +26,7 @@ pub(crate) fn finish(process: &Arc<dyn Process>, reason: &ExitReason) {
         core.node().table().remove(core.id());
         (links, rare)
     };
+    core.node().totals().ended(core, reason);
     if let Some(debug) = rare.debug {
         debug.drop_caught();
     }

@@ -298,7 +298,7 @@ impl Debug {
             let (pid, request) = (event.pid, event.request.map(|RequestId(slot)| slot));
             tracing::info!(
                 target: "incarnate::sys",
-                %pid, registered_name, ?label, event = %event.kind, message = event.type_name, ?request,
+                %pid, registered_name, ?label, event = %event.kind, message_type = event.type_name, ?request,
                 "{event}"
             );
         }

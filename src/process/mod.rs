@@ -18,6 +18,7 @@ mod inbox;
 mod info;
 mod life;
 mod me;
+pub(crate) mod meter;
 mod node;
 mod ordered;
 mod registry;
@@ -42,6 +43,8 @@ pub use cell::Callback;
 pub use error::{CallError, Error, NoProc, Result, SendError, Timeout};
 pub use info::ProcessInfo;
 pub use me::{Me, MonitorOptions, RegisterError, Target};
+#[cfg(feature = "metrics")]
+pub use meter::Observer;
 pub use node::Node;
 pub use relations::AliasMode;
 pub use reply::ReplyTo;

@@ -13,6 +13,7 @@ use super::cell::{By, Process};
 use super::codes::Codes;
 use super::current;
 use super::deadlines::Deadlines;
+use super::meter::Totals;
 use super::registry::Registry;
 use super::shell::Pool;
 use super::table::Table;
@@ -47,6 +48,7 @@ struct Inner {
     shells: Pool,
     watch: Watch,
     codes: Codes,
+    totals: Totals,
     /// Dropped with the runtime: see [`Sentinel`].
     sentinel: AbortHandle,
 }
@@ -96,6 +98,7 @@ impl Node {
             deadlines: Deadlines::new(Instant::now()),
             watch: Watch::default(),
             codes: Codes::default(),
+            totals: Totals::default(),
         };
         Node(Arc::new_cyclic(inner))
     }
@@ -138,6 +141,11 @@ impl Node {
     /// Who has a name (`erlang:whereis/1`).
     pub fn whereis(&self, name: &str) -> Option<Pid> {
         self.0.registry.whereis(name).map(|process| process.core().pid())
+    }
+
+    /// How many timers and intervals run here.
+    pub fn timer_count(&self) -> usize {
+        self.0.timers.len()
     }
 
     /// Messages that went nowhere: to a process that had ended, a name that nobody had, or a full mailbox.
@@ -215,6 +223,11 @@ impl Node {
 
     pub(crate) fn watch(&self) -> &Watch {
         &self.0.watch
+    }
+
+    /// What is added up for the metrics.
+    pub(crate) fn totals(&self) -> &Totals {
+        &self.0.totals
     }
 
     pub(crate) fn codes(&self) -> &Codes {

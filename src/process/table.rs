@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use rustc_hash::FxHashMap;
 
 use super::cell::Process;
+use super::meter;
 
 const SHARDS: usize = 64;
 
@@ -27,7 +28,9 @@ impl Table {
     }
 
     pub(crate) fn insert(&self, process: Arc<dyn Process>) {
-        let id = process.core().id();
+        let core = process.core();
+        let id = core.id();
+        meter::started(core);
         self.shard(id).insert(id, process);
     }
 

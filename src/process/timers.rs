@@ -65,6 +65,11 @@ impl Timers {
         nanos(self.origin.elapsed())
     }
 
+    /// How many run.
+    pub(crate) fn len(&self) -> usize {
+        self.queue().waiting.len()
+    }
+
     /// Takes a timer away, answers how long it still had.
     pub(crate) fn cancel(&self, timer: TimerRef) -> Option<Duration> {
         let mut queue = self.queue();

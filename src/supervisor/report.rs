@@ -30,22 +30,31 @@ macro_rules! offence {
     }};
 }
 
+/// A progress report: who supervises, and OTP's `started`.
+macro_rules! progress {
+    ($level:ident, $label:expr, $supervisor:expr, $pid:expr, $spec:expr) => {{
+        let spec: &Spec = $spec;
+        tracing::$level!(
+            target: "incarnate::progress",
+            supervisor = $label,
+            supervisor_pid = %$supervisor,
+            child_pid = %$pid,
+            child = %spec.id(),
+            restart = %spec.restart(),
+            significant = spec.is_significant(),
+            shutdown = ?spec.shutdown(),
+            child_type = %spec.child_type(),
+            "started"
+        );
+    }};
+}
+
 /// Writes what the machine reports. `requested`: a caller waits for the start that it is about.
 pub(super) fn report(label: &str, supervisor: Pid, report: Report<Pid, Cause>, requested: bool) {
     match report {
         // OTP: a start that somebody asked for is progress at the debug level only.
-        Report::Progress { spec, pid } if requested => {
-            tracing::debug!(
-                target: "incarnate::progress",
-                supervisor = label, child = %spec.id(), child_pid = %pid, "started"
-            );
-        }
-        Report::Progress { spec, pid } => {
-            tracing::info!(
-                target: "incarnate::progress",
-                supervisor = label, child = %spec.id(), child_pid = %pid, "started"
-            );
-        }
+        Report::Progress { spec, pid } if requested => progress!(debug, label, supervisor, pid, &spec),
+        Report::Progress { spec, pid } => progress!(info, label, supervisor, pid, &spec),
         Report::StartError { spec, former, reason } => {
             offence!(label, supervisor, "start_error", reason, former, &spec, "a child did not start");
         }

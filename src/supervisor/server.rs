@@ -15,7 +15,7 @@ use super::kind::{Kind, Machine, OrderOf, Plan, TokenOf};
 use super::order::{Ask, Branch, Note, Order, Own, Token};
 use super::report;
 use crate::gen_server::{CallReply, Context, GenServer, Init, Next, StartError, noreply, stop};
-use crate::process::{Error, Info, Result, catch};
+use crate::process::{Error, Info, Result, catch, meter};
 use crate::term::{ExitReason, MonitorRef, Never, Pid, TimerRef};
 
 /// The state of a supervisor.
@@ -36,6 +36,8 @@ pub(super) struct Server<K: Kind> {
     pub(super) subtrees: BTreeMap<Pid, Subtree>,
     /// Somebody waits for the start in work, and what its start function answered.
     wanted: bool,
+    /// Its first children have been started: what is started now and not wanted is started again.
+    ready: bool,
     value: Option<K::Value>,
 }
 
@@ -60,6 +62,7 @@ impl<K: Kind> GenServer for Server<K> {
             delays: Vec::new(),
             subtrees: BTreeMap::new(),
             wanted: false,
+            ready: false,
             value: None,
         };
         Ok(match server.settle(cx).await {
@@ -202,8 +205,10 @@ impl<K: Kind> Server<K> {
             Action::Reply { token, answer } => self.reply(token, answer, cx),
             Action::Forget { key } => self.kind.forget(key),
             Action::Report(it) => report::report(&self.label, cx.pid(), it, self.wanted),
-            // Who is turned away sees the end of the supervisor; a start returns when `init` has.
-            Action::Abandon { .. } | Action::Ready => {}
+            // A start returns when `init` has.
+            Action::Ready => self.ready = true,
+            // Who is turned away sees the end of the supervisor.
+            Action::Abandon { .. } => {}
             // Carried out where it is polled.
             Action::Start { .. } | Action::Stop { .. } => {}
         }
@@ -224,6 +229,9 @@ impl<K: Kind> Server<K> {
                     self.subtrees.insert(up.pid, subtree);
                 }
                 self.value = up.value;
+                if self.ready && !wanted {
+                    meter::restarted(cx.node(), &self.label);
+                }
                 Ok(Some(up.pid))
             }
             Ok(Err(StartError::Ignore)) => Ok(None),

@@ -35,7 +35,7 @@ pub use source::{CodeSource, LoadError, Versions};
 use self::run::{Job, Tell};
 use crate::gen_server::Code;
 use crate::handoff::ModuleVsn;
-use crate::process::Node;
+use crate::process::{Node, meter};
 
 impl Upgrade {
     /// Tries every conversion on copies of the live states (`release_handler:check_install_release/1`). Nothing is suspended
@@ -63,17 +63,23 @@ impl Upgrade {
         let (tell, progress) = watch::channel(begin);
         let (end, result) = oneshot::channel();
         let (name, job) = (self.name.clone(), self.job(node, source, direction));
+        let there = node.clone();
         let run = async move {
-            tracing::info!(target: "incarnate::upgrade", name, %direction, "upgrade begins");
+            tracing::info!(target: "incarnate::upgrade", plan = name, %direction, "upgrade begins");
             let tell = Tell { name: name.clone(), progress: tell };
             let result = match job {
                 Ok(job) => job.run(tell).await,
                 Err(error) => Err(error),
             };
             match &result {
-                Ok(report) => tracing::info!(target: "incarnate::upgrade", name, %report, "upgrade done"),
-                Err(error) => tracing::warn!(target: "incarnate::upgrade", name, %error, "upgrade aborted"),
+                Ok(report) => {
+                    tracing::info!(target: "incarnate::upgrade", plan = name, %report, "upgrade done")
+                }
+                Err(error) => {
+                    tracing::warn!(target: "incarnate::upgrade", plan = name, %error, "upgrade aborted")
+                }
             }
+            meter::upgraded(&there, if result.is_ok() { "done" } else { "aborted" });
             // Nobody may listen.
             let _ = end.send(result);
         };

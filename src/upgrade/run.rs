@@ -19,7 +19,7 @@ use super::members::{Change, Member, let_others_run, members, newcomers};
 use super::report::{Changed, Pause, Phase, Progress, Report};
 use super::tree::{self, TreeStep, Undo};
 use crate::handoff::ChangeError;
-use crate::process::{AnyCode, CodeId, Hold, Node, Successor};
+use crate::process::{AnyCode, CodeId, Hold, Node, Successor, meter};
 use crate::term::ExitReason;
 
 /// Tells how far it is: each step to who follows it, each phase as an event.
@@ -32,7 +32,7 @@ impl Tell {
     fn say(&self, phase: Phase, done: usize, total: usize) {
         let former = self.progress.send_replace(Progress { phase, done, total });
         if former.phase != phase || former.total != total {
-            tracing::info!(target: "incarnate::upgrade", name = self.name, ?phase, total, "upgrade goes on");
+            tracing::info!(target: "incarnate::upgrade", plan = self.name, ?phase, total, "upgrade goes on");
         }
     }
 }
@@ -117,13 +117,14 @@ impl Job {
             }
             // The module is to be of one version again, also where nobody is linked to what was started.
             for pid in newcomers.into_iter().filter(|pid| self.node.is_alive(*pid)) {
-                tracing::warn!(target: "incarnate::upgrade", name = tell.name, %pid, "ended with the plan");
+                tracing::warn!(target: "incarnate::upgrade", plan = tell.name, %pid, "ended with the plan");
                 self.node.exit(pid, ExitReason::Kill);
             }
             return Err(error);
         }
         transaction.commit().await;
         let pauses = transaction.resume().await;
+        meter::paused(&self.node, &pauses);
         let modules = self.changes.iter().zip(pauses).map(|(change, pauses)| Changed {
             from: change.from.id(),
             to: change.to.id(),

@@ -232,7 +232,7 @@ async fn each_phase_is_an_event() {
     let told = || {
         let events = reports.take().into_iter().filter(|event| event.target == "incarnate::upgrade");
         let said = events.map(|event| {
-            assert_eq!(event.field("name"), "trees");
+            assert_eq!(event.field("plan"), "trees");
             let phase = event.fields.get("phase").map(|phase| format!(" {phase} {}", event.field("total")));
             event.field("message").to_owned() + &phase.unwrap_or_default()
         });

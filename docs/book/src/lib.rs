@@ -62,6 +62,9 @@ pub mod upgrades {}
 #[doc = include_str!("../upgrade_cookbook.md")]
 pub mod upgrade_cookbook {}
 
+#[doc = include_str!("../watching.md")]
+pub mod watching {}
+
 #[doc = include_str!("../testing.md")]
 pub mod testing {}
 

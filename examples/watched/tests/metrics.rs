@@ -1,0 +1,246 @@
+//! What is counted and sampled, on virtual time, as a recorder sees it.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use incarnate::handoff::{ChangeError, StateVersion};
+use incarnate::supervisor::{ChildSpec, Supervisor};
+use incarnate::upgrade::{Direction, Update, Upgrade, Value, Versions};
+use incarnate::{
+    CallError, CallReply, Context, Error, ExitReason, GenServer, Init, Name, Never, Next, Node, Process,
+    ReplyTo, Result, Term,
+};
+use metrics_util::debugging::{DebugValue, DebuggingRecorder, Snapshotter};
+use serde::{Deserialize, Serialize};
+
+enum Call {
+    After(Duration, ReplyTo<()>),
+}
+
+#[derive(Serialize, Deserialize)]
+struct Slow;
+
+#[derive(Serialize, Deserialize)]
+struct Slower;
+
+const NAME: Name<Call, &'static str, u8> = Name::new("slow");
+
+macro_rules! slow {
+    ($version:ident) => {
+        impl GenServer for $version {
+            type Args = ();
+            type Call = Call;
+            type Cast = &'static str;
+            type Info = u8;
+            type Continue = Never;
+
+            async fn init(_: (), _: &mut Context<Self>) -> Result<Init<Self>> {
+                Ok(Init::Ready($version))
+            }
+
+            async fn handle_call(&mut self, call: Call, _: &mut Context<Self>) -> Result<CallReply> {
+                let Call::After(time, caller) = call;
+                tokio::time::sleep(time).await; // sleep: the work that a call waits for
+                caller.reply(())
+            }
+
+            async fn handle_cast(&mut self, why: &'static str, _: &mut Context<Self>) -> Result<Next> {
+                Err(Error::msg(why))
+            }
+        }
+
+        impl incarnate::gen_server::CodeChange for $version {
+            const MODULE: &'static str = "slow";
+        }
+    };
+}
+
+slow!(Slow);
+slow!(Slower);
+
+impl StateVersion for Slow {
+    const VSN: u32 = 1;
+    type Previous = Never;
+}
+
+impl StateVersion for Slower {
+    const VSN: u32 = 2;
+    type Previous = Slow;
+
+    fn up(_: Slow, extra: &Term) -> Result<Self, ChangeError> {
+        if extra.decode::<bool>() == Ok(true) { Err(ChangeError::refused("no")) } else { Ok(Slower) }
+    }
+
+    fn down(self, _: &Term) -> Result<Slow, ChangeError> {
+        Ok(Slow)
+    }
+}
+
+/// A recorder for this thread, which is all that a test has.
+struct Recorder {
+    snapshots: Snapshotter,
+    _guard: metrics::LocalRecorderGuard<'static>,
+}
+
+impl Recorder {
+    fn install() -> Self {
+        let recorder = Box::leak(Box::new(DebuggingRecorder::new()));
+        Recorder { snapshots: recorder.snapshotter(), _guard: metrics::set_default_local_recorder(recorder) }
+    }
+
+    /// What there is, each with its labels but the node's, which is that of the test. Counters and
+    /// histograms show what came since the last look.
+    fn take(&self) -> BTreeMap<String, Vec<f64>> {
+        let all = self.snapshots.snapshot().into_vec().into_iter();
+        all.filter(|(.., value)| !matches!(value, DebugValue::Histogram(values) if values.is_empty()))
+            .map(|(key, _, described, value)| {
+                let mut name = key.key().name().to_owned();
+                let labels: Vec<_> = key.key().labels().collect();
+                assert!(labels.iter().any(|label| (label.key(), label.value()) == ("node", "a")), "{key:?}");
+                for label in labels.iter().filter(|label| label.key() != "node") {
+                    name = format!("{name} {}={}", label.key(), label.value());
+                }
+                assert!(described.is_some(), "{name} is not described");
+                let values = match value {
+                    DebugValue::Counter(count) => vec![count as f64],
+                    DebugValue::Gauge(value) => vec![*value],
+                    DebugValue::Histogram(values) => values.into_iter().map(|value| *value).collect(),
+                };
+                (name.trim_start_matches("incarnate_").to_owned(), values)
+            })
+            .collect()
+    }
+}
+
+const MINUTE: Duration = Duration::from_secs(60);
+
+#[tokio::test(start_paused = true)]
+async fn calls_are_timed_by_their_outcome() {
+    let recorder = Recorder::install();
+    let node = Node::new("a");
+    let _observer = node.observe(MINUTE);
+    tokio::task::yield_now().await;
+    let slow = Slow::server(()).on(&node).start().await.unwrap();
+    let after = |seconds| move |caller| Call::After(Duration::from_secs(seconds), caller);
+    slow.call(after(2)).await.unwrap();
+    assert_eq!(slow.call(after(7)).await, Err(CallError::Timeout));
+    // Given up by the caller itself.
+    tokio::time::timeout(Duration::from_secs(3), slow.call(after(0))).await.unwrap().unwrap();
+    tokio::time::timeout(Duration::from_secs(1), slow.call(after(3))).await.unwrap_err();
+    slow.stop().await.unwrap();
+    assert_eq!(slow.call(after(0)).await, Err(CallError::NoProc));
+    let seen = recorder.take();
+    let calls = |outcome: &str| &seen[&format!("call_duration_seconds outcome={outcome}")];
+    // The server was busy for two seconds more with what nobody waited for.
+    assert_eq!((calls("ok").len(), calls("timeout").len()), (2, 1));
+    assert!((2.0..2.1).contains(&calls("ok")[0]) && (1.8..2.2).contains(&calls("ok")[1]), "{seen:?}");
+    assert!((5.0..5.2).contains(&calls("timeout")[0]), "{seen:?}");
+    assert!((1.0..1.1).contains(&calls("abandoned")[0]), "{seen:?}");
+    assert_eq!((calls("noproc").len(), &seen["call_timeouts_total"]), (1, &vec![1.0]));
+}
+
+#[tokio::test(start_paused = true)]
+async fn starts_ends_and_restarts_are_counted_with_their_cause() {
+    let recorder = Recorder::install();
+    let node = Node::new("a");
+    let _observer = node.observe(MINUTE);
+    let slow = ChildSpec::worker("slow", || Slow::server(()).name(NAME).start_link());
+    let top = Supervisor::tree("top").child(slow).on(&node).start().await.unwrap();
+    let first = NAME.on(&node).unwrap();
+    first.cast("crash");
+    first.ended().await;
+    while !NAME.on(&node).is_ok_and(|second| second.pid() != first.pid()) {
+        tokio::task::yield_now().await;
+    }
+    let seen = recorder.take();
+    assert_eq!(seen["restarts_total supervisor=top"], [1.0]);
+    assert_eq!(seen["process_starts_total"], [3.0]);
+    assert_eq!(seen["process_ends_total reason=error"], [1.0]);
+    top.stop().await.unwrap();
+    let other = node.spawn(|_: Process<()>| std::future::pending::<Result>());
+    node.exit(other.pid(), ExitReason::Kill);
+    other.ended().await;
+    let seen = recorder.take();
+    assert_eq!(seen["process_ends_total reason=shutdown"], [1.0]);
+    assert_eq!(seen["process_ends_total reason=normal"], [1.0]);
+    assert_eq!(seen["process_ends_total reason=killed"], [1.0]);
+    assert_eq!(seen["restarts_total supervisor=top"], [0.0], "an orderly end is no restart");
+}
+
+#[tokio::test(start_paused = true)]
+async fn mailboxes_and_what_was_handled_are_sampled() {
+    let recorder = Recorder::install();
+    let node = Node::new("a");
+    let idle = node.spawn(|mut me: Process<u8>| async move {
+        me.receive().await;
+        std::future::pending::<Result>().await
+    });
+    let busy = node.spawn(|_: Process<u8>| std::future::pending::<Result>());
+    let ended = Slow::server(()).on(&node).start().await.unwrap();
+    ended.call(|caller| Call::After(Duration::ZERO, caller)).await.unwrap();
+    ended.stop().await.unwrap();
+    idle.send(1);
+    (0..5).for_each(|message| busy.send(message));
+    ended.cast("to nobody");
+    node.exit(ended.pid(), ExitReason::Kill);
+    busy.send_after(10 * MINUTE, 1);
+    tokio::task::yield_now().await;
+    let handled = |node: &Node| -> u64 {
+        node.processes().iter().map(|pid| node.process_info(*pid).unwrap().messages_handled).sum()
+    };
+    let observer = node.observe(MINUTE);
+    tokio::task::yield_now().await;
+    let seen = recorder.take();
+    assert_eq!(seen["processes"], [2.0]);
+    assert_eq!(seen["mailbox_longest_messages"], [5.0]);
+    assert_eq!(seen["mailbox_waiting_messages"], [5.0]);
+    assert_eq!(seen["mailbox_messages"], [0.0, 5.0], "one value for each process");
+    assert_eq!((&seen["dead_letters_total"], &seen["timers"]), (&vec![1.0], &vec![1.0]));
+    // Of the process that has ended, too: its call and the order to stop.
+    assert!(seen["messages_handled_total"][0] > handled(&node) as f64, "{seen:?}");
+    // Nothing is looked at before its time, and nothing once the observer is gone.
+    assert!(!recorder.take().contains_key("mailbox_messages"));
+    tokio::time::sleep(MINUTE + Duration::from_secs(1)).await; // sleep: past the next sample
+    assert_eq!(recorder.take()["mailbox_messages"], [0.0, 5.0]);
+    drop(observer);
+    tokio::time::sleep(2 * MINUTE).await; // sleep: past samples that must not be
+    assert!(!recorder.take().contains_key("mailbox_messages"));
+    node.sample();
+    assert_eq!(recorder.take()["mailbox_messages"], [0.0, 5.0]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn upgrades_are_counted_and_their_pauses_measured() {
+    let recorder = Recorder::install();
+    let node = Node::new("a");
+    let _observer = node.observe(MINUTE);
+    for _ in 0..3 {
+        Slow::server(()).upgradable().on(&node).start().await.unwrap();
+    }
+    let versions = Versions::new().with::<Slow>().with::<Slower>();
+    let plan =
+        |refused: bool| Upgrade::new("plan").both(Update::new("slow", 1, 2).extra(Value::Bool(refused)));
+    plan(true).run(&node, &versions, Direction::Up).await.unwrap_err();
+    let seen = recorder.take();
+    assert_eq!(seen["upgrades_total outcome=aborted"], [1.0]);
+    assert!(!seen.contains_key("upgrade_pause_seconds"), "{seen:?}");
+    plan(false).run(&node, &versions, Direction::Up).await.unwrap();
+    let seen = recorder.take();
+    assert_eq!(seen["upgrades_total outcome=done"], [1.0]);
+    assert_eq!(seen["upgrade_pause_seconds"].len(), 3);
+}
+
+/// The task that samples is none of the node's references: it ends with it.
+#[tokio::test(start_paused = true)]
+async fn an_observer_does_not_keep_a_node() {
+    let recorder = Recorder::install();
+    let node = Node::new("a");
+    let _observer = node.observe(MINUTE);
+    tokio::task::yield_now().await;
+    assert_eq!(recorder.take()["processes"], [0.0]);
+    node.spawn(|_: Process<()>| async { Ok(()) }).ended().await;
+    drop(node);
+    metrics::gauge!("incarnate_processes", "node" => "a").set(7.0);
+    tokio::time::sleep(2 * MINUTE).await; // sleep: past samples that must not be
+    assert_eq!(recorder.take()["processes"], [7.0], "a sample was taken");
+}

@@ -1,0 +1,224 @@
+//! The hooks with the feature `metrics`. Names, kinds and labels stand in the book's chapter "Watching a system".
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use metrics::{Unit, counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram};
+use tokio::task::AbortHandle;
+use tokio::time::{Instant, MissedTickBehavior, interval};
+
+use crate::process::cell::Core;
+use crate::process::error::CallError;
+use crate::process::node::Node;
+use crate::term::{CrashClass, ExitReason};
+
+/// What a node adds up for its metrics.
+#[derive(Default)]
+pub(crate) struct Totals {
+    /// Messages that processes had handled which have ended.
+    handled: AtomicU64,
+}
+
+impl Totals {
+    /// To be called when the process is in the table no more.
+    pub(crate) fn ended(&self, core: &Core, reason: &ExitReason) {
+        self.handled.fetch_add(core.handled(), Ordering::Relaxed);
+        let node = core.node().name().to_owned();
+        counter!("incarnate_process_ends_total", "node" => node, "reason" => class(reason)).increment(1);
+    }
+}
+
+/// A call that is timed. Dropped before its answer, the caller has given it up.
+pub(crate) struct Call {
+    node: String,
+    begun: Instant,
+    over: bool,
+}
+
+impl Call {
+    pub(crate) fn begin(node: &Node) -> Self {
+        Call { node: node.name().to_owned(), begun: Instant::now(), over: false }
+    }
+
+    /// The request was refused, or is under way.
+    pub(crate) fn sent<T>(&mut self, asked: Result<T, CallError>) -> Result<T, CallError> {
+        if let Err(error) = &asked {
+            self.end(outcome(error));
+        }
+        asked
+    }
+
+    pub(crate) fn answered<T>(mut self, answer: Result<T, CallError>) -> Result<T, CallError> {
+        self.end(answer.as_ref().err().map_or("ok", outcome));
+        answer
+    }
+
+    fn end(&mut self, outcome: &'static str) {
+        self.over = true;
+        let node = || self.node.clone();
+        let took = self.begun.elapsed();
+        histogram!("incarnate_call_duration_seconds", "node" => node(), "outcome" => outcome).record(took);
+        if outcome == "timeout" {
+            counter!("incarnate_call_timeouts_total", "node" => node()).increment(1);
+        }
+    }
+}
+
+impl Drop for Call {
+    fn drop(&mut self) {
+        if !self.over {
+            self.end("abandoned");
+        }
+    }
+}
+
+fn outcome(error: &CallError) -> &'static str {
+    match error {
+        CallError::Timeout => "timeout",
+        CallError::NoProc => "noproc",
+        CallError::Exit(_) => "exit",
+        CallError::Overloaded => "overloaded",
+        CallError::CallingSelf
+        | CallError::BadReply
+        | CallError::NotUnderstood
+        | CallError::WrongProtocol
+        | CallError::NoNode
+        | CallError::AlreadyAnswered => "other",
+    }
+}
+
+pub(crate) fn started(core: &Core) {
+    counter!("incarnate_process_starts_total", "node" => core.node().name().to_owned()).increment(1);
+}
+
+/// A label has few values: of reasons of the user's own it is not said which.
+fn class(reason: &ExitReason) -> &'static str {
+    match reason {
+        ExitReason::Normal => "normal",
+        ExitReason::Shutdown | ExitReason::ShutdownWith(_) => "shutdown",
+        ExitReason::Kill | ExitReason::Killed => "killed",
+        ExitReason::NoProc => "noproc",
+        ExitReason::NoConnection => "noconnection",
+        ExitReason::Crash(crash) => match crash.class() {
+            CrashClass::Error => "error",
+            CrashClass::Panic => "panic",
+        },
+        ExitReason::Term(_) => "exit",
+    }
+}
+
+pub(crate) fn restarted(node: &Node, supervisor: &str) {
+    let node = node.name().to_owned();
+    counter!("incarnate_restarts_total", "node" => node, "supervisor" => supervisor.to_owned()).increment(1);
+}
+
+pub(crate) fn upgraded(node: &Node, outcome: &'static str) {
+    let node = node.name().to_owned();
+    counter!("incarnate_upgrades_total", "node" => node, "outcome" => outcome).increment(1);
+}
+
+/// How long the processes of each module were held by an upgrade.
+pub(crate) fn paused(node: &Node, pauses: &[Vec<Duration>]) {
+    let held = histogram!("incarnate_upgrade_pause_seconds", "node" => node.name().to_owned());
+    pauses.iter().flatten().for_each(|pause| held.record(*pause));
+}
+
+/// Takes samples of a node until it is dropped; see [`Node::observe`].
+#[must_use = "the samples end when this is dropped"]
+pub struct Observer(AbortHandle);
+
+impl Drop for Observer {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
+/// With the feature `metrics`.
+impl Node {
+    /// Describes all metrics to the recorder, and takes a [`sample`](Self::sample) at once and then each `every` (at least
+    /// a millisecond), in one task on the node's runtime. The task does not keep the node.
+    ///
+    /// Install the recorder before: what is counted without one goes nowhere.
+    pub fn observe(&self, every: Duration) -> Observer {
+        let node = self.downgrade();
+        let samples = async move {
+            let mut ticks = interval(every.max(Duration::from_millis(1)));
+            ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+            describe();
+            loop {
+                ticks.tick().await;
+                let Some(node) = node.upgrade() else { return };
+                node.sample();
+            }
+        };
+        Observer(self.runtime().spawn(samples).abort_handle())
+    }
+
+    /// Writes down what is sampled and not counted where it happens: processes, mailboxes, messages handled, timers, dead
+    /// letters and stalls. For who would rather sample when asked for the metrics than at intervals ([`observe`](Self::observe)).
+    ///
+    /// Looks at each process of the node, without disturbing it.
+    pub fn sample(&self) {
+        let name = || self.name().to_owned();
+        // In this order: a process that ends meanwhile is missing for now, and not counted twice.
+        let mut handled = self.totals().handled.load(Ordering::Relaxed);
+        let all = self.table().all();
+        let mut lengths = BTreeMap::<u64, usize>::new();
+        for process in &all {
+            handled += process.core().handled();
+            *lengths.entry(process.mailbox_len()).or_default() += 1;
+        }
+        let longest = lengths.last_key_value().map_or(0, |(length, _)| *length);
+        let waiting: u64 = lengths.iter().map(|(length, processes)| length * *processes as u64).sum();
+        gauge!("incarnate_processes", "node" => name()).set(all.len() as f64);
+        gauge!("incarnate_mailbox_longest_messages", "node" => name()).set(longest as f64);
+        gauge!("incarnate_mailbox_waiting_messages", "node" => name()).set(waiting as f64);
+        let mailboxes = histogram!("incarnate_mailbox_messages", "node" => name());
+        for (length, processes) in lengths {
+            mailboxes.record_many(length as f64, processes);
+        }
+        gauge!("incarnate_timers", "node" => name()).set(self.timer_count() as f64);
+        counter!("incarnate_messages_handled_total", "node" => name()).absolute(handled);
+        counter!("incarnate_dead_letters_total", "node" => name()).absolute(self.dead_letters());
+        counter!("incarnate_stalled_callbacks_total", "node" => name()).absolute(self.stalled_callbacks());
+    }
+}
+
+fn describe() {
+    describe_gauge!("incarnate_processes", Unit::Count, "Processes that live, hibernated ones included");
+    describe_gauge!("incarnate_mailbox_longest_messages", Unit::Count, "Messages in the longest mailbox");
+    describe_gauge!("incarnate_mailbox_waiting_messages", Unit::Count, "Messages that wait in all mailboxes");
+    describe_histogram!(
+        "incarnate_mailbox_messages",
+        Unit::Count,
+        "Messages in each mailbox, all of them at each sample"
+    );
+    describe_gauge!("incarnate_timers", Unit::Count, "Timers and intervals that run");
+    describe_counter!("incarnate_messages_handled_total", Unit::Count, "Messages that processes have taken");
+    describe_counter!("incarnate_dead_letters_total", Unit::Count, "Messages that went nowhere");
+    describe_counter!(
+        "incarnate_stalled_callbacks_total",
+        Unit::Count,
+        "Callbacks found holding their thread for longer than a tenth of a second"
+    );
+    describe_counter!("incarnate_process_starts_total", Unit::Count, "Processes that were started");
+    describe_counter!(
+        "incarnate_process_ends_total",
+        Unit::Count,
+        "Processes that have ended, by class of reason"
+    );
+    describe_counter!(
+        "incarnate_restarts_total",
+        Unit::Count,
+        "Children that supervisors have started again"
+    );
+    describe_histogram!("incarnate_call_duration_seconds", Unit::Seconds, "Calls, as the caller waits");
+    describe_counter!("incarnate_call_timeouts_total", Unit::Count, "Calls without an answer in time");
+    describe_counter!("incarnate_upgrades_total", Unit::Count, "Upgrades, by outcome");
+    describe_histogram!(
+        "incarnate_upgrade_pause_seconds",
+        Unit::Seconds,
+        "How long each process was held by an upgrade"
+    );
+}
