@@ -651,13 +651,13 @@ impl<S: GenServer> Server<S> {
             pid = %self.cx.pid(),
             registered_name = name,
             ?label,
+            behaviour = S::ENGINE.map_or("gen_server", |engine| engine.name),
             server = std::any::type_name::<S>(),
             last_message = %status.message,
             state = %status.state,
             reason = %status.reason,
             log = ?self.cx.core().logged(),
-            "{} terminating",
-            S::ENGINE.map_or("gen_server", |engine| engine.name)
+            "terminating"
         );
     }
 }

@@ -120,8 +120,8 @@ async fn st_049_and_st_050_a_crash_report_shows_what_the_formatter_shows() {
         let report =
             reports.take().into_iter().find(|report| report.target == "incarnate::gen_server").unwrap();
         assert_eq!(
-            (report.level, report.field("message")),
-            (tracing::Level::ERROR, "gen_statem terminating")
+            (report.level, report.field("message"), report.field("behaviour")),
+            (tracing::Level::ERROR, "terminating", "gen_statem")
         );
         assert_eq!((report.field("state"), report.field("last_message")), ("value 42", "handle_cast"));
         assert_eq!(report.field("reason"), reason.to_string());
