@@ -45,6 +45,7 @@
 //! |---|---|---|
 //! | [`process`] | spawn, mailboxes, links, monitors, names, aliases, timers; references and calls | `erlang`, `timer` |
 //! | [`gen_server`] | servers: the trait, its context, what callbacks return | `gen_server` |
+//! | [`application`] | units that are started, configured and stopped as a whole; the main function of a service | `application` |
 //! | [`supervisor`] | trees, dynamic and partition supervisors | `supervisor` |
 //! | [`task`] | values from processes of their own | Elixir's `Task` |
 //! | [`handoff`] | state on its way from one version to another: versions, the capsule | `code_change` |
@@ -59,6 +60,7 @@
 //! A tokio runtime with timers, and `panic = "unwind"`, which is the default: a panic ends its process and no other. A callback
 //! that does not wait cannot be ended from outside; [`Context::blocking`] runs such work elsewhere.
 
+pub mod application;
 pub mod gen_server;
 pub mod handoff;
 pub mod process;
@@ -68,6 +70,7 @@ pub mod task;
 pub mod term;
 pub mod upgrade;
 
+pub use application::{App, Application, Run};
 pub use gen_server::{CallReply, Context, GenServer, Init, Next, StartError, Then, noreply, stop};
 pub use process::{
     CallError, Down, Error, Exit, Info, Me, Node, Process, ProcessRef, ReplyTo, Result, ServerRef, StopError,
