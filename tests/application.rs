@@ -1,5 +1,7 @@
 //! Applications as OTP's own suite sees them: each test carries the id of its row or rule.
 
+#[path = "support/child.rs"]
+mod child;
 #[path = "application/config.rs"]
 mod config;
 #[path = "application/inside.rs"]

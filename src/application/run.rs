@@ -172,9 +172,11 @@ impl Run {
         if let Err(error) = started {
             service.node.stop(1);
             let stopped = service.stops(&mut signals).await;
-            // What took the node down says more than that it went down.
-            return Err(if error == StartError::NodeStops { stopped.err() } else { None }
-                .unwrap_or_else(|| error.to_string()));
+            return match error {
+                // What took the node down says more than that it went down; or it was told to stop by itself.
+                StartError::NodeStops => stopped,
+                error => Err(error.to_string()),
+            };
         }
         notify(State::Ready).await;
         tokio::select! {

@@ -26,7 +26,9 @@ impl<T> Machine<T> {
         self.node = NodeState::Stopping { code, current: None };
         self.actions.push_back(Action::Stopping);
         for plan in std::mem::take(&mut self.plans).into_values() {
-            self.reply(plan.token, Answer::StartAll(Err(StartError::NodeStops)));
+            // What has failed before says more.
+            let error = plan.failed.unwrap_or(StartError::NodeStops);
+            self.reply(plan.token, Answer::StartAll(Err(error)));
         }
         let names: Vec<AppName> = self.applications.keys().copied().collect();
         for name in names {

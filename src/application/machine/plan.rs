@@ -16,7 +16,7 @@ pub(super) struct Plan<T> {
     /// It has begun the one that it waits for.
     begun: bool,
     /// It has failed: what it has started is stopped again.
-    failed: Option<StartError>,
+    pub(super) failed: Option<StartError>,
 }
 
 impl<T> Machine<T> {
