@@ -219,9 +219,8 @@ impl Applications {
     async fn until(&self, wanted: impl FnMut(Phase) -> bool) -> Phase {
         let shared = self.shared();
         let gone = async {
-            match CONTROLLER.on(&self.node) {
-                Ok(controller) => drop(controller.ended().await),
-                Err(_) => {}
+            if let Ok(controller) = CONTROLLER.on(&self.node) {
+                controller.ended().await;
             }
             shared.phase()
         };

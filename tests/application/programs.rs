@@ -76,6 +76,10 @@ impl Application for Service {
     async fn start(&self, _: Arc<NoConfig>) -> Result<Tree> {
         let mut tree = Supervisor::tree("top").intensity(0, Duration::from_secs(1));
         for role in self.1.clone() {
+            if role == "starts for ever" {
+                println!("{role} is up");
+                std::future::pending::<()>().await;
+            }
             if role == "does not start" {
                 return Err(Error::msg("no\nroom"));
             }
@@ -166,6 +170,16 @@ fn app_042_an_application_that_hangs_is_killed_at_the_nodes_timeout_and_the_exit
     assert_eq!((code, errors.as_str()), (Some(0), ""));
     assert_eq!(said.last().map(String::as_str), Some("base has stopped"));
     assert!(!said.iter().any(|line| line == "service has stopped"), "{said:?}");
+}
+
+#[test]
+fn a_signal_during_a_start_that_takes_for_ever_stops_what_runs() {
+    let mut program = run("starts for ever");
+    program.until("starts for ever is up");
+    program.signal(Signal::TERM);
+    let (code, said, errors) = program.end();
+    assert_eq!((code, errors.as_str()), (Some(0), ""));
+    assert_eq!(said.last().map(String::as_str), Some("base has stopped"));
 }
 
 #[test]

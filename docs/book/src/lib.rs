@@ -41,6 +41,9 @@ pub mod gen_server {}
 #[doc = include_str!("../supervision.md")]
 pub mod supervision {}
 
+#[doc = include_str!("../applications.md")]
+pub mod applications {}
+
 #[doc = include_str!("../tasks.md")]
 pub mod tasks {}
 
