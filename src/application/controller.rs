@@ -228,10 +228,17 @@ impl Controller {
             }
             Report::Exited { name, kind, reason, started, takes_node } => {
                 let what = if *started { "has ended" } else { "was not started" };
-                tracing::error!(
-                    target: "incarnate::application",
-                    node, application = name, r#type = %kind, %reason, takes_node, "application {what}"
-                );
+                if *takes_node || !reason.is_orderly() {
+                    tracing::error!(
+                        target: "incarnate::application",
+                        node, application = name, r#type = %kind, %reason, takes_node, "application {what}"
+                    );
+                } else {
+                    tracing::info!(
+                        target: "incarnate::application",
+                        node, application = name, r#type = %kind, %reason, takes_node, "application {what}"
+                    );
+                }
                 if *takes_node {
                     let cause = format!("{kind} application {name} {what}: {reason}");
                     self.shared.settings().cause.get_or_insert(cause);
