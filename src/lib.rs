@@ -47,6 +47,7 @@
 //! | [`gen_server`] | servers: the trait, its context, what callbacks return | `gen_server` |
 //! | [`gen_statem`] | state machines: the trait, events, what callbacks return | `gen_statem` |
 //! | [`gen_event`] | events for handlers that come and go | `gen_event` |
+//! | [`application`] | units that are started, configured and stopped as a whole; the main function of a service | `application` |
 //! | [`supervisor`] | trees, dynamic and partition supervisors | `supervisor` |
 //! | [`task`] | values from processes of their own | Elixir's `Task` |
 //! | [`handoff`] | state on its way from one version to another: versions, the capsule | `code_change` |
@@ -66,6 +67,7 @@
 //! A tokio runtime with timers, and `panic = "unwind"`, which is the default: a panic ends its process and no other. A callback
 //! that does not wait cannot be ended from outside; [`Context::blocking`] runs such work elsewhere.
 
+pub mod application;
 pub mod gen_event;
 pub mod gen_server;
 pub mod gen_statem;
@@ -77,6 +79,7 @@ pub mod task;
 pub mod term;
 pub mod upgrade;
 
+pub use application::{App, Application, Run};
 pub use gen_event::{EventHandler, EventManager, EventManagerName, EventManagerRef, Handler};
 pub use gen_server::{CallReply, Context, GenServer, Init, Next, StartError, Then, noreply, stop};
 pub use gen_statem::GenStatem;

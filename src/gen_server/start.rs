@@ -248,7 +248,7 @@ impl<S: GenServer> Start<S> {
             Some(code) => *code.begin().downcast().map_err(|_| other_messages(code))?,
         };
         let kind = code.map_or(std::any::type_name::<S> as fn() -> &'static str, Code::kind);
-        let core = Core::new(node.clone(), parent.map(Me::pid), kind);
+        let core = Core::new(node.clone(), parent.map(Me::process), kind);
         if let Some(code) = code {
             core.set_code(code.number(node));
         }

@@ -20,7 +20,7 @@ use super::catch::drop_caught;
 use super::codes::{CodeId, Kind};
 use super::life::{Incarnation, Life};
 use super::node::Node;
-use super::relations::Relations;
+use super::relations::{Group, Relations};
 use super::shell;
 use super::signal::{Exit, Signal};
 use super::slots::{self, Failure, SlotId};
@@ -226,11 +226,14 @@ pub(crate) struct Core {
 }
 
 impl Core {
-    pub(crate) fn new(node: Node, parent: Option<Pid>, kind: Kind) -> Self {
+    pub(crate) fn new(node: Node, parent: Option<&Arc<dyn Process>>, kind: Kind) -> Self {
+        let parent = parent.map(|parent| parent.core());
+        // Numbers of applications are those of one node.
+        let group = parent.filter(|parent| parent.node == node).map_or(0, Core::group);
         Core {
             id: node.next_process_id(),
             node,
-            parent: parent.map(Box::new),
+            parent: parent.map(|parent| Box::new(parent.pid())),
             kind,
             attention: AtomicU8::new(0),
             suspended: AtomicBool::new(false),
@@ -240,8 +243,17 @@ impl Core {
             code: AtomicU16::new(0),
             callback: AtomicU8::new(Callback::Waiting as u8),
             handled: AtomicU64::new(0),
-            relations: Mutex::default(),
+            relations: Mutex::new(Relations::within(group)),
         }
+    }
+
+    /// The application that it belongs to.
+    pub(crate) fn group(&self) -> Group {
+        self.relations().group
+    }
+
+    pub(crate) fn set_group(&self, group: Group) {
+        self.relations().group = group;
     }
 
     pub(crate) fn pid(&self) -> Pid {
@@ -767,5 +779,15 @@ impl<M: Send + 'static> Process for Cell<M> {
 
     fn into_any(self: Arc<Self>) -> Arc<dyn Any + Send + Sync> {
         self
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_core_is_as_large_as_when_the_memory_of_a_process_was_measured() {
+        assert_eq!(size_of::<Core>(), 96);
     }
 }

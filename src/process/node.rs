@@ -1,9 +1,10 @@
 //! A node: what its processes share. A value, so that several can live in one program.
 
+use std::any::Any;
 use std::fmt;
 use std::hash::{BuildHasher, Hasher, RandomState};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Weak};
+use std::sync::{Arc, OnceLock, Weak};
 
 use tokio::runtime::Handle;
 use tokio::task::AbortHandle;
@@ -49,6 +50,8 @@ struct Inner {
     watch: Watch,
     codes: Codes,
     totals: Totals,
+    /// What a layer above keeps here, made when it is first used.
+    extension: OnceLock<Box<dyn Any + Send + Sync>>,
     /// Dropped with the runtime: see [`Sentinel`].
     sentinel: AbortHandle,
 }
@@ -99,6 +102,7 @@ impl Node {
             watch: Watch::default(),
             codes: Codes::default(),
             totals: Totals::default(),
+            extension: OnceLock::new(),
         };
         Node(Arc::new_cyclic(inner))
     }
@@ -232,6 +236,14 @@ impl Node {
 
     pub(crate) fn codes(&self) -> &Codes {
         &self.0.codes
+    }
+
+    /// What a layer above keeps on this node; made by the first who asks, of one type only.
+    pub(crate) fn extension(
+        &self,
+        make: impl FnOnce() -> Box<dyn Any + Send + Sync>,
+    ) -> &(dyn Any + Send + Sync) {
+        &**self.0.extension.get_or_init(make)
     }
 
     pub(crate) fn runtime(&self) -> &Handle {

@@ -152,16 +152,27 @@ pub(crate) struct Rare {
     pub(crate) debug: Option<Box<Debug>>,
 }
 
+/// The number of an application on its node; 0 is none.
+pub(crate) type Group = u16;
+
 /// Everything that ties a process to others.
 #[derive(Default)]
 pub(crate) struct Relations {
     /// It has ended: nothing may be added.
     pub(crate) gone: bool,
+    /// The application that it belongs to, by its number on the node; inherited from who spawned it (OTP's group leader).
+    /// Here, since it fits into a gap: it is read at spawns and at the end of an application.
+    pub(crate) group: Group,
     pub(crate) links: Links,
     rare: Option<Box<Rare>>,
 }
 
 impl Relations {
+    /// Of a new process that belongs to this application.
+    pub(crate) fn within(group: Group) -> Self {
+        Relations { group, ..Relations::default() }
+    }
+
     pub(crate) fn rare(&self) -> Option<&Rare> {
         self.rare.as_deref()
     }

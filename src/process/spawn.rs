@@ -369,7 +369,7 @@ where
     F: FnOnce(Process<M>) -> Fut + Send + 'static,
     Fut: Future<Output: IntoExit> + Send + 'static,
 {
-    let core = Core::new(node.clone(), parent.map(Me::pid), std::any::type_name::<F>);
+    let core = Core::new(node.clone(), parent.map(Me::process), std::any::type_name::<F>);
     let cell = Arc::new(Cell::new(core, options.bound));
     node.table().insert(cell.clone());
     let process: Arc<dyn super::cell::Process> = cell.clone();

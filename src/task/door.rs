@@ -42,7 +42,7 @@ async fn spawn<W: Work>(
 ) -> Result<Task<<W as Work>::Output>, SpawnError> {
     let supervisor = door.open()?;
     let owner = owner.map(|me| me.process().clone());
-    let (prepared, ends) = prepare(supervisor.node(), Some(supervisor.pid()), work);
+    let (prepared, ends) = prepare(supervisor.node(), Some(&supervisor.process()), work);
     start(&supervisor, prepared, owner.clone()).await?;
     Ok(Task::running(ends, owner))
 }
@@ -125,7 +125,7 @@ macro_rules! asked_of_a_task_supervisor {
             /// Dropping the future takes the request back: the work does not run, or ends at its next await.
             pub async fn start_child<W: Work<Output = ()>>(&self, work: W) -> Result<Pid, SpawnError> {
                 let supervisor = self.open()?;
-                let (prepared, ends) = prepare(supervisor.node(), Some(supervisor.pid()), work);
+                let (prepared, ends) = prepare(supervisor.node(), Some(&supervisor.process()), work);
                 start(&supervisor, prepared, None).await?;
                 Ok(ends.process.core().pid())
             }

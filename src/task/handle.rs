@@ -69,7 +69,7 @@ impl Task<()> {
     /// [`SpawnError::NoProcess`] outside a process; use [`Node::spawn`] there.
     pub fn start<W: Work<Output = ()>>(work: W) -> Result<Pid, SpawnError> {
         let me = Me::current().ok_or(SpawnError::NoProcess)?;
-        let (prepared, ends) = prepare(me.node(), Some(me.pid()), work);
+        let (prepared, ends) = prepare(me.node(), Some(me.process()), work);
         prepared.start([]);
         Ok(ends.process.core().pid())
     }
@@ -80,7 +80,7 @@ impl Task<()> {
     /// [`SpawnError::NoProcess`] outside a process.
     pub fn start_link<W: Work<Output = ()>>(work: W) -> Result<Pid, SpawnError> {
         let me = Me::current().ok_or(SpawnError::NoProcess)?;
-        let (prepared, ends) = prepare(me.node(), Some(me.pid()), work);
+        let (prepared, ends) = prepare(me.node(), Some(me.process()), work);
         prepared.start([me.process()]);
         Ok(ends.process.core().pid())
     }
@@ -108,14 +108,14 @@ impl<T: Send + 'static> Task<T> {
     /// ```
     pub fn spawn<W: Work<Output = T>>(work: W) -> Self {
         let Some(me) = Me::current() else { return Task::settled(Err(SpawnError::NoProcess.into())) };
-        let (prepared, ends) = prepare(me.node(), Some(me.pid()), work);
+        let (prepared, ends) = prepare(me.node(), Some(me.process()), work);
         prepared.start([me.process()]);
         Task::running(ends, Some(me.process().clone()))
     }
 
     /// Runs work in a process of its own on `node`, linked to nobody; from anywhere, also outside a process.
     pub fn spawn_on<W: Work<Output = T>>(node: &Node, work: W) -> Self {
-        let (prepared, ends) = prepare(node, Me::current().map(|me| me.pid()), work);
+        let (prepared, ends) = prepare(node, Me::current().as_ref().map(Me::process), work);
         prepared.start([]);
         Task::running(ends, None)
     }

@@ -31,7 +31,7 @@ pub(super) struct Ends<T> {
 /// Prepares a process for some work; `parent` is who will start it.
 pub(super) fn prepare<W: Work>(
     node: &Node,
-    parent: Option<Pid>,
+    parent: Option<&Arc<dyn AnyProcess>>,
     work: W,
 ) -> (Prepared, Ends<<W as Work>::Output>) {
     let core = Core::new(node.clone(), parent, std::any::type_name::<W>);

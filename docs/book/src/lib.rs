@@ -47,6 +47,9 @@ pub mod gen_event {}
 #[doc = include_str!("../supervision.md")]
 pub mod supervision {}
 
+#[doc = include_str!("../applications.md")]
+pub mod applications {}
+
 #[doc = include_str!("../tasks.md")]
 pub mod tasks {}
 

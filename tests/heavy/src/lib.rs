@@ -24,7 +24,14 @@ pub fn switchboard() -> &'static Path {
         let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
         let mut build = Command::new(cargo);
         // The same packages as in tests/run: with others the features would differ, and all be compiled anew.
-        build.args(["build", "--workspace", "--exclude", "incarnate-bench", "--exclude", "incarnate-watched"]);
+        build.args([
+            "build",
+            "--workspace",
+            "--exclude",
+            "incarnate-bench",
+            "--exclude",
+            "incarnate-watched",
+        ]);
         build.args(["--example", "switchboard"]);
         build.args(["--quiet", "--message-format=json-render-diagnostics"]);
         let me = std::env::current_exe().expect("a path of this program");

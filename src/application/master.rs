@@ -1,0 +1,114 @@
+//! The application master: the process that an application's callbacks run in, and its top supervisor's parent.
+
+use std::future::Future;
+use std::pin::pin;
+use std::sync::Arc;
+
+use super::controller::{ControllerRef, Told};
+use super::group::kill_rest;
+use super::shared::Loaded;
+use crate::gen_server::{CallReply, Context, GenServer, Init, Next, noreply, stop};
+use crate::process::{Error, Info, Result, catch};
+use crate::supervisor::SupervisorRef;
+use crate::term::{ExitReason, Never};
+
+pub(super) struct Master {
+    loaded: Arc<Loaded>,
+    controller: ControllerRef,
+    /// The top supervisor, while it runs.
+    top: Option<SupervisorRef>,
+    /// `start` and the start of the tree have returned.
+    up: bool,
+    /// The start phases are done, too.
+    started: bool,
+}
+
+impl GenServer for Master {
+    type Args = (Arc<Loaded>, ControllerRef);
+    type Call = Never;
+    type Cast = Never;
+    type Info = Never;
+    /// To begin the start, which the controller does not wait for.
+    type Continue = ();
+
+    async fn init((loaded, controller): Self::Args, cx: &mut Context<Self>) -> Result<Init<Self>> {
+        cx.trap_exit(true);
+        // All that is spawned from here on belongs to the application.
+        cx.process().core().set_group(loaded.group);
+        cx.continue_with(());
+        Ok(Init::Ready(Master { loaded, controller, top: None, up: false, started: false }))
+    }
+
+    async fn handle_call(&mut self, call: Never, _: &mut Context<Self>) -> Result<CallReply> {
+        match call {}
+    }
+
+    async fn handle_continue(&mut self, (): (), cx: &mut Context<Self>) -> Result<Next> {
+        let started = catch(pin!(self.start())).await;
+        match started {
+            Ok(Ok(())) => {
+                self.started = true;
+                self.controller.cast(Told::Started(cx.pid()));
+                noreply()
+            }
+            Ok(Err(error)) => self.exit(error.into_reason(), cx),
+            Err(panic) => self.exit(ExitReason::panic(&*panic), cx),
+        }
+    }
+
+    async fn handle_info(&mut self, info: Info<Never>, cx: &mut Context<Self>) -> Result<Next> {
+        match info {
+            Info::Exit(exit) if self.top.as_ref().is_some_and(|top| top.pid() == exit.from) => {
+                self.top = None;
+                self.exit(exit.reason, cx)
+            }
+            // Others that the callbacks have linked themselves to: their ends are no matter of the application.
+            _ => noreply(),
+        }
+    }
+
+    /// Rule 2.15.2: prep_stop, the shutdown of the tree without a time limit, stop, and then what else was spawned inside
+    /// the application is killed.
+    async fn terminate(&mut self, _: &ExitReason, cx: &mut Context<Self>) -> Result<()> {
+        if let Some(top) = self.top.take() {
+            if self.started {
+                contained("prep_stop", self.loaded.app.spec().name(), self.loaded.app.prep_stop()).await;
+            }
+            cx.exit(top.pid(), ExitReason::Shutdown);
+            top.ended().await;
+        }
+        if std::mem::take(&mut self.up) {
+            contained("stop", self.loaded.app.spec().name(), self.loaded.app.stop()).await;
+        }
+        kill_rest(cx.node(), self.loaded.group, cx.pid()).await;
+        Ok(())
+    }
+}
+
+impl Master {
+    async fn start(&mut self) -> Result<()> {
+        let Loaded { app, config, .. } = &*self.loaded;
+        let tree = app.start(config).await?;
+        let top = tree.start_link().await.map_err(|error| Error::exit(ExitReason::from(error)))?;
+        (self.top, self.up) = (Some(top), true);
+        for phase in app.spec().get_start_phases() {
+            app.start_phase(phase, config).await?;
+        }
+        Ok(())
+    }
+
+    /// The controller is told why, so that the process itself may end quietly. It acts when that is gone, with all that
+    /// belonged to the application.
+    fn exit(&self, reason: ExitReason, cx: &Context<Self>) -> Result<Next> {
+        self.controller.cast(Told::Exits(cx.pid(), reason));
+        stop(ExitReason::Normal)
+    }
+}
+
+/// What a callback that can answer no error does must not keep the application from its end.
+async fn contained(callback: &'static str, application: &'static str, code: impl Future<Output = ()>) {
+    if let Err(panic) = catch(pin!(code)).await {
+        let reason = ExitReason::panic(&*panic);
+        tracing::error!(target: "incarnate::application", application, callback, %reason, "a callback crashed");
+    }
+}

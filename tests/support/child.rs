@@ -1,0 +1,83 @@
+//! This test program as another process: a test of it that is run alone, and acts as a program.
+
+use std::io::{BufRead, BufReader, Read};
+use std::process::{Child, ChildStderr, ChildStdout, Command, ExitCode, Stdio};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use rustix::process::{Pid, Signal, kill_process};
+
+/// In the environment of a child: what it is to be.
+const ROLE: &str = "INCARNATE_TEST_ROLE";
+
+/// What this process is to be; `None`: the tests themselves.
+pub fn role() -> Option<String> {
+    std::env::var(ROLE).ok()
+}
+
+/// Ends this process with an exit code, which has no number of its own to be read.
+pub fn exit(code: ExitCode) -> ! {
+    let same = |number: &u8| format!("{:?}", ExitCode::from(*number)) == format!("{code:?}");
+    std::process::exit((0..=u8::MAX).find(same).map_or(255, i32::from))
+}
+
+/// A process that acts, killed when this goes.
+pub struct Program {
+    child: Child,
+    lines: std::io::Lines<BufReader<ChildStdout>>,
+    errors: Option<JoinHandle<String>>,
+}
+
+impl Program {
+    /// Runs the test of this name in a process of its own, which finds `role` by [`role`].
+    pub fn new(test: &str, role: &str, environment: &[(&str, &str)]) -> Self {
+        let mut command = Command::new(std::env::current_exe().unwrap());
+        command.args(["--exact", test, "--nocapture", "--test-threads", "1"]).env(ROLE, role);
+        command.envs(environment.iter().copied()).env_remove("RUST_BACKTRACE");
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = command.spawn().unwrap();
+        let lines = BufReader::new(child.stdout.take().unwrap()).lines();
+        let mut stderr: ChildStderr = child.stderr.take().unwrap();
+        let errors = std::thread::spawn(move || {
+            let mut text = String::new();
+            stderr.read_to_string(&mut text).map(|_| text).unwrap_or_default()
+        });
+        Program { child, lines, errors: Some(errors) }
+    }
+
+    /// Waits for a line that holds this.
+    pub fn until(&mut self, wanted: &str) {
+        loop {
+            let Some(Ok(line)) = self.lines.next() else { panic!("it ended before it said {wanted:?}") };
+            if line.contains(wanted) {
+                return;
+            }
+        }
+    }
+
+    pub fn signal(&self, signal: Signal) {
+        kill_process(Pid::from_raw(self.child.id() as i32).unwrap(), signal).unwrap();
+    }
+
+    /// Waits for the end: the exit code, what else was said on stdout, and stderr.
+    pub fn end(mut self) -> (Option<i32>, Vec<String>, String) {
+        let begin = Instant::now();
+        let said: Vec<String> = self.lines.by_ref().map_while(Result::ok).collect();
+        let status = loop {
+            if let Some(status) = self.child.try_wait().unwrap() {
+                break status;
+            }
+            assert!(begin.elapsed() < Duration::from_secs(30), "it does not end");
+            std::thread::sleep(Duration::from_millis(2)); // sleep: the end of a process comes as no event
+        };
+        let errors = self.errors.take().map(|errors| errors.join().unwrap()).unwrap_or_default();
+        (status.code(), said, errors)
+    }
+}
+
+impl Drop for Program {
+    fn drop(&mut self) {
+        let _ended_before = self.child.kill();
+        let _reaped = self.child.wait();
+    }
+}
