@@ -231,12 +231,12 @@ impl Controller {
                 if *takes_node || !reason.is_orderly() {
                     tracing::error!(
                         target: "incarnate::application",
-                        node, application = name, r#type = %kind, %reason, takes_node, "application {what}"
+                        node, application = name, started, start_type = %kind, %reason, takes_node, "application exited"
                     );
                 } else {
                     tracing::info!(
                         target: "incarnate::application",
-                        node, application = name, r#type = %kind, %reason, takes_node, "application {what}"
+                        node, application = name, started, start_type = %kind, %reason, takes_node, "application exited"
                     );
                 }
                 if *takes_node {

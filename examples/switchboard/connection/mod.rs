@@ -30,8 +30,8 @@ use crate::keys::Keys;
 use crate::service::{Client, Service};
 use open::Open;
 
-/// How long a client has to read the last reply and to close. Who closes with bytes unread has the kernel throw away what is
-/// still on its way to the other side.
+/// How long a client that has sent more has to read the last reply and to close. Who closes with bytes unread has the kernel
+/// throw away what is still on its way to the other side.
 const LINGER: Duration = Duration::from_secs(1);
 
 /// Bytes that are read at once to be thrown away.
@@ -62,6 +62,13 @@ pub struct Connection {
     half: Option<OwnedReadHalf>,
     service: Arc<Service>,
     client: Client,
+}
+
+impl Connection {
+    /// Whether nothing that the client has sent is left behind.
+    fn has_read_all(&self) -> bool {
+        !matches!(self.socket.as_ref().try_read(&mut [0]), Ok(1..))
+    }
 }
 
 /// Something was read.

@@ -52,8 +52,10 @@ impl PartialEq for Open {
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Goes {
     On,
-    /// It closes when what was answered is written.
+    /// It closes when what was answered is written: the client said so.
     Away,
+    /// Likewise, but the client knows nothing of it and may go on sending.
+    Refused,
 }
 
 impl StateFunction<Connection> for Open {
@@ -83,7 +85,8 @@ impl StateFunction<Connection> for Open {
                 cx.attach(super::read(half, buffer, self.room));
                 keep_state()
             }
-            Ok((Goes::Away, _)) => {
+            Ok((Goes::Away, _)) if connection.has_read_all() => stop(ExitReason::Normal),
+            Ok(_) => {
                 connection.half = Some(half);
                 next_state(Closing.into())
             }
@@ -143,7 +146,7 @@ impl Open {
             let mut bytes = BytesMut::with_capacity(MOST_READ);
             match connection.socket.as_ref().try_read_buf(&mut bytes) {
                 Ok(1..) => {
-                    if self.serve(bytes, connection).await?.0 == Goes::Away {
+                    if self.serve(bytes, connection).await?.0 != Goes::On {
                         return Ok(());
                     }
                 }
@@ -159,13 +162,15 @@ impl Open {
         let goes = loop {
             let place = self.decoder.place();
             match self.decoder.find_request() {
-                Ok(true) if self.carry_out(place, connection).await == Goes::On => {}
-                Ok(true) => break Goes::Away,
+                Ok(true) => match self.carry_out(place, connection).await {
+                    Goes::On => {}
+                    away => break away,
+                },
                 Ok(false) => break Goes::On,
                 Err(error) => {
                     self.write(connection).await?;
                     self.output.last_words(error)?;
-                    break Goes::Away;
+                    break Goes::Refused;
                 }
             }
             if self.pipeline.is_full() {
