@@ -304,10 +304,10 @@ impl Key {
         info: Info<Due>,
         cx: &mut Context<S>,
     ) -> Result<incarnate::Next> {
-        if let Info::Timer(timer, _) = info {
-            if self.timer.take_if(|mine| *mine == timer).is_none() {
-                self.overdue = self.overdue.saturating_sub(1);
-            }
+        if let Info::Timer(timer, _) = info
+            && self.timer.take_if(|mine| *mine == timer).is_none()
+        {
+            self.overdue = self.overdue.saturating_sub(1);
         }
         if self.place.table.is_none() {
             Box::pin(self.place.find_table()).await?;

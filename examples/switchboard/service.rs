@@ -4,11 +4,10 @@ use std::fmt::Write;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use incarnate::supervisor::{ChildSpec, LiveTree, Strategy, Supervisor, SupervisorName, SupervisorRef, Tree};
 use incarnate::{GenServer, Pid};
-use tokio::sync::Notify;
 
 use crate::error::CommandError;
 use crate::keys::{self, Keys};
@@ -31,7 +30,7 @@ pub struct Service {
     clients: Arc<AtomicUsize>,
     accepted: AtomicU64,
     commands: AtomicU64,
-    stop: Notify,
+    idle_timeout: Option<Duration>,
     upgrades: Upgrades,
 }
 
@@ -70,8 +69,8 @@ pub fn tree(service: &Arc<Service>, socket: std::net::TcpListener) -> Tree {
 }
 
 impl Service {
-    /// A service at this address for so many clients.
-    pub fn new(address: SocketAddr, most_clients: usize) -> Self {
+    /// A service at this address for so many clients, each closed when it has said nothing for so long.
+    pub fn new(address: SocketAddr, most_clients: usize, idle_timeout: Option<Duration>) -> Self {
         Service {
             address,
             most_clients,
@@ -79,7 +78,7 @@ impl Service {
             clients: Arc::default(),
             accepted: AtomicU64::new(0),
             commands: AtomicU64::new(0),
-            stop: Notify::new(),
+            idle_timeout,
             upgrades: Upgrades::default(),
         }
     }
@@ -108,14 +107,9 @@ impl Service {
         &self.upgrades
     }
 
-    /// Asks for the end of the service.
-    pub fn stop(&self) {
-        self.stop.notify_one();
-    }
-
-    /// Waits until somebody asks for the end.
-    pub async fn stopped(&self) {
-        self.stop.notified().await;
+    /// How long a client may say nothing, if there is a limit.
+    pub fn idle_timeout(&self) -> Option<Duration> {
+        self.idle_timeout
     }
 
     /// The sections of `INFO` that are named; all, if none is.

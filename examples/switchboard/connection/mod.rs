@@ -65,6 +65,14 @@ pub struct Connection {
 }
 
 impl Connection {
+    /// Waits for bytes, as long as a client may say nothing.
+    fn wait<T: Actions<Self>>(&self, transition: T) -> T {
+        match self.service.idle_timeout() {
+            Some(after) => transition.event_timeout(after, ()),
+            None => transition,
+        }
+    }
+
     /// Whether nothing that the client has sent is left behind.
     fn has_read_all(&self) -> bool {
         !matches!(self.socket.as_ref().try_read(&mut [0]), Ok(1..))

@@ -68,7 +68,7 @@ impl StateFunction<Connection> for Open {
         if let Some(half) = connection.half.take() {
             cx.attach(super::read(half, BytesMut::new(), self.room));
         }
-        keep_state()
+        connection.wait(keep_state())
     }
 
     async fn handle(
@@ -77,13 +77,16 @@ impl StateFunction<Connection> for Open {
         connection: &mut Connection,
         cx: &mut Context<Connection>,
     ) -> Result<Transition<Connection>> {
-        let Event::Info(Info::User(Read { half, bytes, read })) = event else { return keep_state() };
+        let Event::Info(Info::User(Read { half, bytes, read })) = event else {
+            // It has said nothing for too long; nobody else tells a connection anything.
+            return if let Event::Timeout(()) = event { stop(ExitReason::Normal) } else { keep_state() };
+        };
         // However it fails, there is nobody to tell: the client has gone.
         let Ok(1..) = read else { return stop(ExitReason::Normal) };
         match self.serve(bytes, connection).await {
             Ok((Goes::On, buffer)) => {
                 cx.attach(super::read(half, buffer, self.room));
-                keep_state()
+                connection.wait(keep_state())
             }
             Ok((Goes::Away, _)) if connection.has_read_all() => stop(ExitReason::Normal),
             Ok(_) => {
@@ -234,7 +237,8 @@ impl Open {
                 return Goes::Away;
             }
             Command::Shutdown => {
-                service.stop();
+                // Applications stop in order, and this connection with them.
+                pipeline.keys().node().stop(0);
                 return Goes::Away;
             }
             // What looks at many keys or at their processes comes behind what is on its way.

@@ -67,8 +67,17 @@ impl Service {
     /// # Panics
     /// It does not start.
     pub fn start() -> Self {
+        Self::start_with(&[])
+    }
+
+    /// As [`start`](Self::start), with these environment variables.
+    ///
+    /// # Panics
+    /// As [`start`](Self::start).
+    pub fn start_with(variables: &[(&str, &str)]) -> Self {
         let mut process = Command::new(switchboard())
             .args(["--port", "0"])
+            .envs(variables.iter().copied())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
             .spawn()

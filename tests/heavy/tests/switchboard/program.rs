@@ -31,7 +31,12 @@ fn what_cannot_be_is_said_in_one_line() {
     let service = Service::start();
     let taken = service.port.to_string();
     for (arguments, code, message) in [
-        (&["--port", &taken][..], 1, "switchboard: cannot listen on 127.0.0.1:"),
+        (
+            &["--port", &taken][..],
+            1,
+            "switchboard: application switchboard was not started: error: cannot listen on 127.0.0.1:",
+        ),
+        (&["--config", "/nowhere.toml"], 1, "switchboard: "),
         (&["--port", "70000"], 2, "switchboard: invalid value '70000' for '--port <PORT>'"),
         (&["--bind", "here"], 2, "switchboard: invalid value 'here' for '--bind <BIND>'"),
         (&["--nonsense"], 2, "switchboard: unexpected argument '--nonsense' found"),
@@ -45,6 +50,67 @@ fn what_cannot_be_is_said_in_one_line() {
     let help = run(&["--help"]);
     assert_eq!(help.status.code(), Some(0));
     assert!(String::from_utf8(help.stdout).unwrap().contains("--port"));
+}
+
+/// Each is one line that names the key and where it is from, and nothing has been started.
+#[test]
+fn bad_configuration_is_said_in_one_line() {
+    let file = std::env::temp_dir().join(format!("switchboard-{}.toml", std::process::id()));
+    let path = file.to_str().unwrap();
+    for (text, says) in [
+        ("[switchboard]\nprot = 1\n", format!("unknown key `switchboard.prot` in {path}")),
+        ("[swtchboard]\nport = 1\n", format!("unknown key `swtchboard` in {path}")),
+        ("[switchboard]\nport = 'x'\n", format!("`switchboard.port` in {path}: invalid type")),
+        ("[switchboard\n", format!("{path}, line 1: no TOML")),
+    ] {
+        std::fs::write(&file, text).unwrap();
+        let Output { status, stdout, stderr } = run(&["--config", path]);
+        let stderr = String::from_utf8(stderr).unwrap();
+        assert_eq!(status.code(), Some(1), "{stderr}");
+        assert!(
+            stderr.starts_with(&format!("switchboard: {says}")) && stderr.lines().count() == 1,
+            "{stderr}"
+        );
+        assert!(stdout.is_empty());
+    }
+    std::fs::remove_file(&file).unwrap();
+}
+
+/// What was sent before the signal is answered, then the connection is closed, in the middle of no reply.
+#[test]
+fn a_signal_under_load_leaves_no_request_without_its_answer() {
+    const BATCH: usize = 50;
+    for round in 0..5 {
+        let mut service = Service::start();
+        let mut clients: Vec<_> = (0..20).map(|_| service.socket()).collect();
+        for client in &mut clients {
+            client.send("PING\r\n");
+            client.expect("+PONG\r\n");
+        }
+        // On the wire before the signal is sent: loopback delivers at once.
+        clients.iter_mut().for_each(|client| client.send("INCR n\r\n".repeat(BATCH)));
+        service.signal(Signal::TERM);
+        let answers: Vec<String> = clients.iter_mut().map(|client| client.rest()).collect();
+        assert_eq!(service.ended().code(), Some(0));
+        let mut counted: Vec<usize> = Vec::new();
+        for answer in answers {
+            let lines: Vec<&str> = answer.lines().collect();
+            assert_eq!(lines.len(), BATCH, "round {round}: {answer:?}");
+            counted.extend(lines.iter().map(|line| line.trim_start_matches(':').parse::<usize>().unwrap()));
+        }
+        counted.sort_unstable();
+        assert!(counted.into_iter().eq(1..=20 * BATCH), "each counts once");
+    }
+}
+
+#[test]
+fn a_client_that_says_nothing_for_too_long_is_closed() {
+    let service = Service::start_with(&[("SWITCHBOARD__IDLE_TIMEOUT", "1")]);
+    let start = std::time::Instant::now();
+    let mut idle = service.socket();
+    idle.send("PING\r\n");
+    assert_eq!(idle.rest(), "+PONG\r\n");
+    assert!(start.elapsed() >= std::time::Duration::from_secs(1));
 }
 
 #[test]
@@ -83,7 +149,7 @@ fn a_second_signal_hurries() {
     let start = std::time::Instant::now();
     service.signal(Signal::TERM);
     service.signal(Signal::INT);
-    assert_eq!(service.ended().code(), Some(0));
+    assert_eq!(service.ended().code(), Some(1));
     assert!(start.elapsed().as_secs() < 4, "{:?}", start.elapsed());
 }
 
