@@ -24,7 +24,8 @@ impl Node {
     }
 
     /// Stops the node in order: its applications in the reverse order of their starts, each with the time that
-    /// [`Applications::shutdown_timeout`] gives it, then all that is left is killed (`init:stop/1`). Returns at once;
+    /// [`Applications::shutdown_timeout`] gives it (a start that is under way is given up, and what is up of it has five
+    /// seconds if there is no limit), then all that is left is killed (`init:stop/1`). Returns at once;
     /// [`stopped`](Self::stopped) waits. A second time, it changes nothing.
     pub fn stop(&self, code: u8) {
         let shared = Shared::of(self);

@@ -2,6 +2,9 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::Notify;
 
 use super::error::{LoadError, StartError, StopError, UnloadError};
 use super::group;
@@ -15,6 +18,9 @@ use crate::term::{ExitReason, Name, Never, Pid};
 
 /// As in OTP.
 pub(super) const CONTROLLER: Name<Ask, Told, Limit> = Name::new("application_controller");
+
+/// What an application that is still starting gets to end in order when the node stops, if there is no other limit.
+const HALF_UP: Duration = Duration::from_secs(5);
 
 pub(super) type ControllerRef = ServerRefOf<Controller>;
 
@@ -49,10 +55,16 @@ enum Token {
     Stop(ReplyTo<Result<(), StopError>>),
 }
 
+/// A master, and how it is told to give up its start.
+struct Running {
+    name: AppName,
+    abort: Arc<Notify>,
+}
+
 pub struct Controller {
     machine: Machine<Token>,
     shared: Arc<Shared>,
-    masters: BTreeMap<Pid, AppName>,
+    masters: BTreeMap<Pid, Running>,
     /// Why masters that are about to end do.
     reasons: BTreeMap<Pid, ExitReason>,
 }
@@ -100,8 +112,8 @@ impl GenServer for Controller {
     async fn handle_cast(&mut self, told: Told, cx: &mut Context<Self>) -> Result<Next> {
         match told {
             Told::Started(master) => {
-                if let Some(name) = self.masters.get(&master) {
-                    self.machine.handle_started(name);
+                if let Some(running) = self.masters.get(&master) {
+                    self.machine.handle_started(running.name);
                 }
             }
             Told::Exits(master, reason) => {
@@ -117,7 +129,7 @@ impl GenServer for Controller {
         match info {
             Info::Exit(exit) => {
                 let said = self.reasons.remove(&exit.from);
-                if let Some(name) = self.masters.remove(&exit.from) {
+                if let Some(Running { name, .. }) = self.masters.remove(&exit.from) {
                     if said.is_none() && exit.reason != ExitReason::Shutdown {
                         // It did not come to clean up.
                         self.kill(name, cx);
@@ -139,16 +151,12 @@ impl Controller {
             match action {
                 Action::Start { name } => self.start(name, cx).await,
                 Action::Stop { name } => {
-                    if let Some(master) = self.master(name) {
+                    if let Some((master, running)) = self.master(name) {
+                        running.abort.notify_one();
                         cx.exit(master, ExitReason::Shutdown);
                     }
                 }
-                Action::Arm { name } => {
-                    let limit = self.shared.settings().shutdown_timeout;
-                    if let Timeout::After(limit) = limit {
-                        cx.send_after(limit, Limit(name));
-                    }
-                }
+                Action::Arm { name, half } => self.arm(name, half, cx),
                 Action::Kill { name } => self.kill(name, cx),
                 Action::Stopping => self.shared.begin_stop(),
                 Action::Reply { token, answer } => self.reply(token, answer),
@@ -165,10 +173,12 @@ impl Controller {
     async fn start(&mut self, name: AppName, cx: &mut Context<Self>) {
         let reason = match self.shared.get(name) {
             Some(loaded) => {
-                let master = Master::server((loaded, cx.server())).label(&*format!("application {name}"));
+                let abort = Arc::<Notify>::default();
+                let master = Master::server((loaded, cx.server(), abort.clone()))
+                    .label(&*format!("application {name}"));
                 match master.start_link().await {
                     Ok(master) => {
-                        self.masters.insert(master.pid(), name);
+                        self.masters.insert(master.pid(), Running { name, abort });
                         return;
                     }
                     Err(error) => ExitReason::from(error),
@@ -179,8 +189,18 @@ impl Controller {
         self.machine.handle_ended(name, reason);
     }
 
-    fn master(&self, name: AppName) -> Option<Pid> {
-        self.masters.iter().find(|(_, of)| **of == name).map(|(pid, _)| *pid)
+    fn arm(&self, name: AppName, half: bool, cx: &Context<Self>) {
+        let limit = match self.shared.settings().shutdown_timeout {
+            Timeout::After(limit) => limit,
+            // A start that hangs is no shutdown that takes its time.
+            Timeout::Infinity if half => HALF_UP,
+            Timeout::Infinity => return,
+        };
+        cx.send_after(limit, Limit(name));
+    }
+
+    fn master(&self, name: AppName) -> Option<(Pid, &Running)> {
+        self.masters.iter().find(|(_, running)| running.name == name).map(|(pid, running)| (*pid, running))
     }
 
     /// Kills a master and all that belongs to its application.
@@ -188,7 +208,7 @@ impl Controller {
         if let Some(loaded) = self.shared.get(name) {
             group::kill(cx.node(), loaded.group);
         }
-        if let Some(master) = self.master(name) {
+        if let Some((master, _)) = self.master(name) {
             cx.exit(master, ExitReason::Kill);
         }
     }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::process::{AnyProcess, ExitBy, Group, Node, Timeout, answer, watch_end};
+use crate::process::{AnyProcess, ExitBy, Group, Me, Node, Timeout, answer, watch_end};
 use crate::term::{ExitReason, Pid};
 
 fn members(node: &Node, group: Group) -> Vec<Arc<dyn AnyProcess>> {
@@ -13,6 +13,19 @@ fn members(node: &Node, group: Group) -> Vec<Arc<dyn AnyProcess>> {
 pub(super) fn kill(node: &Node, group: Group) {
     for process in members(node, group) {
         process.exit(process.core().pid(), ExitReason::Kill, ExitBy::Call);
+    }
+}
+
+/// Tells the processes of the application that this one is linked to to shut down, and waits for their ends.
+pub(super) async fn shut_down_linked(me: &Me, group: Group) {
+    let linked = me.process().core().relations().links.pids();
+    for process in linked.into_iter().filter_map(|pid| me.node().find(pid)) {
+        if process.core().group() == group
+            && let Some(end) = watch_end(&*process)
+        {
+            process.exit(me.pid(), ExitReason::Shutdown, ExitBy::Call);
+            let _reason = answer(me.node(), end, Timeout::Infinity).await;
+        }
     }
 }
 

@@ -4,8 +4,10 @@ use std::future::Future;
 use std::pin::pin;
 use std::sync::Arc;
 
+use tokio::sync::Notify;
+
 use super::controller::{ControllerRef, Told};
-use super::group::kill_rest;
+use super::group::{kill_rest, shut_down_linked};
 use super::shared::Loaded;
 use crate::gen_server::{CallReply, Context, GenServer, Init, Next, noreply, stop};
 use crate::process::{Error, Info, Result, catch};
@@ -15,28 +17,40 @@ use crate::term::{ExitReason, Never};
 pub(super) struct Master {
     loaded: Arc<Loaded>,
     controller: ControllerRef,
+    /// The start is to be given up: the node stops.
+    abort: Arc<Notify>,
     /// The top supervisor, while it runs.
     top: Option<SupervisorRef>,
-    /// `start` and the start of the tree have returned.
+    /// `start` has returned.
+    begun: bool,
+    /// The start of the tree has, too.
     up: bool,
     /// The start phases are done, too.
     started: bool,
 }
 
 impl GenServer for Master {
-    type Args = (Arc<Loaded>, ControllerRef);
+    type Args = (Arc<Loaded>, ControllerRef, Arc<Notify>);
     type Call = Never;
     type Cast = Never;
     type Info = Never;
     /// To begin the start, which the controller does not wait for.
     type Continue = ();
 
-    async fn init((loaded, controller): Self::Args, cx: &mut Context<Self>) -> Result<Init<Self>> {
+    async fn init((loaded, controller, abort): Self::Args, cx: &mut Context<Self>) -> Result<Init<Self>> {
         cx.trap_exit(true);
         // All that is spawned from here on belongs to the application.
         cx.process().core().set_group(loaded.group);
         cx.continue_with(());
-        Ok(Init::Ready(Master { loaded, controller, top: None, up: false, started: false }))
+        Ok(Init::Ready(Master {
+            loaded,
+            controller,
+            abort,
+            top: None,
+            begun: false,
+            up: false,
+            started: false,
+        }))
     }
 
     async fn handle_call(&mut self, call: Never, _: &mut Context<Self>) -> Result<CallReply> {
@@ -44,7 +58,20 @@ impl GenServer for Master {
     }
 
     async fn handle_continue(&mut self, (): (), cx: &mut Context<Self>) -> Result<Next> {
-        let started = catch(pin!(self.start())).await;
+        let abort = self.abort.clone();
+        let started = tokio::select! {
+            biased;
+            started = async { catch(pin!(self.start())).await } => Some(started),
+            () = abort.notified() => None,
+        };
+        let Some(started) = started else {
+            // A tree that is half up is known by its link alone. The order to end comes behind this.
+            if self.top.is_none() {
+                shut_down_linked(cx, self.loaded.group).await;
+            }
+            self.up = self.begun;
+            return noreply();
+        };
         match started {
             Ok(Ok(())) => {
                 self.started = true;
@@ -89,6 +116,7 @@ impl Master {
     async fn start(&mut self) -> Result<()> {
         let Loaded { app, config, .. } = &*self.loaded;
         let tree = app.start(config).await?;
+        self.begun = true;
         let top = tree.start_link().await.map_err(|error| Error::exit(ExitReason::from(error)))?;
         (self.top, self.up) = (Some(top), true);
         for phase in app.spec().get_start_phases() {

@@ -115,7 +115,7 @@ pub trait Application: Send + Sync + 'static {
         async {}
     }
 
-    /// Its tree has ended (`stop/1`), for whatever reason.
+    /// Its tree has ended (`stop/1`), for whatever reason. Not called when `start` or the start of the tree has failed.
     fn stop(&self) -> impl Future<Output = ()> + Send {
         async {}
     }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use incarnate::application::{LoadError, StartError, StartType, UnloadError};
-use incarnate::{ExitReason, Node};
+use incarnate::{ExitReason, Node, Timeout};
 
 use crate::lab_app::{Diary, Fault, LabApp, Order, in_time, worker};
 
@@ -193,6 +193,27 @@ async fn rule_2_15_1_a_cycle_or_a_missing_dependency_starts_nothing() {
     let missing = applications.ensure_all_started("c", TEMPORARY).await.unwrap_err();
     assert_eq!(missing.to_string(), "application c needs gone, which is not loaded");
     assert_eq!((diary.take(), which(&node).await), (String::new(), vec![]));
+}
+
+#[tokio::test(start_paused = true)]
+async fn rule_2_15_3_a_normal_end_takes_the_node_down_only_if_the_application_is_permanent() {
+    for (kind, down) in
+        [(StartType::Temporary, false), (StartType::Transient, false), (StartType::Permanent, true)]
+    {
+        let diary = Diary::default();
+        let node = node([LabApp::new("a", &diary)]).await;
+        node.applications().start("a", kind).await.unwrap();
+        let top = node.process_info(worker(&node, "a").pid()).unwrap().parent.unwrap();
+        incarnate::sys::terminate(&node, top, ExitReason::Normal, Timeout::Infinity).await.unwrap();
+        if down {
+            assert_eq!(in_time(node.stopped()).await, 1);
+        } else {
+            while !which(&node).await.is_empty() {
+                tokio::task::yield_now().await;
+            }
+            node.applications().start("a", kind).await.unwrap();
+        }
+    }
 }
 
 #[tokio::test(start_paused = true)]

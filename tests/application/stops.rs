@@ -8,7 +8,7 @@ use incarnate::{ExitReason, Me, Node, Pid, Process, Task};
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 
-use crate::lab_app::{Diary, Fault, LabApp, Order, in_time, worker};
+use crate::lab_app::{Diary, Fault, LabApp, Order, Slow, in_time, worker};
 
 const TEMPORARY: StartType = StartType::Temporary;
 
@@ -149,7 +149,7 @@ async fn app_042_an_application_that_hangs_is_killed_after_the_limit_and_the_sto
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_is_still_starting_is_killed_when_the_node_stops() {
+async fn what_is_still_starting_is_given_up_when_the_node_stops() {
     let diary = Diary::default();
     let node = started([LabApp::new("a", &diary)]).await;
     let slow = LabApp::new("slow", &diary).takes(Duration::from_secs(3600));
@@ -164,4 +164,33 @@ async fn what_is_still_starting_is_killed_when_the_node_stops() {
     assert_eq!(in_time(node.stopped()).await, 0);
     assert_eq!(diary.take(), "start slow, prep_stop a, end a, stop a");
     assert_eq!(node.processes(), []);
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_tree_of_an_application_that_is_half_up_is_shut_down_when_the_node_stops() {
+    for (slow, fault) in [(Slow::Tree, Fault::None), (Slow::Phase, Fault::None), (Slow::Tree, Fault::Hangs)] {
+        let diary = Diary::default();
+        let node = Node::new("test");
+        let half = LabApp::new("half", &diary).phases(&["go"]).slow(slow).fault(fault);
+        node.applications().load(half.app()).await.unwrap();
+        let applications = node.applications();
+        let begin = Instant::now();
+        let (half, code) = tokio::join!(applications.start("half", TEMPORARY), async {
+            while node.whereis("half").is_none() {
+                tokio::task::yield_now().await;
+            }
+            tokio::time::sleep(Duration::from_secs(1)).await; // sleep: virtual, to be in the midst of the start
+            node.stop(0);
+            in_time(node.stopped()).await
+        });
+        assert_eq!((half, code), (Err(incarnate::application::StartError::NodeStops), 0));
+        let (expected, took) = match (slow, fault) {
+            (Slow::Tree, Fault::None) => ("start half, end half, stop half", 4),
+            (Slow::Phase, _) => ("start half, go half, end half, stop half", 1),
+            // Killed after five seconds.
+            _ => ("start half", 6),
+        };
+        assert_eq!((diary.take().as_str(), begin.elapsed().as_secs()), (expected, took), "{slow:?}");
+        assert_eq!(node.processes(), []);
+    }
 }

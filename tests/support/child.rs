@@ -1,11 +1,15 @@
 //! This test program as another process: a test of it that is run alone, and acts as a program.
 
 use std::io::{BufRead, BufReader, Read};
-use std::process::{Child, ChildStderr, ChildStdout, Command, ExitCode, Stdio};
+use std::process::{Child, ChildStderr, Command, ExitCode, Stdio};
+use std::sync::mpsc::{Receiver, channel};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
+
+/// What takes longer than this hangs. Never waited for by a test that passes.
+const HANGS: Duration = Duration::from_secs(30);
 
 /// In the environment of a child: what it is to be.
 const ROLE: &str = "INCARNATE_TEST_ROLE";
@@ -24,7 +28,7 @@ pub fn exit(code: ExitCode) -> ! {
 /// A process that acts, killed when this goes.
 pub struct Program {
     child: Child,
-    lines: std::io::Lines<BufReader<ChildStdout>>,
+    lines: Receiver<String>,
     errors: Option<JoinHandle<String>>,
 }
 
@@ -36,7 +40,9 @@ impl Program {
         command.envs(environment.iter().copied()).env_remove("RUST_BACKTRACE");
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = command.spawn().unwrap();
-        let lines = BufReader::new(child.stdout.take().unwrap()).lines();
+        let stdout = BufReader::new(child.stdout.take().unwrap());
+        let (tell, lines) = channel();
+        std::thread::spawn(move || stdout.lines().map_while(Result::ok).try_for_each(|line| tell.send(line)));
         let mut stderr: ChildStderr = child.stderr.take().unwrap();
         let errors = std::thread::spawn(move || {
             let mut text = String::new();
@@ -48,7 +54,8 @@ impl Program {
     /// Waits for a line that holds this.
     pub fn until(&mut self, wanted: &str) {
         loop {
-            let Some(Ok(line)) = self.lines.next() else { panic!("it ended before it said {wanted:?}") };
+            let line = self.lines.recv_timeout(HANGS);
+            let line = line.unwrap_or_else(|error| panic!("it did not say {wanted:?}: {error}"));
             if line.contains(wanted) {
                 return;
             }
@@ -62,12 +69,12 @@ impl Program {
     /// Waits for the end: the exit code, what else was said on stdout, and stderr.
     pub fn end(mut self) -> (Option<i32>, Vec<String>, String) {
         let begin = Instant::now();
-        let said: Vec<String> = self.lines.by_ref().map_while(Result::ok).collect();
+        let said: Vec<String> = std::iter::from_fn(|| self.lines.recv_timeout(HANGS).ok()).collect();
         let status = loop {
             if let Some(status) = self.child.try_wait().unwrap() {
                 break status;
             }
-            assert!(begin.elapsed() < Duration::from_secs(30), "it does not end");
+            assert!(begin.elapsed() < 2 * HANGS, "it does not end");
             std::thread::sleep(Duration::from_millis(2)); // sleep: the end of a process comes as no event
         };
         let errors = self.errors.take().map(|errors| errors.join().unwrap()).unwrap_or_default();

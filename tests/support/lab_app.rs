@@ -6,8 +6,8 @@ use std::time::Duration;
 use incarnate::application::{App, Application, NoConfig, Spec};
 use incarnate::supervisor::{ChildSpec, Shutdown, Supervisor};
 use incarnate::{
-    CallReply, Context, Error, ExitReason, GenServer, Init, Name, Never, Next, Node, Result, Tree, noreply,
-    stop,
+    CallReply, Context, Error, ExitReason, GenServer, Init, Name, Never, Next, Node, Result, ServerRef,
+    StartError, Tree, noreply, stop,
 };
 
 /// Fails a test that hangs.
@@ -47,6 +47,17 @@ pub enum Fault {
     PanicsAtStop,
 }
 
+/// What of a start takes long, besides `start` itself.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Slow {
+    #[default]
+    Nothing,
+    /// A second child, four seconds.
+    Tree,
+    /// The start phases, for ever.
+    Phase,
+}
+
 pub struct LabApp {
     spec: Spec,
     diary: Diary,
@@ -54,6 +65,7 @@ pub struct LabApp {
     worker: Name<Never, Order>,
     /// How long its start takes.
     takes: Duration,
+    slow: Slow,
 }
 
 impl LabApp {
@@ -64,6 +76,7 @@ impl LabApp {
             fault: Fault::None,
             worker: Name::new(name),
             takes: Duration::ZERO,
+            slow: Slow::Nothing,
         }
     }
 
@@ -79,6 +92,11 @@ impl LabApp {
 
     pub fn fault(mut self, fault: Fault) -> Self {
         self.fault = fault;
+        self
+    }
+
+    pub fn slow(mut self, slow: Slow) -> Self {
+        self.slow = slow;
         self
     }
 
@@ -117,11 +135,22 @@ impl Application for LabApp {
         });
         let worker = worker.shutdown(Shutdown::Infinity);
         // A worker that ends once too often takes the tree down, with shutdown.
-        Ok(Supervisor::tree("top").intensity(0, Duration::from_secs(1)).child(worker))
+        let tree = Supervisor::tree("top").intensity(0, Duration::from_secs(1)).child(worker);
+        if self.slow != Slow::Tree {
+            return Ok(tree);
+        }
+        let slow = ChildSpec::<ServerRef<Never>>::worker("slow", || async {
+            tokio::time::sleep(Duration::from_secs(4)).await; // sleep: the time that a child's start takes; virtual
+            Err::<_, StartError>(StartError::Ignore)
+        });
+        Ok(tree.child(slow))
     }
 
     async fn start_phase(&self, phase: &'static str, _: Arc<NoConfig>) -> Result<()> {
         self.write(phase);
+        if self.slow == Slow::Phase {
+            std::future::pending::<()>().await;
+        }
         if self.fault == Fault::FailsPhase { Err(Error::msg("boom")) } else { Ok(()) }
     }
 
@@ -144,7 +173,7 @@ pub enum Order {
     Do(Box<dyn FnOnce() + Send>),
 }
 
-pub fn worker(node: &Node, name: &'static str) -> incarnate::ServerRef<Never, Order> {
+pub fn worker(node: &Node, name: &'static str) -> ServerRef<Never, Order> {
     Name::new(name).on(node).unwrap()
 }
 

@@ -36,8 +36,10 @@ pub(super) enum Action<T> {
     Stopping,
     /// While the node stops: kill this one if it has not ended when the node's limit for one application is over
     /// (`handle_timeout`).
+    /// One that is `half` up was still starting.
     Arm {
         name: AppName,
+        half: bool,
     },
     /// Kill the master and all that belongs to the application.
     Kill {
@@ -92,6 +94,8 @@ pub(super) enum State {
     Starting,
     Running,
     Stopping,
+    /// The node stops, and it was still starting: it ends when its turn comes.
+    Aborting,
     /// It ended by itself.
     Ended,
 }
@@ -148,7 +152,8 @@ impl<T> Machine<T> {
         self.actions.pop_front()
     }
 
-    /// Those that run, in the order of their starts. One that is being stopped still does.
+    /// Those that run, in the order of their starts. One that is being stopped still does, and so does one that was
+    /// starting when the node began to stop.
     pub(super) fn running(&self) -> &[AppName] {
         &self.running
     }
@@ -171,7 +176,7 @@ impl<T> Machine<T> {
         let answer = match self.state(name) {
             None => Err(UnloadError::NotLoaded(name.to_owned())),
             Some(State::Loaded | State::Ended) => Ok(()),
-            Some(State::Starting | State::Running | State::Stopping) => {
+            Some(State::Starting | State::Running | State::Stopping | State::Aborting) => {
                 Err(UnloadError::Running(name.to_owned()))
             }
         };
@@ -211,7 +216,7 @@ impl<T> Machine<T> {
             State::Loaded | State::Starting | State::Ended => {
                 self.reply(token, Answer::Stop(Err(StopError::NotStarted(name.to_owned()))));
             }
-            State::Running | State::Stopping => {
+            State::Running | State::Stopping | State::Aborting => {
                 self.wait(name, Waiter::Stop(token));
                 // While the node stops its turn comes.
                 if self.is_up() {
@@ -246,13 +251,12 @@ impl<T> Machine<T> {
         self.running.retain(|running| *running != name);
         match state {
             State::Loaded | State::Ended => return,
-            State::Starting => self.set(name, State::Loaded),
+            State::Starting | State::Stopping | State::Aborting => self.set(name, State::Loaded),
             State::Running => self.set(name, State::Ended),
-            State::Stopping => self.set(name, State::Loaded),
         }
         let takes_node = state != State::Stopping && self.is_up() && takes_node(kind, &reason);
         self.actions.push_back(Action::Report(match state {
-            State::Stopping => Report::Stopped { name },
+            State::Stopping | State::Aborting => Report::Stopped { name },
             _ => {
                 let started = state == State::Running;
                 Report::Exited { name, kind, reason: reason.clone(), started, takes_node }
@@ -310,7 +314,7 @@ impl<T> Machine<T> {
 
     /// Begins the end of one that runs.
     fn end(&mut self, name: AppName) {
-        if self.state(name) == Some(State::Running) {
+        if matches!(self.state(name), Some(State::Running | State::Aborting)) {
             self.set(name, State::Stopping);
             self.actions.push_back(Action::Stop { name });
         }

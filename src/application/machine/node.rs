@@ -32,9 +32,10 @@ impl<T> Machine<T> {
         }
         let names: Vec<AppName> = self.applications.keys().copied().collect();
         for name in names {
-            // What is half up has no order in which it could be stopped.
+            // What is half up is the youngest.
             if self.state(name) == Some(State::Starting) {
-                self.actions.push_back(Action::Kill { name });
+                self.set(name, State::Aborting);
+                self.running.push(name);
             }
             for waiter in self.waiters(name) {
                 match waiter {
@@ -72,8 +73,9 @@ impl<T> Machine<T> {
         match self.running.last() {
             Some(&name) => {
                 *current = Some(name);
+                let half = self.state(name) == Some(State::Aborting);
                 self.end(name);
-                self.actions.push_back(Action::Arm { name });
+                self.actions.push_back(Action::Arm { name, half });
             }
             None => {
                 let code = *code;

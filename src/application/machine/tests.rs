@@ -58,7 +58,7 @@ fn write(action: Action<u32>) -> Option<String> {
     Some(match action {
         Action::Start { name } => format!("start {name}"),
         Action::Stop { name } => format!("stop {name}"),
-        Action::Arm { name } => format!("arm {name}"),
+        Action::Arm { name, half } => format!("arm {}{name}", if half { "half " } else { "" }),
         Action::Kill { name } => format!("kill {name}"),
         Action::Halt { code } => format!("halt {code}"),
         Action::Stopping => "stopping".to_owned(),
@@ -270,13 +270,14 @@ fn rule_2_15_4_the_node_stops_its_applications_one_after_another_the_youngest_fi
             ("start a 2", "start a"),
             ("up a", "2 ok"),
             ("start c 3", "start c"),
-            ("node 7", "stopping, kill c, 3 node_stops, stop a, arm a"),
+            ("node 7", "stopping, 3 node_stops, stop c, arm half c"),
             ("node 9", ""),
             ("start d 4", "4 node_stops"),
             ("stop b 5", ""),
             ("up c", ""),
-            ("end c killed", ""),
             ("late b", ""),
+            ("late c", "kill c"),
+            ("end c killed", "stop a, arm a"),
             ("late a", "kill a"),
             ("end a killed", "stop b, arm b"),
             ("end b shutdown", "5 ok, halt 7"),
@@ -327,7 +328,7 @@ impl World {
                         assert_eq!(self.up.last(), Some(&name), "not the youngest");
                     }
                 }
-                Action::Arm { name } => assert_eq!(self.up.last(), Some(&name)),
+                Action::Arm { name, .. } => assert_eq!(self.up.last(), Some(&name)),
                 Action::Kill { name } => {
                     assert!(self.node_stops && (self.starting.contains(name) || self.up.contains(&name)))
                 }
@@ -335,7 +336,11 @@ impl World {
                     assert!(self.open.remove(&token), "{token} was answered twice")
                 }
                 Action::Report(_) => {}
-                Action::Stopping => assert!(!std::mem::replace(&mut self.node_stops, true)),
+                Action::Stopping => {
+                    assert!(!std::mem::replace(&mut self.node_stops, true));
+                    // What was starting ends like the others, as the youngest.
+                    self.up.extend(std::mem::take(&mut self.starting));
+                }
                 Action::Halt { .. } => {
                     assert!(self.up.is_empty(), "halted before {:?}", self.up);
                     self.halted = true;
