@@ -65,7 +65,7 @@
 //! # What it asks of a program
 //!
 //! A tokio runtime with timers, and `panic = "unwind"`, which is the default: a panic ends its process and no other. A callback
-//! that does not wait cannot be ended from outside; [`Context::blocking`] runs such work elsewhere.
+//! that does not wait cannot be ended from outside; [`ServerMe::blocking`](gen_server::ServerMe::blocking) runs such work elsewhere.
 
 pub mod application;
 pub mod gen_event;
