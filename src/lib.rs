@@ -1,4 +1,5 @@
-//! OTP for Rust: processes with links and monitors, gen_server-style behaviours, supervision trees and tasks.
+//! OTP for Rust: processes with links and monitors, gen_server, gen_statem and gen_event, supervision trees, applications and
+//! tasks.
 //!
 //! A [`Node`] is where processes live. A [`GenServer`] is a process that keeps a state and serves requests; a [`Supervisor`]
 //! starts it and starts it again when it crashes; a [`Name`] is where others find it, whichever process it is by then.
