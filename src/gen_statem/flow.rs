@@ -47,7 +47,30 @@ pub struct Transition<M: GenStatem> {
 
 /// What a machine does after a state enter call; it comes from [`keep_state`], [`repeat_state`] or [`stop`].
 ///
-/// So an enter call cannot change the state, postpone or insert events, which OTP finds out at run time.
+/// So an enter call cannot change the state, postpone or insert events, which OTP finds out at run time (row ST-031
+/// of its suite). This does not compile:
+///
+/// ```compile_fail,E0277
+/// use incarnate::gen_statem::{Enter, Event, EventActions, GenStatem, keep_state};
+/// use incarnate::{Never, Result};
+///
+/// fn entered<M: GenStatem<Internal = ()>>() -> Result<Enter<M>> {
+///     keep_state().next_event(Event::Internal(()))
+/// }
+/// ```
+///
+/// and this does:
+///
+/// ```
+/// use std::time::Duration;
+///
+/// use incarnate::Result;
+/// use incarnate::gen_statem::{Actions, Enter, GenStatem, keep_state};
+///
+/// fn entered<M: GenStatem<Internal = ()>>() -> Result<Enter<M>> {
+///     keep_state().state_timeout(Duration::from_secs(1), ())
+/// }
+/// ```
 #[must_use]
 pub struct Enter<M: GenStatem> {
     pub(super) to: Entered,
