@@ -84,7 +84,9 @@ fn outcome(error: &CallError) -> &'static str {
         | CallError::NotUnderstood
         | CallError::WrongProtocol
         | CallError::NoNode
-        | CallError::AlreadyAnswered => "other",
+        | CallError::AlreadyAnswered
+        | CallError::BadModule => "other",
+        CallError::Handler(_) => "handler",
     }
 }
 

@@ -7,21 +7,30 @@
 
 -define(SETTLE, 20).
 
+%% record.escript [FOLDER FACTOR NAME...]: all scenarios, or those that are named, with all times FACTOR times as long.
 main(Args) ->
     Here = filename:dirname(escript:script_name()),
-    Out = case Args of [Dir] -> Dir; [] -> Here end,
+    {Out, Factor, Names} = case Args of
+        [] -> {Here, 1, []};
+        [Folder, F | Some] -> {Folder, list_to_integer(F), Some}
+    end,
+    persistent_term:put(factor, Factor),
     logger:set_primary_config(level, none),
     {ok, Text} = file:read_file(filename:join(Here, "scenarios.txt")),
-    [record(Scenario, Out) || Scenario <- parse(string:split(binary_to_list(Text), "\n", all))],
+    Scenarios = parse(string:split(binary_to_list(Text), "\n", all)),
+    [record(S, Out) || #{name := Name} = S <- Scenarios, Names =:= [] orelse lists:member(Name, Names)],
     ok.
 
+%% Both callback modes, which must not differ.
 record(#{name := Name} = Scenario, Out) ->
-    Functions = play(Scenario, state_functions),
-    case play(Scenario, handle_event_function) of
-        Functions -> ok;
-        Other -> io:format("~s: the callback modes differ~n~s~n~s~n", [Name, Functions, Other]), halt(1)
+    Functions = iolist_to_binary(play(Scenario, state_functions)),
+    Trace = case iolist_to_binary(play(Scenario, handle_event_function)) of
+        Functions -> Functions;
+        Other -> [Functions, "the callback modes differ\n", Other]
     end,
-    ok = file:write_file(filename:join(Out, Name ++ ".trace"), Functions).
+    ok = file:write_file(filename:join(Out, Name ++ ".trace"), Trace).
+
+time(Millis) -> Millis * persistent_term:get(factor).
 
 %% Scenarios.
 
@@ -60,7 +69,7 @@ play(#{commands := Commands} = Scenario, Mode) ->
     persistent_term:put(mode, {Mode, Scenario}),
     {ok, Pid} = gen_statem:start(?MODULE, {self(), Scenario}, []),
     Ref = monitor(process, Pid),
-    Begin = settle(?SETTLE, #{}, []),
+    Begin = settle(?SETTLE, Pid, #{}, []),
     {Lines, _} = lists:foldl(fun(Command, {Lines, Asked}) ->
         {New, StillAsked} = do(Command, Pid, Asked, ["> " ++ string:join(Command, " ") | Lines]),
         {New, StillAsked}
@@ -69,10 +78,10 @@ play(#{commands := Commands} = Scenario, Mode) ->
     demonitor(Ref, [flush]),
     [[Line, "\n"] || Line <- lists:reverse(Lines)].
 
-do(["sleep", Time], _, Asked, Lines) -> settle(list_to_integer(Time), Asked, Lines);
+do(["sleep", Time], Pid, Asked, Lines) -> settle(list_to_integer(Time), Pid, Asked, Lines);
 do(["call", X], Pid, Asked, Lines) ->
     Request = gen_statem:send_request(Pid, X),
-    settle(?SETTLE, Asked#{Request => X}, Lines);
+    settle(?SETTLE, Pid, Asked#{Request => X}, Lines);
 do(Command, Pid, Asked, Lines) ->
     case Command of
         ["cast", X] -> gen_statem:cast(Pid, X);
@@ -80,11 +89,14 @@ do(Command, Pid, Asked, Lines) ->
         ["suspend"] -> sys:suspend(Pid);
         ["resume"] -> sys:resume(Pid)
     end,
-    settle(?SETTLE, Asked, Lines).
+    settle(?SETTLE, Pid, Asked, Lines).
 
-settle(Time, Asked, Lines) ->
-    Timer = erlang:start_timer(Time, self(), settled),
-    collect(Timer, Asked, Lines).
+%% Time passes; then the machine has handled what has come by then, and what it has told is here.
+settle(Time, Pid, Asked, Lines) ->
+    Timer = erlang:start_timer(time(Time), self(), settled),
+    {Before, Open} = collect(Timer, Asked, Lines),
+    catch sys:get_status(Pid, infinity),
+    collect(erlang:start_timer(0, self(), settled), Open, Before).
 
 collect(Timer, Asked, Lines) ->
     receive
@@ -191,5 +203,5 @@ type(Type, _) -> list_to_atom(Type).
 
 timeout(Type, ["infinity", Content]) -> {Type, infinity, Content};
 timeout(Type, ["abs", Time, Content]) ->
-    {Type, erlang:monotonic_time(millisecond) + list_to_integer(Time), Content, [{abs, true}]};
-timeout(Type, [Time, Content]) -> {Type, list_to_integer(Time), Content}.
+    {Type, erlang:monotonic_time(millisecond) + time(list_to_integer(Time)), Content, [{abs, true}]};
+timeout(Type, [Time, Content]) -> {Type, time(list_to_integer(Time)), Content}.

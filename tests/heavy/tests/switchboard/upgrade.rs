@@ -104,7 +104,7 @@ fn every_acknowledged_increment_counts_once() {
     check_at_rest(&mut client);
     assert_eq!((service.info("crashes"), service.info("dead_letters")), (0, 0));
     // The expired keys have left no process behind: each that stays is in the table.
-    service.await_info("processes", |processes| processes == keys as u64 + 7);
+    service.await_info("processes", |processes| processes == keys as u64 + 9);
 }
 
 #[test]
