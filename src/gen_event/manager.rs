@@ -215,7 +215,7 @@ impl<E: Send + Sync + 'static, I: Send + Sync + 'static> EventManager<E, I> {
                 match Box::pin(self.went_on(at, handled, HANDLE_CALL, cx)).await {
                     Ok(also) => hibernates = also,
                     // Nobody who was answered before hears this.
-                    Err(reason) => give_up(Failure::Handler(reason)),
+                    Err(reason) => give_up(Failure::Handler(Box::new(reason))),
                 }
             }
         }

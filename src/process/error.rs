@@ -120,7 +120,7 @@ pub enum CallError {
     BadModule,
     /// The event handler that was asked crashed with this reason before it answered, and was removed: the request may have
     /// been carried out.
-    Handler(ExitReason),
+    Handler(Box<ExitReason>),
     /// The name is held by a process that takes other messages: the request was not sent.
     WrongProtocol,
     /// A name was used outside any process, so that its node is unknown: use [`Name::on`](crate::Name::on).
@@ -228,3 +228,15 @@ impl fmt::Display for NoProc {
 }
 
 impl std::error::Error for NoProc {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_error_of_a_call_is_no_larger_than_a_reason() {
+        // Each call moves one, or the room for one.
+        assert_eq!(size_of::<CallError>(), size_of::<ExitReason>());
+        assert_eq!(size_of::<Failure>(), size_of::<ExitReason>());
+    }
+}

@@ -70,7 +70,7 @@ pub(crate) enum Failure {
     /// The request was for an event handler that is not installed.
     BadModule,
     /// The event handler that had the request crashed.
-    Handler(ExitReason),
+    Handler(Box<ExitReason>),
 }
 
 #[derive(Clone, Copy, Default, PartialEq, Eq)]

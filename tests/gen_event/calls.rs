@@ -56,7 +56,7 @@ async fn ge_012_a_handler_answers_and_goes_or_is_swapped() {
 async fn ge_013_ge_014_a_caller_hears_of_the_crash_and_is_not_harmed() {
     let (desk, seen) = two(&Node::new("a")).await;
     let crash = |caller| Ask::Do(caller, act(|_, _| Err(Error::exit(boom()))));
-    assert_eq!(desk.call_handler(ONE, crash).await, Err(CallError::Handler(boom())));
+    assert_eq!(desk.call_handler(ONE, crash).await, Err(CallError::Handler(Box::new(boom()))));
     assert_eq!(seen.take(), ["one terminate Error(\"boom\")"]);
     let panics = |caller| Ask::Do(caller, act(|_, _| panic!("at the disco")));
     let Err(CallError::Handler(reason)) = desk.call_handler(TWO, panics).await else { panic!("no crash") };

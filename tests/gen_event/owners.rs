@@ -185,7 +185,7 @@ async fn ge_010_ge_013_ge_014_ge_015_a_crash_is_told_with_its_reason() {
             "info" => desk.send(Say::Do("one", crash())),
             _ => {
                 let answer = desk.call_handler(ONE, |caller| Ask::Do(caller, crash())).await;
-                assert_eq!(answer, Err(incarnate::CallError::Handler(boom())));
+                assert_eq!(answer, Err(incarnate::CallError::Handler(Box::new(boom()))));
             }
         }
         hears(&mut owner, &desk, ONE, HandlerEnd::Error(boom())).await;
