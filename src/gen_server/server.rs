@@ -327,10 +327,8 @@ impl<S: GenServer> Server<S> {
 
     /// After how long it hibernates by itself: as in OTP, only while it waits without a limit.
     fn idle(&self) -> Option<Duration> {
-        if self.step != Step::Wait || self.cx.has_attached() {
-            return None;
-        }
-        self.extras.as_ref()?.hibernate_after
+        let after = self.extras.as_ref()?.hibernate_after?;
+        (self.step == Step::Wait && !self.cx.has_attached()).then_some(after)
     }
 
     /// Before a wait: what the last callback asked for.
