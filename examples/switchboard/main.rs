@@ -42,7 +42,7 @@ use std::process::ExitCode;
 
 use clap::Parser;
 use incarnate::{App, Run};
-use tracing_subscriber::filter::{LevelFilter, Targets};
+use tracing_subscriber::filter::{LevelFilter, filter_fn};
 use tracing_subscriber::fmt;
 use tracing_subscriber::prelude::*;
 
@@ -83,10 +83,9 @@ fn main() -> ExitCode {
     };
     let log = fmt::layer().with_writer(std::io::stderr).with_ansi(std::io::stderr().is_terminal());
     // Why the program ends is its last line anyway.
-    let wanted = Targets::new()
-        .with_default(LevelFilter::WARN)
-        .with_target("incarnate::application", LevelFilter::OFF);
-    tracing_subscriber::registry().with(log.with_filter(wanted)).init();
+    let wanted = filter_fn(|event| event.fields().field("takes_node").is_none());
+    let log = log.with_filter(LevelFilter::WARN).with_filter(wanted);
+    tracing_subscriber::registry().with(log).init();
     let given = [
         options.port.map(|port| format!("switchboard.port={port}")),
         options.bind.map(|bind| format!("switchboard.bind='{bind}'")),

@@ -1,6 +1,7 @@
 //! The program: its arguments, its banner, and how it ends.
 
 use std::process::{Command, Output};
+use std::time::{Duration, Instant};
 
 use incarnate_heavy_tests::{Service, switchboard};
 use redis::Commands;
@@ -106,11 +107,11 @@ fn a_signal_under_load_leaves_no_request_without_its_answer() {
 #[test]
 fn a_client_that_says_nothing_for_too_long_is_closed() {
     let service = Service::start_with(&[("SWITCHBOARD__IDLE_TIMEOUT", "1")]);
-    let start = std::time::Instant::now();
+    let start = Instant::now();
     let mut idle = service.socket();
     idle.send("PING\r\n");
     assert_eq!(idle.rest(), "+PONG\r\n");
-    assert!(start.elapsed() >= std::time::Duration::from_secs(1));
+    assert!(start.elapsed() >= Duration::from_secs(1));
 }
 
 #[test]
@@ -137,20 +138,37 @@ fn a_signal_and_a_command_stop_it_in_order() {
     }
 }
 
-#[test]
-fn a_second_signal_hurries() {
+/// A connection that cannot be written to keeps its process for the five seconds that it is given.
+fn with_a_deaf_client(then: impl FnOnce(&mut Service, &mut dyn FnMut() -> Duration)) {
     let mut service = Service::start();
-    // A connection that cannot be written to keeps its process for the five seconds that it is given.
     let mut deaf = service.socket();
     deaf.send(format!("SET large {}\r\n", "x".repeat(60_000)));
     deaf.expect("+OK\r\n");
     deaf.send("GET large\r\n".repeat(1000));
     service.await_info("total_commands_processed", |commands| commands > 100);
-    let start = std::time::Instant::now();
-    service.signal(Signal::TERM);
-    service.signal(Signal::INT);
-    assert_eq!(service.ended().code(), Some(1));
-    assert!(start.elapsed().as_secs() < 4, "{:?}", start.elapsed());
+    let start = Instant::now();
+    then(&mut service, &mut || start.elapsed());
+}
+
+#[test]
+fn a_connection_that_does_not_end_is_killed_at_its_timeout_and_the_exit_is_orderly() {
+    with_a_deaf_client(|service, elapsed| {
+        service.signal(Signal::TERM);
+        assert_eq!(service.ended().code(), Some(0));
+        let elapsed = elapsed();
+        assert!((5..10).contains(&elapsed.as_secs()), "{elapsed:?}");
+    });
+}
+
+#[test]
+fn a_second_signal_hurries() {
+    with_a_deaf_client(|service, elapsed| {
+        service.signal(Signal::TERM);
+        service.signal(Signal::INT);
+        assert_eq!(service.ended().code(), Some(1));
+        let elapsed = elapsed();
+        assert!(elapsed.as_secs() < 4, "{elapsed:?}");
+    });
 }
 
 #[test]
