@@ -65,17 +65,21 @@ actions(Words) ->
 
 %% Playing.
 
-play(#{commands := Commands} = Scenario, Mode) ->
+%% In a process of its own, so that nothing of one play comes to the next.
+play(Scenario, Mode) ->
+    {_, Ref} = spawn_monitor(fun() -> exit({played, run(Scenario, Mode)}) end),
+    receive {'DOWN', Ref, process, _, {played, Lines}} -> Lines end.
+
+run(#{commands := Commands} = Scenario, Mode) ->
     persistent_term:put(mode, {Mode, Scenario}),
     {ok, Pid} = gen_statem:start(?MODULE, {self(), Scenario}, []),
-    Ref = monitor(process, Pid),
+    monitor(process, Pid),
     Begin = settle(?SETTLE, Pid, #{}, []),
     {Lines, _} = lists:foldl(fun(Command, {Lines, Asked}) ->
         {New, StillAsked} = do(Command, Pid, Asked, ["> " ++ string:join(Command, " ") | Lines]),
         {New, StillAsked}
     end, Begin, Commands),
     exit(Pid, kill),
-    demonitor(Ref, [flush]),
     [[Line, "\n"] || Line <- lists:reverse(Lines)].
 
 do(["sleep", Time], Pid, Asked, Lines) -> settle(list_to_integer(Time), Pid, Asked, Lines);

@@ -139,34 +139,33 @@ fn a_signal_and_a_command_stop_it_in_order() {
 }
 
 /// A connection that cannot be written to keeps its process for the five seconds that it is given.
-fn with_a_deaf_client(then: impl FnOnce(&mut Service, &mut dyn FnMut() -> Duration)) {
+fn with_a_deaf_client(then: impl FnOnce(&mut Service, Instant)) {
     let mut service = Service::start();
     let mut deaf = service.socket();
     deaf.send(format!("SET large {}\r\n", "x".repeat(60_000)));
     deaf.expect("+OK\r\n");
     deaf.send("GET large\r\n".repeat(1000));
     service.await_info("total_commands_processed", |commands| commands > 100);
-    let start = Instant::now();
-    then(&mut service, &mut || start.elapsed());
+    then(&mut service, Instant::now());
 }
 
 #[test]
 fn a_connection_that_does_not_end_is_killed_at_its_timeout_and_the_exit_is_orderly() {
-    with_a_deaf_client(|service, elapsed| {
+    with_a_deaf_client(|service, start| {
         service.signal(Signal::TERM);
         assert_eq!(service.ended().code(), Some(0));
-        let elapsed = elapsed();
+        let elapsed = start.elapsed();
         assert!((5..10).contains(&elapsed.as_secs()), "{elapsed:?}");
     });
 }
 
 #[test]
 fn a_second_signal_hurries() {
-    with_a_deaf_client(|service, elapsed| {
+    with_a_deaf_client(|service, start| {
         service.signal(Signal::TERM);
         service.signal(Signal::INT);
         assert_eq!(service.ended().code(), Some(1));
-        let elapsed = elapsed();
+        let elapsed = start.elapsed();
         assert!(elapsed.as_secs() < 4, "{elapsed:?}");
     });
 }
