@@ -52,11 +52,17 @@
 //! | [`supervisor`] | trees, dynamic and partition supervisors | `supervisor` |
 //! | [`task`] | values from processes of their own | Elixir's `Task` |
 //! | [`handoff`] | state on its way from one version to another: versions, the capsule | `code_change` |
+//! | [`node`] | nodes that reach each other | `net_kernel`, the distribution |
 //! | [`sys`] | suspend a process, look inside, watch it | `sys` |
 //! | [`term`] | pids, exit reasons, names: data | |
 //!
 //! What is used every day stands at the top of the crate. `docs/semantics.md` in the repository has the guarantees on one page,
 //! and `docs/book` the way through it all.
+//!
+//! # Nodes
+//!
+//! The feature `cluster`, on by default, has the module [`node`]. A build without it (`default-features = false`) has no
+//! network code and no cryptography.
 //!
 //! # Metrics
 //!
@@ -68,11 +74,19 @@
 //! A tokio runtime with timers, and `panic = "unwind"`, which is the default: a panic ends its process and no other. A callback
 //! that does not wait cannot be ended from outside; [`ServerMe::blocking`](gen_server::ServerMe::blocking) runs such work elsewhere.
 
+// What processes have ready for other nodes, nobody uses without them.
+#![cfg_attr(
+    not(feature = "cluster"),
+    expect(dead_code, unused_imports, reason = "nodes are not compiled in")
+)]
+
 pub mod application;
 pub mod gen_event;
 pub mod gen_server;
 pub mod gen_statem;
 pub mod handoff;
+#[cfg(feature = "cluster")]
+pub mod node;
 pub mod process;
 pub mod supervisor;
 pub mod sys;

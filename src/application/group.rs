@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::process::{AnyProcess, ExitBy, Group, Me, Node, Timeout, answer, watch_end};
+use crate::process::{AnyProcess, ExitBy, Group, Me, Node, Timeout, answer};
 use crate::term::{ExitReason, Pid};
 
 fn members(node: &Node, group: Group) -> Vec<Arc<dyn AnyProcess>> {
@@ -21,7 +21,7 @@ pub(super) async fn shut_down_linked(me: &Me, group: Group) {
     let linked = me.process().core().relations().links.pids();
     for process in linked.into_iter().filter_map(|pid| me.node().find(pid)) {
         if process.core().group() == group
-            && let Some(end) = watch_end(&*process)
+            && let Some(end) = process.watch_end()
         {
             process.exit(me.pid(), ExitReason::Shutdown, ExitBy::Call);
             let _reason = answer(me.node(), end, Timeout::Infinity).await;
@@ -37,7 +37,7 @@ pub(super) async fn kill_rest(node: &Node, group: Group, but: Pid) {
         if rest.is_empty() {
             return;
         }
-        let ends: Vec<_> = rest.iter().filter_map(|process| watch_end(&**process)).collect();
+        let ends: Vec<_> = rest.iter().filter_map(|process| process.watch_end()).collect();
         for process in rest {
             process.exit(process.core().pid(), ExitReason::Kill, ExitBy::Call);
         }

@@ -470,6 +470,7 @@ impl<S: GenServer> Server<S> {
             Signal::Changed => return None,
             Signal::Exit(exit) => Info::Exit(exit),
             Signal::Down(down) => Info::Down(down),
+            Signal::Node { node, up } => Info::of_node(node, up),
             Signal::EventTimeout(number) => {
                 if self.timeout.as_ref().is_some_and(|(running, _)| *running == number) {
                     self.saw(EventKind::Timeout, &());
@@ -580,7 +581,9 @@ impl<S: GenServer> Server<S> {
                 Envelope::Signal(signal) => match &**signal {
                     Signal::System(..) => true,
                     Signal::Exit(exit) => Some(exit.from) == parent,
-                    Signal::Down(_) | Signal::EventTimeout(_) | Signal::Changed => false,
+                    Signal::Down(_) | Signal::Node { .. } | Signal::EventTimeout(_) | Signal::Changed => {
+                        false
+                    }
                 },
                 _ => false,
             });
@@ -592,7 +595,7 @@ impl<S: GenServer> Server<S> {
                         return Some(leave);
                     }
                 }
-                Signal::Down(_) | Signal::EventTimeout(_) | Signal::Changed => {}
+                Signal::Down(_) | Signal::Node { .. } | Signal::EventTimeout(_) | Signal::Changed => {}
             }
         }
         if let Some(leave) = self.reopen().await {

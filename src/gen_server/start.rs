@@ -16,7 +16,7 @@ use super::{Context, GenServer, Init, ServerRefOf};
 use crate::process::{
     AnyProcess, CallError, Callback, Cell, Core, Error, Inbox, Incarnation, Life, Me, Message,
     MonitorOptions, Node, Object, Outcome, RegisterError, ServerRef, SlotId, Timeout, answer, catch, fill,
-    link_child, monitor, open, register, start_life, unlink, watch_end,
+    link_child, monitor, open, register, start_life, unlink,
 };
 use crate::sys::DebugOptions;
 use crate::term::{ExitReason, MonitorRef, Name, Pid, Term};
@@ -313,7 +313,7 @@ async fn give_up(node: &Node, process: &Arc<dyn AnyProcess>) {
     if let Some(me) = Me::current() {
         unlink(me.process(), process);
     }
-    let ended = watch_end(&**process);
+    let ended = process.watch_end();
     node.exit(process.core().pid(), ExitReason::Kill);
     if let Some(ended) = ended {
         // The end always comes: the answer can only be its reason.

@@ -4,9 +4,10 @@ use std::fmt;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
-use super::cell::{Cell, Core, Envelope, Process, Rejected, Timed};
+use super::cell::{Cell, Core, Process, Rejected};
 use super::current;
 use super::debug::{EventKind, Seen};
+use super::envelope::{Envelope, Timed};
 use super::error::{CallError, SendError, Timeout};
 use super::inbox::Content;
 use super::meter;
@@ -68,7 +69,7 @@ where
     }
 
     pub(crate) fn process(&self) -> Arc<dyn Process> {
-        self.cell.clone()
+        self.cell.as_process()
     }
 
     /// The process with this pid, if it lives and takes these messages.
@@ -85,7 +86,7 @@ where
         self.cell.core().pid()
     }
 
-    /// The node that it lives on.
+    /// The node that it lives on; of a process on another node, the one from where it is reached.
     pub fn node(&self) -> &Node {
         self.cell.core().node()
     }
@@ -176,6 +177,8 @@ where
             Ok(()) => Ok(pending),
             Err(Rejected::Closed) => Err(CallError::NoProc),
             Err(Rejected::Full) => Err(CallError::Overloaded),
+            Err(Rejected::NoConnection) => Err(CallError::NoConnection),
+            Err(Rejected::Unsendable(why)) => Err(CallError::Unsendable(why)),
         }
     }
 
@@ -214,6 +217,11 @@ where
         self.cell.push_message(|| Envelope::User(message())).map_err(|rejected| match rejected {
             Rejected::Closed => SendError::NoProc,
             Rejected::Full => SendError::Overloaded,
+            Rejected::NoConnection => SendError::NoConnection,
+            Rejected::Unsendable(why) => {
+                tracing::warn!(target: "incarnate::node", to = %self.pid(), %why, "message that cannot be sent");
+                SendError::Unsendable
+            }
         })
     }
 
@@ -265,11 +273,18 @@ where
         if is_current(self.cell.core()) {
             return Err(StopError::CallingSelf);
         }
-        let ended = self.watch_end().ok_or(StopError::NoProc)?;
+        let process = self.process();
+        let ended = process.watch_end().ok_or_else(|| match self.pid().node() == self.node().id() {
+            true => StopError::NoProc,
+            false => StopError::NoConnection,
+        })?;
         // Refused when it is ending by itself: that end is awaited then.
-        self.cell.signal(Signal::System(System::Terminate(reason.clone(), Box::new(|| ())), None));
+        process.signal(Signal::System(System::Terminate(reason.clone(), Box::new(|| ())), None));
         match answer(self.node(), ended, timeout.into()).await {
             Ok(actual) if actual == reason => Ok(()),
+            // What a node says of a process that it does not have.
+            Ok(ExitReason::NoProc) => Err(StopError::NoProc),
+            Ok(ExitReason::NoConnection) => Err(StopError::NoConnection),
             Ok(actual) => Err(StopError::Exit(actual)),
             Err(_) => Err(StopError::Timeout),
         }
@@ -289,14 +304,10 @@ where
     /// # Cancel safety
     /// Dropping the future only stops waiting.
     pub async fn ended(&self) -> ExitReason {
-        match self.watch_end() {
+        match self.process().watch_end() {
             Some(ended) => answer(self.node(), ended, Timeout::Infinity).await.unwrap_or(ExitReason::NoProc),
             None => ExitReason::NoProc,
         }
-    }
-
-    fn watch_end(&self) -> Option<Pending<ExitReason>> {
-        watch_end(&*self.cell)
     }
 }
 
@@ -324,23 +335,14 @@ impl<C> Later<C> {
     }
 }
 
-/// A waiter for the end of a process; `None` if it has ended.
-pub(crate) fn watch_end(process: &dyn Process) -> Option<Pending<ExitReason>> {
-    let ended = slots::open::<ExitReason>();
-    let mut relations = process.core().relations();
-    if relations.gone {
-        return None;
-    }
-    relations.rare_mut().waiting.push(ended.id());
-    Some(ended)
-}
-
 /// Why a process that was told to stop did not end as told.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum StopError {
     /// It had ended before, or there never was one.
     NoProc,
+    /// Its node is not connected, or was lost: it may have been told.
+    NoConnection,
     /// It ended with another reason.
     Exit(ExitReason),
     /// It has not ended in time. It will, when it comes to the order.
@@ -357,6 +359,9 @@ impl fmt::Display for StopError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             StopError::NoProc => f.write_str("noproc: no such process"),
+            StopError::NoConnection => {
+                f.write_str("noconnection: its node is not connected, it may have been told to stop")
+            }
             StopError::Exit(reason) => write!(f, "the process ended with another reason: {reason}"),
             StopError::Timeout => {
                 f.write_str("timeout: the process has not ended yet, the order to stop stands")

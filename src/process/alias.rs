@@ -3,8 +3,9 @@
 use std::sync::Arc;
 
 use super::address::{Message, ServerCell, ServerRef};
-use super::cell::{Envelope, Process};
+use super::cell::Process;
 use super::death;
+use super::envelope::Envelope;
 use super::relations::{AliasEntry, AliasMode};
 use crate::term::{AliasRef, Never};
 

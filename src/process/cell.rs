@@ -11,21 +11,24 @@
 
 use std::any::Any;
 use std::collections::VecDeque;
-use std::fmt;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU16, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::Waker;
 
+use super::callback::Callback;
 use super::catch::drop_caught;
 use super::codes::{CodeId, Kind};
+use super::elsewhere::{Intake, Outlet, Tie};
+use super::envelope::Envelope;
+use super::error::Unsendable;
 use super::life::{Incarnation, Life};
 use super::node::Node;
 use super::relations::{Group, Relations};
 use super::shell;
 use super::signal::{Exit, Signal};
-use super::slots::{self, Failure, SlotId};
+use super::slots::{self, Failure, Pending, SlotId};
 use crate::handoff::ModuleVsn;
-use crate::term::{ExitReason, Pid, Term, TimerRef};
+use crate::term::{ExitReason, Pid, Term};
 
 /// So many entries before a receiver that was woken and has not come are a backlog.
 const BACKLOG: usize = 256;
@@ -35,55 +38,17 @@ const DOOMED: u8 = 1;
 /// Somebody watches what it does.
 const DEBUGGED: u8 = 2;
 
-/// One entry of a mailbox.
-pub(crate) enum Envelope<M> {
-    User(M),
-    /// A message whose sender waits for an answer.
-    Request(M, SlotId),
-    Timer(Box<Timed<M>>),
-    Signal(Box<Signal>),
-}
-
-/// What a timer brings when it has fired: its message, and its reference if the message is to be known by it.
-pub(crate) struct Timed<M> {
-    pub(crate) timer: Option<TimerRef>,
-    pub(crate) message: M,
-    /// What the process was when the timer was started.
-    pub(crate) code: CodeId,
-}
-
-impl<M> Envelope<M> {
-    /// The same with another message in it; `None` if there is none.
-    pub(crate) fn try_map(self, change: impl FnOnce(M) -> Option<M>) -> Option<Self> {
-        Some(match self {
-            Envelope::User(message) => Envelope::User(change(message)?),
-            Envelope::Request(message, id) => Envelope::Request(change(message)?, id),
-            Envelope::Timer(timed) => {
-                let Timed { timer, message, code } = *timed;
-                Envelope::Timer(Box::new(Timed { timer, message: change(message)?, code }))
-            }
-            Envelope::Signal(signal) => Envelope::Signal(signal),
-        })
-    }
-
-    pub(crate) fn request(&self) -> Option<SlotId> {
-        match self {
-            Envelope::Request(_, id) => Some(*id),
-            Envelope::Signal(signal) => match **signal {
-                Signal::System(_, waiter) => waiter,
-                _ => None,
-            },
-            Envelope::User(_) | Envelope::Timer(_) => None,
-        }
-    }
-}
-
 /// Why an envelope was not taken.
+#[derive(Debug)]
 pub(crate) enum Rejected {
     /// The process has ended.
     Closed,
     /// The mailbox has a bound and is at it.
     Full,
+    /// Its node is not connected.
+    NoConnection,
+    /// It does not serialise, or is too large for its way: why.
+    Unsendable(Box<Unsendable>),
 }
 
 /// By what an exit signal came.
@@ -106,6 +71,19 @@ pub(crate) trait Process: Send + Sync + 'static {
     }
     /// Puts [`Signal::Changed`] into the mailbox without waking anybody.
     fn mark_change(&self);
+    /// A process of this node is tied to it, or no longer. Called under the locks of what ties it: for those that stand for
+    /// one of another node.
+    fn tied(&self, _from: Pid, _tie: Tie<'_>) {}
+    /// A waiter for its end; `None` if it has ended.
+    fn watch_end(&self) -> Option<Pending<ExitReason>> {
+        let ended = slots::open::<ExitReason>();
+        let mut relations = self.core().relations();
+        if relations.gone {
+            return None;
+        }
+        relations.rare_mut().waiting.push(ended.id());
+        Some(ended)
+    }
     /// An exit signal arrives: trapped, ignored, or the end. What is left to do is for after the caller's locks.
     fn exit_then(&self, from: Pid, reason: ExitReason, by: By) -> Next;
     /// An exit signal arrives: trapped, ignored, or the end.
@@ -131,71 +109,12 @@ pub(crate) trait Process: Send + Sync + 'static {
     fn into_any(self: Arc<Self>) -> Arc<dyn Any + Send + Sync>;
 }
 
-/// What a process is doing (`current_function` of `erlang:process_info/2`).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-#[repr(u8)]
-pub enum Callback {
-    /// It waits for a message.
-    Waiting,
-    /// A process function of `spawn` that is not in `receive`.
-    Running,
-    /// `init`.
-    Init,
-    /// `handle_call`.
-    HandleCall,
-    /// `handle_cast`.
-    HandleCast,
-    /// `handle_info`.
-    HandleInfo,
-    /// `handle_continue`.
-    HandleContinue,
-    /// `handle_event` or a state function, with an event that came from no mailbox.
-    HandleEvent,
-    /// A state enter call.
-    StateEnter,
-    /// `terminate`.
-    Terminate,
-    /// It hibernates.
-    Hibernating,
-}
-
-impl Callback {
-    const ALL: [Callback; 11] = [
-        Callback::Waiting,
-        Callback::Running,
-        Callback::Init,
-        Callback::HandleCall,
-        Callback::HandleCast,
-        Callback::HandleInfo,
-        Callback::HandleContinue,
-        Callback::HandleEvent,
-        Callback::StateEnter,
-        Callback::Terminate,
-        Callback::Hibernating,
-    ];
-
-    fn of(byte: u8) -> Self {
-        Self::ALL.get(usize::from(byte)).copied().unwrap_or(Callback::Waiting)
-    }
-}
-
-impl fmt::Display for Callback {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Callback::Waiting => "waiting",
-            Callback::Running => "running",
-            Callback::Init => "init",
-            Callback::HandleCall => "handle_call",
-            Callback::HandleCast => "handle_cast",
-            Callback::HandleInfo => "handle_info",
-            Callback::HandleContinue => "handle_continue",
-            Callback::HandleEvent => "handle_event",
-            Callback::StateEnter => "state_enter",
-            Callback::Terminate => "terminate",
-            Callback::Hibernating => "hibernating",
-        })
-    }
+/// Where a process comes from.
+enum Origin {
+    /// Spawned by this one.
+    Parent(Pid),
+    /// It lives on another node, as this one.
+    Elsewhere(Pid),
 }
 
 /// The part of a cell that does not depend on its messages.
@@ -219,7 +138,7 @@ pub(crate) struct Core {
     code: AtomicU16,
     id: u64,
     node: Node,
-    parent: Option<Box<Pid>>,
+    origin: Option<Box<Origin>>,
     /// The type name of what runs (`initial_call`).
     kind: Kind,
     relations: Mutex<Relations>,
@@ -233,7 +152,7 @@ impl Core {
         Core {
             id: node.next_process_id(),
             node,
-            parent: parent.map(|parent| Box::new(parent.pid())),
+            origin: parent.map(|parent| Box::new(Origin::Parent(parent.pid()))),
             kind,
             attention: AtomicU8::new(0),
             suspended: AtomicBool::new(false),
@@ -247,6 +166,13 @@ impl Core {
         }
     }
 
+    /// Of what stands here for a process of another node.
+    pub(crate) fn elsewhere(node: Node, pid: Pid, kind: Kind) -> Self {
+        let origin = Some(Box::new(Origin::Elsewhere(pid)));
+        // No process has this number.
+        Core { id: 0, origin, ..Core::new(node, None, kind) }
+    }
+
     /// The application that it belongs to.
     pub(crate) fn group(&self) -> Group {
         self.relations().group
@@ -256,8 +182,16 @@ impl Core {
         self.relations().group = group;
     }
 
+    /// What reads the messages that it gets from other nodes.
+    pub(crate) fn intake(&self) -> Option<&'static dyn Intake> {
+        self.relations().rare().and_then(|rare| rare.intake)
+    }
+
     pub(crate) fn pid(&self) -> Pid {
-        self.node.pid_of(self.id)
+        match self.origin.as_deref() {
+            Some(Origin::Elsewhere(pid)) if self.id == 0 => *pid,
+            _ => self.node.pid_of(self.id),
+        }
     }
 
     pub(crate) fn id(&self) -> u64 {
@@ -269,7 +203,10 @@ impl Core {
     }
 
     pub(crate) fn parent(&self) -> Option<Pid> {
-        self.parent.as_deref().copied()
+        match self.origin.as_deref()? {
+            Origin::Parent(pid) => Some(*pid),
+            Origin::Elsewhere(_) => None,
+        }
     }
 
     /// What it was started as.
@@ -389,7 +326,7 @@ pub(crate) struct Cell<M> {
     mail: Mutex<Mail<M>>,
 }
 
-enum Phase {
+enum Phase<M> {
     /// A shell runs it, or is about to.
     Open,
     /// It is at rest here, or hibernates: no shell runs it.
@@ -397,10 +334,12 @@ enum Phase {
     /// An untrapped exit signal has come.
     Doomed(ExitReason),
     Closed,
+    /// It lives on another node; this one's `relations` are gone.
+    Elsewhere(Arc<dyn Outlet<M>>),
 }
 
 struct Mail<M> {
-    phase: Phase,
+    phase: Phase<M>,
     trap_exit: bool,
     /// 0 is no bound.
     bound: u32,
@@ -508,13 +447,14 @@ impl<M> Mail<M> {
         }
     }
 
+    /// Nothing is put in here any more, or ever.
     fn is_closed(&self) -> bool {
-        matches!(self.phase, Phase::Closed)
+        matches!(self.phase, Phase::Closed | Phase::Elsewhere(_))
     }
 
     /// Nothing is taken out any more, so that what was sent after an exit signal is never seen (rule 2.2.14).
     fn is_over(&self) -> bool {
-        matches!(self.phase, Phase::Doomed(_) | Phase::Closed)
+        matches!(self.phase, Phase::Doomed(_) | Phase::Closed | Phase::Elsewhere(_))
     }
 }
 
@@ -537,6 +477,40 @@ impl<M: Send + 'static> Cell<M> {
         }
     }
 
+    /// Of a process that has ended.
+    pub(crate) fn closed(core: Core) -> Self {
+        Self::without_mailbox(core, Phase::Closed)
+    }
+
+    /// Of a process that lives on another node.
+    pub(crate) fn elsewhere(core: Core, outlet: Arc<dyn Outlet<M>>) -> Self {
+        Self::without_mailbox(core, Phase::Elsewhere(outlet))
+    }
+
+    fn without_mailbox(core: Core, phase: Phase<M>) -> Self {
+        core.relations().gone = true;
+        let cell = Cell::new(core, 0);
+        cell.mail().phase = phase;
+        cell
+    }
+
+    /// The process as others are tied to it: what stands for it, if it lives on another node that is connected.
+    pub(crate) fn as_process(self: &Arc<Self>) -> Arc<dyn Process> {
+        if self.core.id != 0 {
+            return self.clone();
+        }
+        let outlet = match &self.mail().phase {
+            Phase::Elsewhere(outlet) => Some(outlet.clone()),
+            _ => None,
+        };
+        outlet.and_then(|outlet| outlet.process()).unwrap_or_else(|| self.clone())
+    }
+
+    /// Others nodes may send to it what `intake` reads.
+    pub(crate) fn expose(&self, intake: &'static dyn Intake) {
+        self.core.relations().rare_mut().intake = Some(intake);
+    }
+
     fn mail(&self) -> MutexGuard<'_, Mail<M>> {
         self.mail.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -557,14 +531,31 @@ impl<M: Send + 'static> Cell<M> {
     fn push_with(&self, is_signal: bool, envelope: impl FnOnce() -> Envelope<M>) -> Result<(), Rejected> {
         let mut mail = self.mail();
         if let Some(why) = mail.refusal(&self.core, is_signal) {
-            // The message is dropped outside the lock: its drop is user code.
-            drop(mail);
-            return Err(why);
+            return Self::refuse(mail, why, envelope);
         }
         let next = mail.put_with(&self.core, is_signal, envelope);
         drop(mail);
         next.run();
         Ok(())
+    }
+
+    /// What is not for this mailbox: it goes to another node, or nowhere.
+    #[cold]
+    fn refuse(
+        mail: MutexGuard<'_, Mail<M>>,
+        why: Rejected,
+        envelope: impl FnOnce() -> Envelope<M>,
+    ) -> Result<(), Rejected> {
+        let outlet = match &mail.phase {
+            Phase::Elsewhere(outlet) => Some(outlet.clone()),
+            _ => None,
+        };
+        // The message is dropped, or written, outside the lock: both are user code.
+        drop(mail);
+        match outlet {
+            Some(outlet) => outlet.send(envelope()),
+            None => Err(why),
+        }
     }
 
     /// As [`push`](Self::push), for a caller that holds a lock: what is left to do, and a refused message to drop, are
@@ -581,8 +572,7 @@ impl<M: Send + 'static> Cell<M> {
     pub(crate) fn push_unbounded(&self, envelope: Envelope<M>) -> Result<(), Rejected> {
         let mut mail = self.mail();
         if mail.is_closed() {
-            drop(mail);
-            return Err(Rejected::Closed);
+            return Self::refuse(mail, Rejected::Closed, || envelope);
         }
         let next = mail.put(&self.core, envelope);
         drop(mail);

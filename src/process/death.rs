@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use super::cell::{By, Process};
-use super::relations::Monitor;
+use super::elsewhere::Tie;
+use super::relations::{Links, Monitor, Rare};
 use super::signal::{Down, Signal};
 use super::slots;
 use crate::term::{ExitReason, MonitorRef};
@@ -12,7 +13,7 @@ use crate::term::{ExitReason, MonitorRef};
 /// and callers hear of it, so that whoever hears can take the name at once (rule 2.2.15).
 pub(crate) fn finish(process: &Arc<dyn Process>, reason: &ExitReason) {
     let core = process.core();
-    let (links, rare) = {
+    let (links, mut rare) = {
         let mut relations = core.relations();
         if relations.gone {
             return;
@@ -27,10 +28,20 @@ pub(crate) fn finish(process: &Arc<dyn Process>, reason: &ExitReason) {
         (links, rare)
     };
     core.node().totals().ended(core, reason);
-    if let Some(debug) = rare.debug {
+    if let Some(debug) = rare.debug.take() {
         debug.drop_caught();
     }
     process.close(reason);
+    tell_all(process, links, rare, reason);
+}
+
+/// What stands for a process of another node is no longer tied to it: the connection is lost.
+pub(crate) fn lose(standin: &Arc<dyn Process>, reason: &ExitReason) {
+    let (links, rare) = standin.core().relations().end();
+    tell_all(standin, links, rare.map(|rare| *rare).unwrap_or_default(), reason);
+}
+
+fn tell_all(process: &Arc<dyn Process>, links: Links, rare: Rare, reason: &ExitReason) {
     for (reference, monitor) in rare.monitors {
         forget(reference, &monitor);
     }
@@ -44,16 +55,18 @@ pub(crate) fn finish(process: &Arc<dyn Process>, reason: &ExitReason) {
 }
 
 pub(crate) fn forget(reference: MonitorRef, monitor: &Monitor) {
-    if let Some(target) = &monitor.target
-        && let Some(rare) = target.core().relations().existing_rare()
-    {
-        rare.watchers.remove(reference);
+    let Some(target) = &monitor.target else { return };
+    let mut relations = target.core().relations();
+    let watcher = relations.existing_rare().and_then(|rare| rare.watchers.remove(reference));
+    if let Some(watcher) = watcher {
+        target.tied(watcher.core().pid(), Tie::Demonitor(reference));
+        drop(relations);
     }
 }
 
 /// The exit signal of a link. Looked at and delivered under one lock: after unlink has returned nothing comes
 /// (rule 2.2.10).
-fn tell_link(peer: &Arc<dyn Process>, from: &Arc<dyn Process>, reason: &ExitReason) {
+pub(crate) fn tell_link(peer: &Arc<dyn Process>, from: &Arc<dyn Process>, reason: &ExitReason) {
     let mut relations = peer.core().relations();
     if !relations.links.remove(from.core().pid()) {
         return;

@@ -39,6 +39,8 @@ pub enum EventKind {
     Exit,
     /// A DOWN came.
     Down,
+    /// A node was connected, or lost.
+    Node,
     /// A timeout that a callback asked for has passed.
     Timeout,
     /// A continue was due: `{continue, Term}`.
@@ -67,6 +69,7 @@ impl fmt::Display for EventKind {
             EventKind::Timer => "timer",
             EventKind::Exit => "exit",
             EventKind::Down => "down",
+            EventKind::Node => "node",
             EventKind::Timeout => "timeout",
             EventKind::Continue => "continue",
             EventKind::Internal => "internal",

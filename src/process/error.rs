@@ -109,8 +109,12 @@ pub enum CallError {
     Timeout,
     /// A process called itself, which could never be answered: the request was not sent.
     CallingSelf,
-    /// The mailbox is at its bound: the request was not sent.
+    /// The mailbox is at its bound, or what waits to be sent to its node: the request was not carried out.
     Overloaded,
+    /// The process is on a node that is not connected: the request was not sent.
+    NoConnection,
+    /// The process is on another node, and the request cannot be sent there: it was not.
+    Unsendable(Box<Unsendable>),
     /// An answer came that is not of the type that the request asked for.
     BadReply,
     /// The code of the server was changed while the request waited, and the version in force does not know it: it was not
@@ -145,7 +149,13 @@ impl fmt::Display for CallError {
             CallError::CallingSelf => {
                 f.write_str("calling_self: a process called itself, the request was not sent")
             }
-            CallError::Overloaded => f.write_str("overloaded: the mailbox is full, the request was not sent"),
+            CallError::Overloaded => {
+                f.write_str("overloaded: the mailbox is full, the request was not carried out")
+            }
+            CallError::NoConnection => {
+                f.write_str("noconnection: the node is not connected, the request was not sent")
+            }
+            CallError::Unsendable(why) => fmt::Display::fmt(why, f),
             CallError::BadReply => f.write_str("bad_reply: an answer of another type came"),
             CallError::NotUnderstood => f.write_str(
                 "not_understood: the server changed its version meanwhile, the request was not carried out",
@@ -177,6 +187,8 @@ impl From<Failure> for CallError {
         match failure {
             Failure::Timeout => CallError::Timeout,
             Failure::NoProc => CallError::NoProc,
+            Failure::Overloaded => CallError::Overloaded,
+            Failure::WrongProtocol => CallError::WrongProtocol,
             Failure::Exit(reason) => CallError::Exit(reason),
             Failure::BadReply => CallError::BadReply,
             Failure::NotUnderstood => CallError::NotUnderstood,
@@ -192,8 +204,12 @@ impl From<Failure> for CallError {
 pub enum SendError {
     /// No such process, or nobody has the name.
     NoProc,
-    /// The mailbox is at its bound.
+    /// The mailbox is at its bound, or what waits to be sent to its node.
     Overloaded,
+    /// The process is on a node that is not connected.
+    NoConnection,
+    /// The process is on another node, and the message does not serialise or is too large.
+    Unsendable,
     /// The name is held by a process that takes other messages.
     WrongProtocol,
     /// A name was used outside any process, so that its node is unknown: use [`Name::on`](crate::Name::on).
@@ -205,6 +221,10 @@ impl fmt::Display for SendError {
         f.write_str(match self {
             SendError::NoProc => "noproc: no such process, the message was dropped",
             SendError::Overloaded => "overloaded: the mailbox is full, the message was dropped",
+            SendError::NoConnection => "noconnection: the node is not connected, the message was dropped",
+            SendError::Unsendable => {
+                "the message does not serialise or is too large for another node, it was dropped"
+            }
             SendError::WrongProtocol => {
                 "the name is held by a process that takes other messages, the message was dropped"
             }
@@ -216,6 +236,24 @@ impl fmt::Display for SendError {
 }
 
 impl std::error::Error for SendError {}
+
+/// Why something cannot be sent to another node: it does not serialise, or is larger than a frame may be.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Unsendable(String);
+
+impl Unsendable {
+    pub(crate) fn boxed(why: String) -> Box<Self> {
+        Box::new(Unsendable(why))
+    }
+}
+
+impl fmt::Display for Unsendable {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "it was not sent to another node: {}", self.0)
+    }
+}
+
+impl std::error::Error for Unsendable {}
 
 /// There is no such process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -5,8 +5,10 @@ use std::future::poll_fn;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
-use super::cell::{Callback, Cell, Envelope, Process};
+use super::callback::Callback;
+use super::cell::{Cell, Process};
 use super::debug::{EventKind, Seen};
+use super::envelope::Envelope;
 use super::signal::Signal;
 use super::slots::{self, SlotId, Waiters};
 use crate::term::{MonitorRef, Never};
@@ -149,6 +151,7 @@ impl<M: Content> Inbox<M> {
             Envelope::Signal(signal) => match &**signal {
                 Signal::Exit(exit) => core.saw(None, Seen::new(EventKind::Exit, exit)),
                 Signal::Down(down) => core.saw(None, Seen::new(EventKind::Down, down)),
+                Signal::Node { node, .. } => core.saw(None, Seen::new(EventKind::Node, node)),
                 Signal::System(..) | Signal::EventTimeout(_) | Signal::Changed => {}
             },
         }

@@ -1,6 +1,7 @@
 //! What can be seen of a process from outside.
 
-use super::cell::{Callback, Process};
+use super::callback::Callback;
+use super::cell::Process;
 use super::node::Node;
 use crate::handoff::ModuleVsn;
 use crate::term::{Pid, Term};

@@ -6,7 +6,8 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
-use super::cell::{Callback, Process};
+use super::callback::Callback;
+use super::cell::Process;
 use super::current;
 use super::death;
 use super::report;

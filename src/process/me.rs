@@ -9,6 +9,7 @@ use super::address::ServerRef;
 use super::cell::{By, Core, Process};
 use super::current;
 use super::death;
+use super::elsewhere::Tie;
 use super::error::NoProc;
 use super::node::Node;
 use super::relations::{AliasEntry, AliasMode, Monitor, Relations};
@@ -27,7 +28,7 @@ pub trait Target: sealed::Target {}
 
 impl<T: sealed::Target> Target for T {}
 
-mod sealed {
+pub(crate) mod sealed {
     use super::{Arc, Node, Object, Process};
 
     pub trait Target {
@@ -41,7 +42,7 @@ mod sealed {
 #[allow(private_interfaces, reason = "sealed: nobody outside can name or call it")]
 impl sealed::Target for Pid {
     fn locate(&self, node: &Node) -> (Option<Arc<dyn Process>>, Object) {
-        (node.find(*self), Object::Pid(*self))
+        (node.reach(*self), Object::Pid(*self))
     }
 }
 
@@ -218,8 +219,7 @@ impl Me {
     /// Removes a monitor (`erlang:demonitor/1`); answers whether it was there and nothing will come. A DOWN that is
     /// already in the mailbox stays there. Only the owner's own monitors are touched.
     pub fn demonitor(&self, reference: MonitorRef) -> bool {
-        let removed = self.process.core().relations().remove_monitor(reference);
-        removed.inspect(|monitor| death::forget(reference, monitor)).is_some()
+        demonitor(&self.process, reference)
     }
 
     /// Sends an exit signal to a process, possibly this one (`erlang:exit/2`).
@@ -257,7 +257,7 @@ impl Me {
         K: Send + 'static,
         I: Send + 'static,
     {
-        if process.node() != self.node() {
+        if process.node() != self.node() || process.pid().node() != self.node().id() {
             return Err(RegisterError::NoProc);
         }
         register(name.as_str(), &process.process())
@@ -305,8 +305,10 @@ pub(crate) fn link(me: &Arc<dyn Process>, peer: &Arc<dyn Process>) -> Linked {
     if b.gone {
         return Linked::PeerGone;
     }
-    a.links.insert(peer.clone());
-    b.links.insert(me.clone());
+    if a.links.insert(peer.clone()) {
+        b.links.insert(me.clone());
+        peer.tied(me.core().pid(), Tie::Link);
+    }
     Linked::Done
 }
 
@@ -320,8 +322,10 @@ pub(crate) fn link_child(parent: &Arc<dyn Process>, child: &Arc<dyn Process>) {
 /// Removes the link between two processes, if there is one.
 pub(crate) fn unlink(me: &Arc<dyn Process>, peer: &Arc<dyn Process>) {
     let Some((mut a, mut b)) = lock_both(me.core(), peer.core()) else { return };
-    a.links.remove(peer.core().pid());
-    b.links.remove(me.core().pid());
+    if a.links.remove(peer.core().pid()) {
+        b.links.remove(me.core().pid());
+        peer.tied(me.core().pid(), Tie::Unlink);
+    }
 }
 
 /// Locks what ties two processes, in the order of their pids, so that both sides of a link change at once and two who
@@ -343,6 +347,12 @@ fn lock_both<'a>(
     }
 }
 
+/// Removes a monitor; answers whether it was there.
+pub(crate) fn demonitor(me: &Arc<dyn Process>, reference: MonitorRef) -> bool {
+    let removed = me.core().relations().remove_monitor(reference);
+    removed.inspect(|monitor| death::forget(reference, monitor)).is_some()
+}
+
 /// Sets a monitor.
 pub(crate) fn monitor(
     me: &Arc<dyn Process>,
@@ -350,8 +360,19 @@ pub(crate) fn monitor(
     object: Object,
     options: MonitorOptions,
 ) -> (MonitorRef, Option<AliasRef>) {
+    let reference = MonitorRef(me.core().node().next_reference());
+    monitor_by(me, reference, target, object, options)
+}
+
+/// As [`monitor`], by a reference that is known elsewhere.
+pub(crate) fn monitor_by(
+    me: &Arc<dyn Process>,
+    reference: MonitorRef,
+    target: Option<Arc<dyn Process>>,
+    object: Object,
+    options: MonitorOptions,
+) -> (MonitorRef, Option<AliasRef>) {
     let node = me.core().node();
-    let reference = MonitorRef(node.next_reference());
     let alias = options.alias.map(|mode| (AliasRef(node.next_reference()), mode));
     {
         let mut relations = me.core().relations();
@@ -371,11 +392,12 @@ pub(crate) fn monitor(
         let alive = !relations.gone;
         if alive {
             relations.rare_mut().watchers.insert(reference, me.clone());
+            target.tied(me.core().pid(), Tie::Monitor(reference));
         }
         alive
     });
     if !watched {
-        let elsewhere = matches!(object, Object::Pid(pid) if pid.node() != node.id());
+        let elsewhere = object.node() != node.id();
         death::tell(me, reference, if elsewhere { ExitReason::NoConnection } else { ExitReason::NoProc });
     }
     (reference, alias.map(|(alias, _)| alias))

@@ -6,6 +6,7 @@
 
 mod address;
 mod alias;
+mod callback;
 mod catch;
 mod cell;
 mod codes;
@@ -13,6 +14,8 @@ mod current;
 mod deadlines;
 mod death;
 pub(crate) mod debug;
+pub(crate) mod elsewhere;
+mod envelope;
 mod error;
 mod inbox;
 mod info;
@@ -36,16 +39,19 @@ mod timer;
 mod timers;
 mod wait;
 mod watch;
+pub(crate) mod wire;
 
 pub use address::{Message, ProcessRef, ServerRef, StopError};
 pub use alias::Alias;
-pub use cell::Callback;
-pub use error::{CallError, Error, NoProc, Result, SendError, Timeout};
+pub use callback::Callback;
+pub use elsewhere::Wire;
+pub use error::{CallError, Error, NoProc, Result, SendError, Timeout, Unsendable};
 pub use info::ProcessInfo;
 pub use me::{Me, MonitorOptions, RegisterError, Target};
 #[cfg(feature = "metrics")]
 pub use meter::Observer;
 pub use node::Node;
+pub(crate) use node::WeakNode;
 pub use relations::AliasMode;
 pub use reply::ReplyTo;
 pub use request::{Request, Requests, Response};
@@ -53,14 +59,16 @@ pub use signal::{Down, Exit, Info, Object};
 pub use spawn::{IntoExit, Process, SpawnOptions};
 pub use timer::{IntervalTooShort, Recipient, UnknownTimer};
 
-pub(crate) use address::watch_end;
 pub(crate) use alias::unalias;
 pub(crate) use catch::{catch, drop_caught};
-pub(crate) use cell::{By as ExitBy, Cell, Core, Envelope, Process as AnyProcess, Timed};
+pub(crate) use cell::{By as ExitBy, Cell, Core, Process as AnyProcess, Rejected};
 pub(crate) use codes::{AnyCode, CodeId, Hold, Pass};
+pub(crate) use death::{lose, tell as tell_monitor, tell_link};
+pub(crate) use envelope::{Envelope, Timed};
 pub(crate) use inbox::{FAIRNESS, Inbox, ParkedInbox};
 pub(crate) use life::{Incarnation, Life, Outcome};
-pub(crate) use me::{Linked, link, link_child, locate, monitor, register, unlink};
+pub(crate) use me::sealed::Target as SealedTarget;
+pub(crate) use me::{Linked, demonitor, link, link_child, locate, monitor, monitor_by, register, unlink};
 pub(crate) use relations::Group;
 pub(crate) use signal::{Shape, Signal, Successor, System};
 pub(crate) use slots::{Failure, Pending, SlotId, fail, fill, is_waiting, open};

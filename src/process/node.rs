@@ -14,6 +14,7 @@ use super::cell::{By, Process};
 use super::codes::Codes;
 use super::current;
 use super::deadlines::Deadlines;
+use super::elsewhere::{Dest, Network};
 use super::meter::Totals;
 use super::registry::Registry;
 use super::shell::Pool;
@@ -50,6 +51,8 @@ struct Inner {
     watch: Watch,
     codes: Codes,
     totals: Totals,
+    /// The other nodes, if it reaches any.
+    network: OnceLock<Arc<dyn Network>>,
     /// What a layer above keeps here, made when it is first used.
     extension: OnceLock<Box<dyn Any + Send + Sync>>,
     /// Dropped with the runtime: see [`Sentinel`].
@@ -102,6 +105,7 @@ impl Node {
             watch: Watch::default(),
             codes: Codes::default(),
             totals: Totals::default(),
+            network: OnceLock::new(),
             extension: OnceLock::new(),
         };
         Node(Arc::new_cyclic(inner))
@@ -115,6 +119,11 @@ impl Node {
     /// The name.
     pub fn name(&self) -> &str {
         &self.0.name
+    }
+
+    /// Which life of the name this is, as in its pids.
+    pub fn creation(&self) -> u32 {
+        self.0.creation
     }
 
     /// The name's fingerprint, as in this node's pids.
@@ -162,7 +171,7 @@ impl Node {
     /// With [`ExitReason::Kill`] the target ends [`ExitReason::Killed`], trapping or not. A pid that nobody has is
     /// no error.
     pub fn exit(&self, pid: Pid, reason: ExitReason) {
-        if let Some(process) = self.find(pid) {
+        if let Some(process) = self.reach(pid) {
             let from = current::with(|me| me.map(|me| me.core().pid()));
             exit_from(from, &*process, reason);
         }
@@ -189,6 +198,31 @@ impl Node {
 
     pub(crate) fn find(&self, pid: Pid) -> Option<Arc<dyn Process>> {
         (pid == self.pid_of(pid.id())).then(|| self.0.table.get(pid.id())).flatten()
+    }
+
+    /// The process with this pid, or what stands for it if it lives on another node that is connected.
+    pub(crate) fn reach(&self, pid: Pid) -> Option<Arc<dyn Process>> {
+        if pid.node() == self.0.id {
+            return self.find(pid);
+        }
+        let route = self.network()?.route(pid.node())?;
+        if route.creation() != pid.creation() {
+            return None;
+        }
+        route.standin(&Dest::Id(pid.id()))
+    }
+
+    pub(crate) fn registered_as(&self, name: &str) -> Option<Arc<dyn Process>> {
+        self.0.registry.whereis(name)
+    }
+
+    pub(crate) fn network(&self) -> Option<&Arc<dyn Network>> {
+        self.0.network.get()
+    }
+
+    /// Lets its processes reach other nodes. Once only: false if they can.
+    pub(crate) fn join(&self, network: Arc<dyn Network>) -> bool {
+        self.0.network.set(network).is_ok()
     }
 
     pub(crate) fn next_process_id(&self) -> u64 {

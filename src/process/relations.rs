@@ -6,6 +6,7 @@ use rustc_hash::FxHashMap;
 
 use super::cell::Process;
 use super::debug::Debug;
+use super::elsewhere::Intake;
 use super::ordered::Ordered;
 use super::signal::Object;
 use super::slots::Waiters;
@@ -35,11 +36,11 @@ impl Links {
         }
     }
 
-    /// Adds a link; a second one to the same process is the same link.
-    pub(crate) fn insert(&mut self, peer: Arc<dyn Process>) {
+    /// Adds a link; a second one to the same process is the same link, and answers false.
+    pub(crate) fn insert(&mut self, peer: Arc<dyn Process>) -> bool {
         let pid = peer.core().pid();
         if self.contains(pid) {
-            return;
+            return false;
         }
         *self = match std::mem::take(self) {
             Links::None => Links::One(peer),
@@ -57,6 +58,7 @@ impl Links {
                 Links::Many(peers)
             }
         };
+        true
     }
 
     /// Takes a link away; false if there was none.
@@ -148,6 +150,8 @@ pub(crate) struct Rare {
     pub(crate) aliases: FxHashMap<AliasRef, AliasEntry>,
     pub(crate) names: Vec<&'static str>,
     pub(crate) label: Option<Term>,
+    /// What reads its messages from other nodes; without it there are none.
+    pub(crate) intake: Option<&'static dyn Intake>,
     /// What watches it; out of its place while it is used.
     pub(crate) debug: Option<Box<Debug>>,
 }

@@ -3,11 +3,13 @@
 use std::fmt;
 use std::marker::PhantomData;
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::current;
 use super::debug::{EventKind, Seen};
+use super::elsewhere::Wire;
 use super::slots::{self, SlotId};
+use super::wire;
 
 /// Where the answer to a request goes; an `R` is awaited there (`from()` of gen_server).
 ///
@@ -15,8 +17,6 @@ use super::slots::{self, SlotId};
 /// caller who waits survives the handoff of the server to another incarnation. It is answered at most once; a caller
 /// that gave up or has ended leaves an address that answers go nowhere from. Dropping it answers nothing: the caller
 /// then waits until its deadline or until the server ends.
-#[derive(Serialize, Deserialize)]
-#[serde(bound = "")]
 pub struct ReplyTo<R> {
     to: Target,
     answer: PhantomData<fn(R)>,
@@ -25,7 +25,7 @@ pub struct ReplyTo<R> {
 /// The two forms of a return address.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 enum Target {
-    /// A slot in which a task waits.
+    /// A slot in which a task waits, or a connection for somebody on another node.
     Slot(SlotId),
     /// The row of a keyed process's shard, which answers every retry of the same request.
     Row(Box<Row>),
@@ -68,6 +68,25 @@ impl<R: Send + 'static> ReplyTo<R> {
             Target::Slot(id) => Some(id),
             Target::Row(_) => None,
         }
+    }
+}
+
+impl<R: Wire> Serialize for ReplyTo<R> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        if let Target::Slot(id) = self.to {
+            wire::sent::<R>(id);
+        }
+        self.to.serialize(serializer)
+    }
+}
+
+impl<'de, R: Wire> Deserialize<'de> for ReplyTo<R> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let to = match Target::deserialize(deserializer)? {
+            Target::Slot(id) => Target::Slot(wire::received::<R>(id)),
+            row @ Target::Row(_) => row,
+        };
+        Ok(ReplyTo { to, answer: PhantomData })
     }
 }
 

@@ -42,6 +42,16 @@ pub enum Object {
     Name(&'static str, NodeId),
 }
 
+impl Object {
+    /// The node of what is monitored.
+    pub fn node(&self) -> NodeId {
+        match self {
+            Object::Pid(pid) => pid.node(),
+            Object::Name(_, node) => *node,
+        }
+    }
+}
+
 impl PartialEq<Pid> for Object {
     fn eq(&self, pid: &Pid) -> bool {
         matches!(self, Object::Pid(mine) if mine == pid)
@@ -81,6 +91,11 @@ impl<T: fmt::Debug> fmt::Debug for Info<T> {
 }
 
 impl<T> Info<T> {
+    /// The news of a node.
+    pub(crate) fn of_node(node: NodeId, up: bool) -> Self {
+        if up { Info::NodeUp(node) } else { Info::NodeDown(node) }
+    }
+
     /// What a timer brings.
     pub(crate) fn timed(timer: Option<TimerRef>, message: T) -> Self {
         match timer {
@@ -116,6 +131,11 @@ pub(crate) struct Shape {
 pub(crate) enum Signal {
     Exit(Exit),
     Down(Down),
+    /// A node was connected, or lost.
+    Node {
+        node: NodeId,
+        up: bool,
+    },
     /// The event timeout with this number has passed.
     EventTimeout(u64),
     /// From here on another version of the module is in force: what comes before it was sent to the former.

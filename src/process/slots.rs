@@ -45,6 +45,15 @@ impl SlotId {
         SlotId(u64::from(generation) << 32 | u64::from(index))
     }
 
+    /// As it crosses between nodes.
+    pub(crate) fn number(self) -> u64 {
+        self.0
+    }
+
+    pub(crate) fn from_number(number: u64) -> Self {
+        SlotId(number)
+    }
+
     fn index(self) -> u32 {
         self.0 as u32
     }
@@ -55,16 +64,20 @@ impl SlotId {
 }
 
 /// Why a waiter got no answer.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) enum Failure {
     /// The deadline has passed.
     Timeout,
     /// There was nobody to ask.
     NoProc,
+    /// The mailbox of who was asked, on another node, is at its bound.
+    Overloaded,
     /// The process that had the request ended.
     Exit(ExitReason),
     /// An answer of another type came: a forged or mixed-up return address.
     BadReply,
+    /// Who was asked, on another node, takes other messages.
+    WrongProtocol,
     /// The request belonged to another version of the server.
     NotUnderstood,
     /// The request was for an event handler that is not installed.

@@ -9,7 +9,9 @@ use std::time::Duration;
 
 use super::address::{Message, ProcessRef, ServerRef};
 use super::alias::{Alias, unalias};
-use super::cell::{Callback, Cell, Core, Envelope, Process as _, Timed};
+use super::callback::Callback;
+use super::cell::{Cell, Core, Process as _};
+use super::envelope::{Envelope, Timed};
 use super::error::Error;
 use super::inbox::Inbox;
 use super::life::{Incarnation, Life, Outcome};
@@ -205,6 +207,7 @@ impl<M: Send + 'static> Process<M> {
         match signal {
             Signal::Exit(exit) => Some(Info::Exit(exit)),
             Signal::Down(down) => Some(Info::Down(down)),
+            Signal::Node { node, up } => Some(Info::of_node(node, up)),
             Signal::EventTimeout(_) | Signal::Changed => None,
             Signal::System(system, _) => {
                 serve_system(system, &**self.me.process());
@@ -325,6 +328,7 @@ fn is_wanted<M>(envelope: &Envelope<PlainMessage<M>>, wanted: &mut impl FnMut(In
         Envelope::Signal(signal) => match &**signal {
             Signal::Exit(exit) => wanted(Info::Exit(exit.clone())),
             Signal::Down(down) => wanted(Info::Down(down.clone())),
+            Signal::Node { node, up } => wanted(Info::of_node(*node, *up)),
             // Served whatever the process waits for.
             Signal::System(..) | Signal::EventTimeout(_) | Signal::Changed => true,
         },

@@ -1,7 +1,8 @@
 //! Suspension, and system messages as a process without callbacks serves them: a plain one, or a task. All that they
 //! ask of a state finds `()`.
 
-use super::cell::{Envelope, Process};
+use super::cell::Process;
+use super::envelope::Envelope;
 use super::signal::{Signal, System};
 use crate::handoff::ChangeError;
 
@@ -18,7 +19,7 @@ pub(crate) fn reaches_suspended<M>(envelope: &Envelope<M>, process: &dyn Process
         Envelope::Signal(signal) => match &**signal {
             Signal::System(..) => true,
             Signal::Exit(exit) => Some(exit.from) == process.core().parent(),
-            Signal::Down(_) | Signal::EventTimeout(_) | Signal::Changed => false,
+            Signal::Down(_) | Signal::Node { .. } | Signal::EventTimeout(_) | Signal::Changed => false,
         },
         Envelope::User(_) | Envelope::Request(..) | Envelope::Timer(_) => false,
     }
@@ -30,7 +31,7 @@ pub(crate) fn serve<M>(envelope: Envelope<M>, process: &dyn Process) {
     match *signal {
         Signal::System(system, _) => serve_system(system, process),
         Signal::Exit(exit) => process.doom_with(exit.reason),
-        Signal::Down(_) | Signal::EventTimeout(_) | Signal::Changed => {}
+        Signal::Down(_) | Signal::Node { .. } | Signal::EventTimeout(_) | Signal::Changed => {}
     }
 }
 

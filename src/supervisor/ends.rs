@@ -21,7 +21,7 @@ impl<K: Kind> Server<K> {
                 Signal::Down(down) => {
                     matches!(down.object, Object::Pid(pid) if ending.get(&pid) == Some(&down.reference))
                 }
-                Signal::EventTimeout(_) | Signal::Changed | Signal::System(..) => false,
+                Signal::Node { .. } | Signal::EventTimeout(_) | Signal::Changed | Signal::System(..) => false,
             },
             Envelope::User(_) | Envelope::Request(..) | Envelope::Timer(_) => false,
         });
@@ -47,7 +47,7 @@ impl<K: Kind> Server<K> {
                     self.machine.handle_down(pid, Cause::Exit(down.reason), now);
                 }
             }
-            Signal::EventTimeout(_) | Signal::Changed | Signal::System(..) => {}
+            Signal::Node { .. } | Signal::EventTimeout(_) | Signal::Changed | Signal::System(..) => {}
         }
     }
 }

@@ -24,6 +24,12 @@ impl NodeId {
     }
 }
 
+impl From<&str> for NodeId {
+    fn from(name: &str) -> Self {
+        NodeId::of(name)
+    }
+}
+
 impl fmt::Debug for NodeId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{:08x}", self.0)

@@ -337,12 +337,7 @@ fn forge(id: u64) -> Term {
     enum Target {
         Slot(u64),
     }
-    #[derive(serde::Serialize)]
-    struct ReplyTo {
-        to: Target,
-        answer: (),
-    }
-    Term::encode(&ReplyTo { to: Target::Slot(id), answer: () }).expect("it encodes")
+    Term::encode(&Target::Slot(id)).expect("it encodes")
 }
 
 /// Threads that no runtime knows send, spawn, set timers, link and end processes.

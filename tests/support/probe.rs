@@ -2,8 +2,9 @@
 
 use std::future::Future;
 
-use incarnate::process::SendError;
+use incarnate::process::{SendError, Wire};
 use incarnate::{Down, ExitReason, Info, Node, Pid, Process, ProcessRef};
+use serde::{Deserialize, Deserializer, Serialize, Serializer, ser};
 use tokio::sync::{mpsc, oneshot};
 
 pub use crate::random::{Random, seed};
@@ -15,6 +16,21 @@ type Act<M> = Box<dyn FnOnce(&mut Process<Probed<M>>) + Send>;
 pub enum Probed<M: Send + 'static> {
     Do(Act<M>),
     Message(M),
+}
+
+impl<M: Wire> Serialize for Probed<M> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self {
+            Probed::Do(_) => Err(ser::Error::custom("what a probe is to do stays on its node")),
+            Probed::Message(message) => message.serialize(serializer),
+        }
+    }
+}
+
+impl<'de, M: Wire> Deserialize<'de> for Probed<M> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        M::deserialize(deserializer).map(Probed::Message)
+    }
 }
 
 /// A plain process that does what the test says, and forwards everything else that it receives, in order.
@@ -38,6 +54,8 @@ impl<M: Send + 'static> Probe<M> {
                     Info::Timer(timer, Probed::Message(message)) => Info::Timer(timer, message),
                     Info::Exit(exit) => Info::Exit(exit),
                     Info::Down(down) => Info::Down(down),
+                    Info::NodeUp(node) => Info::NodeUp(node),
+                    Info::NodeDown(node) => Info::NodeDown(node),
                     other => panic!("a probe takes no {}", other.kind()),
                 };
                 // The test may be over.

@@ -39,6 +39,11 @@ const STATICS: &[(&str, &str, &str)] = &[
         "CURRENT",
         "the process that a thread is running: set for the length of one poll",
     ),
+    (
+        "src/process/wire.rs",
+        "SCOPE",
+        "the connection that a value is written for or read from: a Serialize is told nothing",
+    ),
     ("src/process/watch.rs", "SEAT", "the seat of a worker thread, whose polls are watched for stalls"),
 ];
 

@@ -1,0 +1,533 @@
+//! A connection with one node, as long as it lasts: what stands here for its processes, the answers that are under way, and
+//! what its frames do here.
+//!
+//! Invariants:
+//! - when it is lost, every link and monitor over it has its noconnection and every call its error, once, and nothing that
+//!   was sent over it arrives any more;
+//! - a signal is queued under the locks of what it tells of, so that the order on the wire is the order of what happened;
+//! - an answer is put only into a slot whose address was sent over this very connection.
+
+use std::collections::hash_map::Entry;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::task::{Poll, Wake, Waker};
+
+use rustc_hash::FxHashMap;
+
+use super::frame::{self, FrameError, Kind, Unsent};
+use super::handshake::{Identity, Lane};
+use super::machine::SessionId;
+use super::outbound::{NotQueued, Outbound};
+use crate::process::elsewhere::{Dest, Intake, NotTaken, Route, Sort, Standin, Tie};
+use crate::process::wire::{self, Crossing, Fill, Owed};
+use crate::process::{
+    AnyProcess, ExitBy, Failure, Linked, MonitorOptions, Node, Object, Pending, Rejected, Signal, SlotId,
+    System, Unsendable, WeakNode, fail, fill, is_waiting, link, monitor_by, open, tell_link, tell_monitor,
+    unlink,
+};
+use crate::term::{ExitReason, MonitorRef, Pid};
+
+/// Names that other nodes may send to, and what reads their messages.
+pub(crate) type Exposed = Mutex<FxHashMap<&'static str, &'static dyn Intake>>;
+
+/// The limits of a connection.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Limits {
+    /// The longest frame.
+    pub(crate) frame: u32,
+    /// Bytes that may wait to be sent.
+    pub(crate) queue: usize,
+}
+
+pub(crate) struct Connection {
+    node: WeakNode,
+    pub(crate) session: SessionId,
+    pub(crate) peer: Identity,
+    limits: Limits,
+    exposed: Arc<Exposed>,
+    pub(crate) messages: Outbound,
+    bulk: Outbound,
+    /// Something came since this was last looked at.
+    pub(crate) heard: AtomicBool,
+    pub(crate) received: AtomicU64,
+    state: Mutex<State>,
+    me: Weak<Connection>,
+}
+
+#[derive(Default)]
+struct State {
+    lost: bool,
+    standins: FxHashMap<Dest, Weak<Standin>>,
+    /// Links that were removed here, until the other side has heard of it: who here, who there, which time.
+    unlinking: FxHashMap<(u64, u64), u64>,
+    next_unlink: u64,
+    /// Waiters here for the end of a process there.
+    ends: FxHashMap<MonitorRef, SlotId>,
+    /// Slots here that the other side has the address of.
+    expected: FxHashMap<SlotId, Fill>,
+    prune_at: usize,
+    /// Answers that the other side waits for, by the slot here that they come into.
+    owed: FxHashMap<SlotId, (u64, Box<dyn Owed>)>,
+}
+
+/// Sends an answer when it is there.
+struct Answered {
+    connection: Weak<Connection>,
+    slot: SlotId,
+}
+
+impl Wake for Answered {
+    fn wake(self: Arc<Self>) {
+        if let Some(connection) = self.connection.upgrade() {
+            connection.answer(self.slot);
+        }
+    }
+}
+
+impl Connection {
+    pub(crate) fn new(
+        node: WeakNode,
+        session: SessionId,
+        peer: Identity,
+        limits: Limits,
+        exposed: Arc<Exposed>,
+    ) -> Arc<Self> {
+        Arc::new_cyclic(|me| Connection {
+            node,
+            session,
+            peer,
+            limits,
+            exposed,
+            messages: Outbound::new(limits.queue),
+            bulk: Outbound::new(limits.queue),
+            heard: AtomicBool::new(false),
+            received: AtomicU64::new(0),
+            state: Mutex::default(),
+            me: me.clone(),
+        })
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn outbound(&self, lane: Lane) -> &Outbound {
+        if lane == Lane::Bulk { &self.bulk } else { &self.messages }
+    }
+
+    /// So many bytes have come.
+    pub(crate) fn heard(&self, bytes: usize) {
+        self.heard.store(true, Ordering::Relaxed);
+        self.received.fetch_add(bytes as u64, Ordering::Relaxed);
+    }
+
+    pub(crate) fn frame_limit(&self) -> u32 {
+        self.limits.frame
+    }
+
+    fn pid(&self, dest: &Dest) -> Pid {
+        let (node, creation) = (self.peer.id(), self.peer.creation);
+        match dest {
+            Dest::Id(id) => Pid::new(node, creation, *id),
+            Dest::Name(_) => Pid::new(node, creation, 0),
+        }
+    }
+
+    fn stand_for(&self, dest: &Dest) -> Option<Arc<Standin>> {
+        let (node, me) = (self.node.upgrade()?, self.me.upgrade()?);
+        let mut state = self.state();
+        if state.lost {
+            return None;
+        }
+        let known = state.standins.get(dest).and_then(Weak::upgrade);
+        Some(known.unwrap_or_else(|| {
+            let made = Arc::new(Standin::new(node, self.pid(dest), dest.clone(), me));
+            state.standins.insert(dest.clone(), Arc::downgrade(&made));
+            made
+        }))
+    }
+
+    fn known(&self, id: u64) -> Option<Arc<dyn AnyProcess>> {
+        let standin = self.state().standins.get(&Dest::Id(id)).and_then(Weak::upgrade);
+        standin.map(|standin| standin as Arc<dyn AnyProcess>)
+    }
+
+    fn stand_for_id(&self, id: u64) -> Option<Arc<dyn AnyProcess>> {
+        self.stand_for(&Dest::Id(id)).map(|standin| standin as Arc<dyn AnyProcess>)
+    }
+
+    /// Sends a signal. Signals are small, and are never dropped: what bounds them is what processes are tied by.
+    fn signal(&self, kind: Kind, fields: &impl serde::Serialize) {
+        let _over = self.messages.push(&frame::plain(kind, fields), true);
+    }
+
+    /// Does what a frame of the other node says.
+    ///
+    /// # Errors
+    /// It is none that belongs here: the connection is to be closed.
+    pub(crate) fn handle(&self, lane: Lane, kind: Kind, bytes: &[u8]) -> Result<(), FrameError> {
+        if lane != Lane::Messages {
+            return Err(FrameError::Misplaced(kind));
+        }
+        let Some(node) = self.node.upgrade().filter(|_| !self.state().lost) else { return Ok(()) };
+        match kind {
+            Kind::Call => {
+                let ((to, request), body) = frame::fields::<(Dest, u64)>(kind, bytes)?;
+                self.handle_message(&node, &to, Sort::Call, Some(request), body);
+            }
+            Kind::Cast | Kind::Info => {
+                let ((to,), body) = frame::fields::<(Dest,)>(kind, bytes)?;
+                let sort = if kind == Kind::Cast { Sort::Cast } else { Sort::Info };
+                self.handle_message(&node, &to, sort, None, body);
+            }
+            Kind::Ask => {
+                let ((to, request), body) = frame::fields::<(Dest, u64)>(kind, bytes)?;
+                self.handle_message(&node, &to, Sort::Info, Some(request), body);
+            }
+            Kind::Answer => {
+                let ((slot,), body) = frame::fields::<(u64,)>(kind, bytes)?;
+                self.handle_answer(SlotId::from_number(slot), body);
+            }
+            Kind::Failed => {
+                let (slot, failure): (u64, Failure) = frame::all(kind, bytes)?;
+                let slot = SlotId::from_number(slot);
+                if self.state().expected.remove(&slot).is_some() {
+                    fail(slot, failure);
+                }
+            }
+            _ => self.handle_signal(&node, kind, bytes)?,
+        }
+        Ok(())
+    }
+
+    fn handle_message(&self, node: &Node, to: &Dest, sort: Sort, request: Option<u64>, body: &[u8]) {
+        let (process, intake) = match to {
+            Dest::Id(id) => {
+                let process = node.find(node.pid_of(*id));
+                let intake = process.as_ref().and_then(|process| process.core().intake());
+                (process, intake)
+            }
+            Dest::Name(name) => {
+                let exposed = self.exposed.lock().unwrap_or_else(PoisonError::into_inner);
+                (node.registered_as(name), exposed.get(&**name).copied())
+            }
+        };
+        let taken = match (process, intake, self.me.upgrade()) {
+            (None, ..) => Err(NotTaken::Rejected(Rejected::Closed)),
+            (Some(process), Some(intake), Some(me)) => {
+                wire::reading(me, request, || intake.take(process, sort, body))
+            }
+            (Some(_), ..) => Err(NotTaken::WrongProtocol),
+        };
+        let Err(why) = taken else { return };
+        match request {
+            Some(slot) => self.signal(Kind::Failed, &(slot, failure(&why))),
+            None => node.dead_letter(&format_args!("{to:?}"), "message from another node"),
+        }
+        if !matches!(why, NotTaken::Rejected(_)) {
+            let from = &self.peer.name;
+            tracing::warn!(target: "incarnate::node", %from, ?to, %why, "message refused");
+        }
+    }
+
+    fn handle_answer(&self, slot: SlotId, body: &[u8]) {
+        let Some(fill) = self.state().expected.remove(&slot) else { return };
+        if let Some(me) = self.me.upgrade() {
+            wire::reading(me, None, || fill(slot, body));
+        }
+    }
+
+    fn handle_signal(&self, node: &Node, kind: Kind, bytes: &[u8]) -> Result<(), FrameError> {
+        let here = |id: u64| node.find(node.pid_of(id));
+        match kind {
+            Kind::Link => {
+                let (from, to): (u64, u64) = frame::all(kind, bytes)?;
+                // Sent before the other side heard that the link was removed here: it is gone there by now.
+                if self.state().unlinking.contains_key(&(to, from)) {
+                    return Ok(());
+                }
+                let Some(standin) = self.stand_for_id(from) else { return Ok(()) };
+                if here(to).is_none_or(|process| link(&standin, &process) != Linked::Done) {
+                    self.signal(Kind::LinkExit, &(to, from, ExitReason::NoProc));
+                }
+            }
+            Kind::Unlink => {
+                let (from, to, number): (u64, u64, u64) = frame::all(kind, bytes)?;
+                if let (Some(standin), Some(process)) = (self.known(from), here(to)) {
+                    unlink(&standin, &process);
+                }
+                self.signal(Kind::UnlinkAck, &(to, from, number));
+            }
+            Kind::UnlinkAck => {
+                let (from, to, number): (u64, u64, u64) = frame::all(kind, bytes)?;
+                if let Entry::Occupied(entry) = self.state().unlinking.entry((to, from))
+                    && *entry.get() == number
+                {
+                    entry.remove();
+                }
+            }
+            Kind::LinkExit => {
+                let (from, to, reason): (u64, u64, ExitReason) = frame::all(kind, bytes)?;
+                if let (Some(standin), Some(process)) = (self.known(from), here(to)) {
+                    standin.core().relations().links.remove(process.core().pid());
+                    tell_link(&process, &standin, &reason);
+                }
+            }
+            Kind::Exit => {
+                let (from, to, reason): (Pid, Dest, ExitReason) = frame::all(kind, bytes)?;
+                if let Some(process) = self.target(node, &to) {
+                    process.exit(from, reason, ExitBy::Call);
+                }
+            }
+            Kind::Monitor | Kind::Demonitor | Kind::Down => self.handle_monitor(node, kind, bytes)?,
+            Kind::Stop => {
+                let (to, reason): (Dest, ExitReason) = frame::all(kind, bytes)?;
+                if let Some(process) = self.target(node, &to) {
+                    process.signal(Signal::System(System::Terminate(reason, Box::new(|| ())), None));
+                }
+            }
+            kind => return Err(FrameError::Misplaced(kind)),
+        }
+        Ok(())
+    }
+
+    fn handle_monitor(&self, node: &Node, kind: Kind, bytes: &[u8]) -> Result<(), FrameError> {
+        match kind {
+            Kind::Monitor => {
+                let (from, to, reference): (u64, Dest, u64) = frame::all(kind, bytes)?;
+                let Some(standin) = self.stand_for_id(from) else { return Ok(()) };
+                let target = self.target(node, &to);
+                let object = Object::Pid(target.as_ref().map_or(node.pid_of(0), |it| it.core().pid()));
+                monitor_by(&standin, MonitorRef(reference), target, object, MonitorOptions::default());
+            }
+            Kind::Demonitor => {
+                let (from, reference): (u64, u64) = frame::all(kind, bytes)?;
+                if let Some(standin) = self.known(from) {
+                    crate::process::demonitor(&standin, MonitorRef(reference));
+                }
+            }
+            _ => {
+                let (to, reference, reason): (u64, u64, ExitReason) = frame::all(kind, bytes)?;
+                let reference = MonitorRef(reference);
+                if let Some(slot) = self.state().ends.remove(&reference) {
+                    fill(slot, reason);
+                } else if let Some(process) = node.find(node.pid_of(to)) {
+                    tell_monitor(&process, reference, reason);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn target(&self, node: &Node, to: &Dest) -> Option<Arc<dyn AnyProcess>> {
+        match to {
+            Dest::Id(id) => node.find(node.pid_of(*id)),
+            Dest::Name(name) => node.registered_as(name),
+        }
+    }
+
+    /// An answer is in its slot: sends it.
+    fn answer(&self, slot: SlotId) {
+        let Some(owed) = self.state().owed.remove(&slot) else { return };
+        self.send_answer(owed.0, owed.1);
+    }
+
+    fn send_answer(&self, there: u64, mut owed: Box<dyn Owed>) {
+        let Some(me) = self.me.upgrade() else { return };
+        let (slot, mut failed) = (owed.slot(), None);
+        let waker = Waker::from(Arc::new(Answered { connection: self.me.clone(), slot }));
+        let mut bytes = Vec::new();
+        let mut pending = false;
+        let written = frame::put(&mut bytes, Kind::Answer, &(there,), self.limits.frame, |out| {
+            match wire::writing(me, || owed.poll(&waker, out)) {
+                Poll::Ready(Ok(())) => {}
+                Poll::Ready(Err(failure)) => failed = Some(failure),
+                Poll::Pending => pending = true,
+            }
+            Ok(())
+        });
+        if pending {
+            self.keep(there, owed);
+        } else if let Some(failure) = failed {
+            self.signal(Kind::Failed, &(there, failure));
+        } else if let Err(error) = written {
+            let why = format!("the answer cannot be sent to another node: {}", unsent(error));
+            self.signal(Kind::Failed, &(there, Failure::Exit(ExitReason::error(why))));
+        } else {
+            // An answer is never dropped: there is one at most for each request that was taken.
+            let _over = self.messages.push(&bytes, true);
+        }
+    }
+
+    fn keep(&self, there: u64, owed: Box<dyn Owed>) {
+        let slot = owed.slot();
+        let mut state = self.state();
+        if state.lost {
+            drop(state);
+            return drop(owed);
+        }
+        state.owed.insert(slot, (there, owed));
+        drop(state);
+        // It may have come between the look and the keeping.
+        if !is_waiting(slot) {
+            self.answer(slot);
+        }
+    }
+
+    /// The connection is lost: all that was tied over it hears of it. Nothing is handled after this.
+    pub(crate) fn lose(&self) {
+        let mut state = self.state();
+        if std::mem::replace(&mut state.lost, true) {
+            return;
+        }
+        let standins: Vec<_> = state.standins.values().filter_map(Weak::upgrade).collect();
+        let ends = std::mem::take(&mut state.ends);
+        let expected = std::mem::take(&mut state.expected);
+        let owed = std::mem::take(&mut state.owed);
+        drop(state);
+        self.messages.close();
+        self.bulk.close();
+        for standin in standins {
+            let standin: Arc<dyn AnyProcess> = standin;
+            crate::process::lose(&standin, &ExitReason::NoConnection);
+        }
+        for slot in ends.into_values() {
+            fill(slot, ExitReason::NoConnection);
+        }
+        for slot in expected.into_keys() {
+            fail(slot, Failure::Exit(ExitReason::NoConnection));
+        }
+        drop(owed);
+    }
+}
+
+impl Route for Connection {
+    fn creation(&self) -> u32 {
+        self.peer.creation
+    }
+
+    fn standin(self: Arc<Self>, dest: &Dest) -> Option<Arc<dyn AnyProcess>> {
+        self.stand_for(dest).map(|standin| standin as Arc<dyn AnyProcess>)
+    }
+
+    fn tell(&self, from: Pid, to: &Dest, tie: Tie<'_>) {
+        let (me, there) = (from.id(), if let Dest::Id(id) = to { *id } else { 0 });
+        match tie {
+            Tie::Link => {
+                self.state().unlinking.remove(&(me, there));
+                self.signal(Kind::Link, &(me, there));
+            }
+            Tie::Unlink => {
+                let mut state = self.state();
+                state.next_unlink += 1;
+                let number = state.next_unlink;
+                state.unlinking.insert((me, there), number);
+                drop(state);
+                self.signal(Kind::Unlink, &(me, there, number));
+            }
+            Tie::Monitor(reference) => self.signal(Kind::Monitor, &(me, to, reference.0)),
+            Tie::Demonitor(reference) => self.signal(Kind::Demonitor, &(me, reference.0)),
+            Tie::Exit(reason, ExitBy::Link) => self.signal(Kind::LinkExit, &(me, there, reason)),
+            Tie::Exit(reason, ExitBy::Call) => self.signal(Kind::Exit, &(from, to, reason)),
+            Tie::Down(reference, reason) => self.signal(Kind::Down, &(there, reference.0, reason)),
+            Tie::Stop(reason) => self.signal(Kind::Stop, &(to, reason)),
+        }
+    }
+
+    fn message(
+        &self,
+        to: &Dest,
+        sort: Sort,
+        request: Option<SlotId>,
+        body: &mut dyn FnMut(&mut Vec<u8>) -> Result<(), String>,
+    ) -> Result<(), Rejected> {
+        let me = self.me.upgrade().ok_or(Rejected::NoConnection)?;
+        let mut frame = Vec::with_capacity(128);
+        let limit = self.limits.frame;
+        let written = wire::writing(me, || match (sort, request) {
+            (Sort::Call, Some(slot)) => frame::put(&mut frame, Kind::Call, &(to, slot.number()), limit, body),
+            (_, Some(slot)) => frame::put(&mut frame, Kind::Ask, &(to, slot.number()), limit, body),
+            (Sort::Info, None) => frame::put(&mut frame, Kind::Info, &(to,), limit, body),
+            (_, None) => frame::put(&mut frame, Kind::Cast, &(to,), limit, body),
+        });
+        let queued = match written {
+            Ok(()) => self.messages.push(&frame, false).map_err(|why| match why {
+                NotQueued::Full => Rejected::Full,
+                NotQueued::Closed => Rejected::NoConnection,
+            }),
+            Err(error) => Err(Rejected::Unsendable(Unsendable::boxed(unsent(error)))),
+        };
+        if queued.is_err()
+            && let Some(slot) = request
+        {
+            self.state().expected.remove(&slot);
+        }
+        queued
+    }
+
+    fn watch_end(&self, to: &Dest) -> Option<Pending<ExitReason>> {
+        let node = self.node.upgrade()?;
+        let ended = open::<ExitReason>();
+        let reference = MonitorRef(node.next_reference());
+        let mut state = self.state();
+        if state.lost {
+            return None;
+        }
+        state.ends.retain(|_, slot| is_waiting(*slot));
+        state.ends.insert(reference, ended.id());
+        drop(state);
+        // No process here watches: number 0 is nobody's.
+        self.signal(Kind::Monitor, &(0_u64, to, reference.0));
+        Some(ended)
+    }
+
+    fn forget(&self, dest: &Dest) {
+        let mut state = self.state();
+        if state.standins.get(dest).is_some_and(|standin| standin.strong_count() == 0) {
+            state.standins.remove(dest);
+        }
+    }
+}
+
+impl Crossing for Connection {
+    fn node(&self) -> Option<Node> {
+        self.node.upgrade()
+    }
+
+    fn expect(&self, slot: SlotId, fill: Fill) {
+        let mut state = self.state();
+        if state.lost {
+            return;
+        }
+        // Those that gave up are found now and then, so that there are never many more than wait.
+        if state.expected.len() >= state.prune_at {
+            state.expected.retain(|slot, _| is_waiting(*slot));
+            state.prune_at = (state.expected.len() * 2).max(64);
+        }
+        state.expected.insert(slot, fill);
+    }
+
+    fn owe(&self, there: u64, mut answer: Box<dyn Owed>) {
+        let waker = Waker::from(Arc::new(Answered { connection: self.me.clone(), slot: answer.slot() }));
+        if answer.poll(&waker, &mut Vec::new()).is_pending() {
+            self.keep(there, answer);
+        }
+    }
+}
+
+/// What the sender of a request is told.
+fn failure(why: &NotTaken) -> Failure {
+    match why {
+        NotTaken::WrongProtocol => Failure::WrongProtocol,
+        NotTaken::Unreadable(_) | NotTaken::NoReturnAddress => Failure::NotUnderstood,
+        NotTaken::Rejected(Rejected::Full) => Failure::Overloaded,
+        NotTaken::Rejected(_) => Failure::NoProc,
+    }
+}
+
+fn unsent(error: Unsent<String>) -> String {
+    match error {
+        Unsent::Fields(why) | Unsent::Body(why) => why,
+        Unsent::Oversized { found, limit } => format!("a frame of {found} bytes, the limit is {limit}"),
+    }
+}

@@ -1,0 +1,269 @@
+//! Drives the machine: one task that hears of everything that happens to connections, and does what the machine decides.
+
+use std::collections::BTreeMap;
+use std::ops::Range;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use tokio::sync::{mpsc, oneshot};
+use tokio::time::{Instant, sleep, sleep_until, timeout};
+
+use super::connection::Connection;
+use super::frame::{FrameError, Kind};
+use super::handshake::{Identity, Lane};
+use super::lane::{Command, Opened};
+use super::machine::{Action, ConnId, DownBecause, Machine, NotConnected, SessionId, Ticket};
+use super::shared::{PeerInfo, Shared};
+use super::transport::{Listener, Stream, Transport};
+use crate::term::NodeId;
+
+/// A lane that is told to say its last words has no longer for it.
+const LOSING: Duration = Duration::from_millis(100);
+
+/// What happens.
+pub(crate) enum Event {
+    Connect { to: String, keep: bool, answer: Option<oneshot::Sender<Result<NodeId, NotConnected>>> },
+    Disconnect { peer: NodeId },
+    Accepted(Box<dyn Stream>),
+    Dialled { conn: ConnId, result: Result<Box<dyn Stream>, String> },
+    Frame { conn: ConnId, kind: Kind, whole: Vec<u8>, fields: Range<usize> },
+    Garbage { conn: ConnId, error: FrameError },
+    Closed { conn: ConnId },
+    View(oneshot::Sender<Vec<PeerInfo>>),
+    Stop(oneshot::Sender<()>),
+}
+
+pub(crate) struct Driver {
+    machine: Machine,
+    shared: Arc<Shared>,
+    transport: Arc<dyn Transport>,
+    began: Instant,
+    events: mpsc::Receiver<Event>,
+    /// For those who tell of events.
+    tell: mpsc::Sender<Event>,
+    conns: BTreeMap<ConnId, mpsc::UnboundedSender<Command>>,
+    /// Those that are up, each with its lane of messages.
+    sessions: BTreeMap<SessionId, (Arc<Connection>, ConnId)>,
+    waiting: BTreeMap<Ticket, oneshot::Sender<Result<NodeId, NotConnected>>>,
+    next_ticket: Ticket,
+}
+
+impl Driver {
+    pub(crate) fn new(
+        machine: Machine,
+        shared: Arc<Shared>,
+        transport: Arc<dyn Transport>,
+        (tell, events): (mpsc::Sender<Event>, mpsc::Receiver<Event>),
+    ) -> Self {
+        Driver {
+            machine,
+            shared,
+            transport,
+            began: Instant::now(),
+            events,
+            tell,
+            conns: BTreeMap::new(),
+            sessions: BTreeMap::new(),
+            waiting: BTreeMap::new(),
+            next_ticket: 0,
+        }
+    }
+
+    pub(crate) async fn run(mut self) {
+        loop {
+            let due = self.machine.next_time().map(|at| self.began + at);
+            let event = tokio::select! {
+                event = self.events.recv() => event,
+                () = sleep_until(due.unwrap_or_else(Instant::now)), if due.is_some() => {
+                    self.handle_time();
+                    self.act().await;
+                    continue;
+                }
+            };
+            match event {
+                Some(Event::Stop(stopped)) => {
+                    self.stop().await;
+                    let _nobody = stopped.send(());
+                    return;
+                }
+                Some(event) => self.handle(event),
+                None => return self.stop().await,
+            }
+            self.act().await;
+        }
+    }
+
+    fn now(&self) -> Duration {
+        self.began.elapsed()
+    }
+
+    fn handle_time(&mut self) {
+        let now = self.now();
+        for (connection, _) in self.sessions.values() {
+            if connection.heard.swap(false, Ordering::Relaxed) {
+                self.machine.handle_heard(now, connection.peer.id(), connection.session);
+            }
+        }
+        self.machine.handle_time(now);
+    }
+
+    fn handle(&mut self, event: Event) {
+        let now = self.now();
+        match event {
+            Event::Connect { to, keep, answer } => {
+                let ticket = answer.map(|answer| {
+                    self.next_ticket += 1;
+                    self.waiting.insert(self.next_ticket, answer);
+                    self.next_ticket
+                });
+                self.machine.handle_connect(now, &to, keep, ticket);
+            }
+            Event::Disconnect { peer } => {
+                self.machine.handle_disconnect(now, peer, DownBecause::Disconnected);
+            }
+            Event::Accepted(stream) => {
+                // Too many strangers: this one is closed by its drop.
+                if let Some(conn) = self.machine.handle_accepted(now) {
+                    self.open(conn, stream);
+                }
+            }
+            Event::Dialled { conn, result } => {
+                let result = result.map(|stream| self.open(conn, stream));
+                self.machine.handle_dialled(now, conn, result);
+            }
+            Event::Frame { conn, kind, whole, fields } => {
+                self.machine.handle_frame(now, conn, kind, &whole[fields], &whole);
+            }
+            Event::Garbage { conn, error } => self.machine.handle_garbage(now, conn, error),
+            Event::Closed { conn } => self.machine.handle_closed(now, conn),
+            Event::View(answer) => {
+                let _gave_up = answer.send(self.view(now));
+            }
+            Event::Stop(_) => {}
+        }
+    }
+
+    fn view(&self, now: Duration) -> Vec<PeerInfo> {
+        let seen = self.machine.up().filter_map(|seen| {
+            let (connection, _) = self.sessions.get(&seen.session)?;
+            let (queued, sent) = connection.messages.counts();
+            Some(PeerInfo {
+                node: seen.peer.id(),
+                name: seen.peer.name.to_string(),
+                creation: seen.peer.creation,
+                releases: seen.peer.releases,
+                up_for: now.saturating_sub(seen.since),
+                round_trip: seen.rtt,
+                queued_bytes: queued,
+                sent_bytes: sent,
+                received_bytes: connection.received.load(Ordering::Relaxed),
+            })
+        });
+        seen.collect()
+    }
+
+    fn open(&mut self, conn: ConnId, stream: Box<dyn Stream>) {
+        let (commands, receiver) = mpsc::unbounded_channel();
+        self.conns.insert(conn, commands);
+        let opened = Opened { conn, stream, commands: receiver, events: self.tell.clone() };
+        tokio::spawn(opened.run());
+    }
+
+    async fn act(&mut self) {
+        while let Some(action) = self.machine.poll() {
+            match action {
+                Action::Dial { conn, to } => self.dial(conn, to),
+                Action::Send { conn, bytes } => self.command(conn, Command::Send(bytes)),
+                Action::Proceed { conn } => self.command(conn, Command::Proceed),
+                Action::Close { conn } => {
+                    self.command(conn, Command::Close);
+                    self.conns.remove(&conn);
+                }
+                Action::Up { session, peer, messages, bulk } => self.up(session, peer, messages, bulk),
+                Action::Down { session, peer, why } => self.down(session, &peer, &why).await,
+                Action::Connected { ticket, result } => {
+                    if let Some(answer) = self.waiting.remove(&ticket) {
+                        let _gave_up = answer.send(result);
+                    }
+                }
+                Action::Refused { peer, here, why } => {
+                    let peer = peer.as_deref().unwrap_or("somebody");
+                    let by = if here { "here" } else { "there" };
+                    tracing::warn!(target: "incarnate::node", peer, by, %why, "connection refused");
+                }
+            }
+        }
+    }
+
+    fn command(&mut self, conn: ConnId, command: Command) {
+        if let Some(commands) = self.conns.get(&conn) {
+            // One that has ended has told of it.
+            let _ended = commands.send(command);
+        }
+    }
+
+    fn dial(&mut self, conn: ConnId, to: Arc<str>) {
+        let (transport, tell) = (self.transport.clone(), self.tell.clone());
+        tokio::spawn(async move {
+            let result = transport.connect(&to).await.map_err(|error| error.to_string());
+            let _stopped = tell.send(Event::Dialled { conn, result }).await;
+        });
+    }
+
+    fn up(&mut self, session: SessionId, peer: Identity, messages: ConnId, bulk: ConnId) {
+        tracing::info!(target: "incarnate::node", peer = %peer.name, "node up");
+        let connection = self.shared.connect(session, peer);
+        // Those who want to know hear of the node before they hear from it.
+        for (conn, lane) in [(messages, Lane::Messages), (bulk, Lane::Bulk)] {
+            self.command(conn, Command::Attach(lane, connection.clone()));
+        }
+        self.sessions.insert(session, (connection, messages));
+    }
+
+    async fn down(&mut self, session: SessionId, peer: &Identity, why: &DownBecause) {
+        let Some((connection, messages)) = self.sessions.remove(&session) else { return };
+        // Nothing new is sent over it; what has come is still handled.
+        self.shared.disconnect(&connection);
+        if let Some(lane) = self.conns.remove(&messages) {
+            let (told, lost) = oneshot::channel();
+            if lane.send(Command::Lose(told)).is_ok() {
+                let _late = timeout(LOSING, lost).await;
+            }
+        }
+        connection.lose();
+        self.shared.down(&connection);
+        tracing::warn!(target: "incarnate::node", peer = %peer.name, ?why, "node down");
+    }
+
+    async fn stop(&mut self) {
+        let peers: Vec<_> = self.machine.up().map(|seen| seen.peer.id()).collect();
+        let now = self.now();
+        for peer in peers {
+            self.machine.handle_disconnect(now, peer, DownBecause::Disconnected);
+        }
+        self.act().await;
+    }
+}
+
+/// Accepts connections until the driver is gone.
+pub(crate) async fn accept(mut listener: Box<dyn Listener>, tell: mpsc::Sender<Event>) {
+    loop {
+        let accepted = tokio::select! {
+            accepted = listener.accept() => accepted,
+            () = tell.closed() => return,
+        };
+        match accepted {
+            Ok(stream) => {
+                if tell.send(Event::Accepted(stream)).await.is_err() {
+                    return;
+                }
+            }
+            Err(error) => {
+                tracing::warn!(target: "incarnate::node", %error, "a connection was not accepted");
+                // No file handles are left, most likely: nothing tells when there are.
+                sleep(Duration::from_millis(50)).await;
+            }
+        }
+    }
+}

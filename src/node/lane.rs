@@ -1,0 +1,264 @@
+//! One stream of bytes, as a task: a handshake first, then one lane of a connection.
+
+use std::future::poll_fn;
+use std::io;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use tokio::io::{AsyncReadExt, AsyncWriteExt, ReadBuf};
+use tokio::sync::{mpsc, oneshot};
+use tokio::time::{sleep, timeout};
+
+use super::connection::Connection;
+use super::driver::Event;
+use super::frame::{self, CONTROL_LIMIT, FrameError};
+use super::handshake::Lane;
+use super::machine::ConnId;
+use super::transport::Stream;
+
+/// Read at once, at most.
+const READ: usize = 32 << 10;
+/// A node that has ended may have said more than was read yet: so long is it read when the connection is lost.
+const LAST_WORDS: Duration = Duration::from_millis(20);
+/// The last words to somebody who is refused take no longer.
+const FAREWELL: Duration = Duration::from_millis(200);
+
+/// What a lane is told by the driver.
+pub(crate) enum Command {
+    Send(Vec<u8>),
+    /// What was handed over has been looked at.
+    Proceed,
+    Attach(Lane, Arc<Connection>),
+    Close,
+    /// The connection is over: read what is there, then lose it, and say so.
+    Lose(oneshot::Sender<()>),
+}
+
+/// A connection that is open.
+pub(crate) struct Opened {
+    pub(crate) conn: ConnId,
+    pub(crate) stream: Box<dyn Stream>,
+    pub(crate) commands: mpsc::UnboundedReceiver<Command>,
+    pub(crate) events: mpsc::Sender<Event>,
+}
+
+/// What has been read and not been looked at: `from` to `to` of a buffer that keeps its length.
+#[derive(Default)]
+struct Input {
+    bytes: Vec<u8>,
+    from: usize,
+    to: usize,
+}
+
+impl Input {
+    fn rest(&self) -> &[u8] {
+        &self.bytes[self.from..self.to]
+    }
+
+    fn skip(&mut self, n: usize) {
+        self.from += n;
+        if self.from == self.to {
+            (self.from, self.to) = (0, 0);
+        }
+    }
+
+    /// Room for more: at least `READ` bytes. It grows as a frame comes in, not by what one promises.
+    fn room(&mut self) -> &mut [u8] {
+        if self.bytes.len() < self.to + READ {
+            self.bytes.copy_within(self.from..self.to, 0);
+            (self.from, self.to) = (0, self.to - self.from);
+            self.bytes.resize(self.bytes.len().max(self.to + READ), 0);
+        }
+        &mut self.bytes[self.to..]
+    }
+
+    /// So many bytes of the room have been filled.
+    fn filled(&mut self, n: usize) {
+        self.to += n;
+    }
+}
+
+impl Opened {
+    /// Runs it until it is closed.
+    pub(crate) async fn run(mut self) {
+        let mut input = Input::default();
+        match self.shake(&mut input).await {
+            Some((lane, connection)) => Traffic::new(self, lane, connection, input).run().await,
+            None => {
+                let _late = timeout(FAREWELL, self.stream.shutdown()).await;
+            }
+        }
+    }
+
+    /// The handshake, and the lane of control, which goes on as it does: frame by frame through the driver.
+    async fn shake(&mut self, input: &mut Input) -> Option<(Lane, Arc<Connection>)> {
+        // Set: a frame was handed over, and what comes of it is not known yet.
+        let mut handed = false;
+        loop {
+            if !handed {
+                match frame::next(input.rest(), CONTROL_LIMIT) {
+                    Ok(Some((kind, fields))) => {
+                        let whole = input.rest()[..fields.end].to_vec();
+                        input.skip(whole.len());
+                        let event = Event::Frame { conn: self.conn, kind, whole, fields };
+                        self.events.send(event).await.ok()?;
+                        handed = true;
+                    }
+                    Ok(None) => {}
+                    Err(error) => {
+                        self.events.send(Event::Garbage { conn: self.conn, error }).await.ok()?;
+                        handed = true;
+                    }
+                }
+            }
+            tokio::select! {
+                command = self.commands.recv() => match command? {
+                    Command::Send(bytes) => {
+                        // One that does not take this little is lost by the deadline of its handshake or its heart.
+                        if timeout(FAREWELL, self.stream.write_all(&bytes)).await.is_err() {
+                            let _over = self.events.send(Event::Closed { conn: self.conn }).await;
+                            return None;
+                        }
+                    }
+                    Command::Proceed => handed = false,
+                    Command::Attach(lane, connection) => return Some((lane, connection)),
+                    Command::Close | Command::Lose(_) => return None,
+                },
+                read = self.stream.read(input.room()), if !handed => match read {
+                    Ok(n @ 1..) => input.filled(n),
+                    _ => {
+                        self.events.send(Event::Closed { conn: self.conn }).await.ok()?;
+                        handed = true;
+                    }
+                },
+            }
+        }
+    }
+}
+
+/// A lane that is up: reads and writes in one task, so that neither waits for a lock of the other.
+struct Traffic {
+    opened: Opened,
+    lane: Lane,
+    connection: Arc<Connection>,
+    input: Input,
+    /// What is being written, and how much of it is.
+    output: Vec<u8>,
+    written: usize,
+}
+
+/// Why the lane is at its end.
+enum Ended {
+    /// Told to close.
+    Told(Option<oneshot::Sender<()>>),
+    Broken,
+    Garbage(FrameError),
+}
+
+impl Traffic {
+    fn new(opened: Opened, lane: Lane, connection: Arc<Connection>, input: Input) -> Self {
+        Traffic { opened, lane, connection, input, output: Vec::new(), written: 0 }
+    }
+
+    async fn run(mut self) {
+        let ended = match self.handle_input() {
+            Ok(()) => poll_fn(|cx| self.poll(cx)).await,
+            Err(error) => Ended::Garbage(error),
+        };
+        let conn = self.opened.conn;
+        let told = match ended {
+            Ended::Told(told) => told,
+            Ended::Broken => self.wait_to_be_told(Event::Closed { conn }).await,
+            Ended::Garbage(error) => self.wait_to_be_told(Event::Garbage { conn, error }).await,
+        };
+        let Some(told) = told else { return };
+        // To its end, or what it says within a moment.
+        tokio::select! {
+            _ = poll_fn(|cx| self.poll_read(cx)) => {}
+            () = sleep(LAST_WORDS) => {}
+        }
+        self.connection.lose();
+        let _gone = told.send(());
+    }
+
+    async fn wait_to_be_told(&mut self, event: Event) -> Option<oneshot::Sender<()>> {
+        self.opened.events.send(event).await.ok()?;
+        loop {
+            match self.opened.commands.recv().await? {
+                Command::Lose(told) => return Some(told),
+                Command::Close => return None,
+                _ => {}
+            }
+        }
+    }
+
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Ended> {
+        while let Poll::Ready(command) = self.opened.commands.poll_recv(cx) {
+            match command {
+                Some(Command::Lose(told)) => return Poll::Ready(Ended::Told(Some(told))),
+                Some(Command::Close) | None => return Poll::Ready(Ended::Told(None)),
+                Some(_) => {}
+            }
+        }
+        if let Poll::Ready(ended) = self.poll_read(cx) {
+            return Poll::Ready(ended);
+        }
+        self.poll_write(cx).map(|_| Ended::Broken)
+    }
+
+    /// Reads and handles until there is nothing more; ready at the end of it.
+    fn poll_read(&mut self, cx: &mut Context<'_>) -> Poll<Ended> {
+        let mut budget = 16;
+        loop {
+            let stream = Pin::new(&mut *self.opened.stream);
+            let mut room = ReadBuf::new(self.input.room());
+            let read = stream.poll_read(cx, &mut room);
+            let n = room.filled().len();
+            match ready!(read) {
+                Ok(()) if n > 0 => self.input.filled(n),
+                _ => return Poll::Ready(Ended::Broken),
+            }
+            self.connection.heard(n);
+            if let Err(error) = self.handle_input() {
+                return Poll::Ready(Ended::Garbage(error));
+            }
+            budget -= 1;
+            if budget == 0 {
+                // Others of this thread have their turn, and what is to be written, too.
+                cx.waker().wake_by_ref();
+                return Poll::Pending;
+            }
+        }
+    }
+
+    fn handle_input(&mut self) -> Result<(), FrameError> {
+        while let Some((kind, fields)) = frame::next(self.input.rest(), self.connection.frame_limit())? {
+            let end = fields.end;
+            self.connection.handle(self.lane, kind, &self.input.rest()[fields])?;
+            self.input.skip(end);
+        }
+        Ok(())
+    }
+
+    /// Writes what waits; ready when that is no longer possible.
+    fn poll_write(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        loop {
+            if self.written == self.output.len() {
+                self.output.clear();
+                self.written = 0;
+                if !ready!(self.connection.outbound(self.lane).poll_take(cx, &mut self.output)) {
+                    // Closed: the driver says what becomes of it.
+                    return Poll::Pending;
+                }
+            }
+            let rest = &self.output[self.written..];
+            match ready!(Pin::new(&mut *self.opened.stream).poll_write(cx, rest)) {
+                Ok(n) if n > 0 => self.written += n,
+                Ok(_) => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
+                Err(error) => return Poll::Ready(Err(error)),
+            }
+        }
+    }
+}

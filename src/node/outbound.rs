@@ -1,0 +1,116 @@
+//! What waits to be written on a lane: one buffer with a bound, filled by whoever sends and emptied by the lane's writer.
+
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll, Waker};
+
+/// Bytes that wait on one lane of a connection.
+pub(crate) struct Outbound {
+    waiting: Mutex<Waiting>,
+    limit: usize,
+}
+
+#[derive(Default)]
+struct Waiting {
+    bytes: Vec<u8>,
+    closed: bool,
+    writer: Option<Waker>,
+    sent: u64,
+}
+
+/// Why nothing was added.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum NotQueued {
+    /// As much waits as may.
+    Full,
+    /// The connection is over.
+    Closed,
+}
+
+impl Outbound {
+    /// At most about so many bytes wait.
+    pub(crate) fn new(limit: usize) -> Self {
+        Outbound { waiting: Mutex::default(), limit }
+    }
+
+    fn waiting(&self) -> MutexGuard<'_, Waiting> {
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Adds a whole frame, unless too much waits. `force`: in any case, for signals, which are small and never dropped.
+    pub(crate) fn push(&self, frame: &[u8], force: bool) -> Result<(), NotQueued> {
+        let mut waiting = self.waiting();
+        if waiting.closed {
+            return Err(NotQueued::Closed);
+        }
+        // One frame always finds room: none is larger than may be sent.
+        if !force && !waiting.bytes.is_empty() && waiting.bytes.len() + frame.len() > self.limit {
+            return Err(NotQueued::Full);
+        }
+        waiting.bytes.extend_from_slice(frame);
+        waiting.sent += frame.len() as u64;
+        let writer = waiting.writer.take();
+        drop(waiting);
+        if let Some(writer) = writer {
+            writer.wake();
+        }
+        Ok(())
+    }
+
+    /// How many bytes wait, and how many were ever added.
+    pub(crate) fn counts(&self) -> (usize, u64) {
+        let waiting = self.waiting();
+        (waiting.bytes.len(), waiting.sent)
+    }
+
+    /// Waits for bytes, and swaps them into the empty `bytes`. False: closed, and nothing is left.
+    pub(crate) fn poll_take(&self, cx: &mut Context<'_>, bytes: &mut Vec<u8>) -> Poll<bool> {
+        let mut waiting = self.waiting();
+        if !waiting.bytes.is_empty() {
+            std::mem::swap(&mut waiting.bytes, bytes);
+            return Poll::Ready(true);
+        }
+        if waiting.closed {
+            return Poll::Ready(false);
+        }
+        let stale = waiting.writer.replace(cx.waker().clone());
+        drop(waiting);
+        drop(stale);
+        Poll::Pending
+    }
+
+    /// Nothing more is added; what waits is dropped.
+    pub(crate) fn close(&self) {
+        let mut waiting = self.waiting();
+        waiting.closed = true;
+        let bytes = std::mem::take(&mut waiting.bytes);
+        let writer = waiting.writer.take();
+        drop(waiting);
+        drop(bytes);
+        if let Some(writer) = writer {
+            writer.wake();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_bound_holds_for_messages_and_signals_pass_it() {
+        let out = Outbound::new(10);
+        assert_eq!(out.push(&[0; 8], false), Ok(()));
+        assert_eq!(out.push(&[0; 8], false), Err(NotQueued::Full));
+        assert_eq!(out.push(&[0; 8], true), Ok(()));
+        assert_eq!(out.counts(), (16, 16));
+        out.close();
+        assert_eq!(out.push(&[0; 1], true), Err(NotQueued::Closed));
+    }
+
+    #[test]
+    fn a_frame_larger_than_the_bound_goes_alone() {
+        let out = Outbound::new(10);
+        assert_eq!(out.push(&[0; 100], false), Ok(()));
+        assert_eq!(out.push(&[0; 1], false), Err(NotQueued::Full));
+    }
+}

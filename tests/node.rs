@@ -1,0 +1,16 @@
+//! Nodes that reach each other, against the rows of OTP's suites that need a second one. A test is named by its row.
+
+#[path = "node/basics.rs"]
+mod basics;
+#[path = "support/pair.rs"]
+mod pair;
+#[path = "support/probe.rs"]
+mod probe;
+#[path = "support/random.rs"]
+mod random;
+#[path = "node/refusals.rs"]
+mod refusals;
+#[path = "node/rows.rs"]
+mod rows;
+#[path = "support/wait.rs"]
+mod wait;

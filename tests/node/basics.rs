@@ -1,0 +1,231 @@
+//! What is used every day: names, references, calls, links and monitors across nodes.
+
+use std::time::Duration;
+
+use incarnate::process::{CallError, Object, StopError};
+use incarnate::{
+    CallReply, Context, ExitReason, GenServer, Init, Name, Never, Node, ReplyTo, Result, ServerRef, noreply,
+};
+use serde::{Deserialize, Serialize};
+
+use crate::pair::Pair;
+use crate::probe::Probe;
+use crate::wait::{in_time, polled_once};
+
+#[derive(Serialize, Deserialize)]
+pub enum Call {
+    Add(i64, ReplyTo<i64>),
+    /// Answered by nobody.
+    Never(ReplyTo<()>),
+    /// Answered 50 ms later.
+    Later(ReplyTo<i64>),
+    /// Answered by another server.
+    Pass(ServerRef<Call, Cast>, ReplyTo<i64>),
+    Crash(ReplyTo<()>),
+    Me(ReplyTo<ServerRef<Call, Cast>>),
+}
+
+#[derive(Serialize, Deserialize)]
+pub enum Cast {
+    Add(i64),
+    Forward(i64, ReplyTo<i64>),
+}
+
+pub struct Counter(i64);
+
+pub const COUNTER: Name<Call, Cast> = Name::new("counter");
+
+impl GenServer for Counter {
+    type Args = ();
+    type Call = Call;
+    type Cast = Cast;
+    type Info = Never;
+    type Continue = Never;
+
+    async fn init(_: (), _: &mut Context<Self>) -> Result<Init<Self>> {
+        Ok(Init::Ready(Counter(0)))
+    }
+
+    async fn handle_call(&mut self, call: Call, cx: &mut Context<Self>) -> Result<CallReply> {
+        match call {
+            Call::Add(n, caller) => {
+                self.0 += n;
+                caller.reply(self.0)
+            }
+            Call::Never(caller) => {
+                drop(caller);
+                noreply()
+            }
+            Call::Later(caller) => {
+                let later = self.0;
+                tokio::spawn(async move {
+                    tokio::time::sleep(Duration::from_millis(50)).await; // sleep: longer than the caller waits
+                    caller.send(later)
+                });
+                noreply()
+            }
+            Call::Pass(to, caller) => {
+                to.cast(Cast::Forward(1, caller));
+                noreply()
+            }
+            Call::Crash(_) => Err(incarnate::Error::msg("told to crash")),
+            Call::Me(caller) => caller.reply(cx.server()),
+        }
+    }
+
+    async fn handle_cast(&mut self, cast: Cast, _: &mut Context<Self>) -> Result<incarnate::Next> {
+        match cast {
+            Cast::Add(n) => self.0 += n,
+            Cast::Forward(n, caller) => {
+                self.0 += n;
+                caller.send(self.0);
+            }
+        }
+        noreply()
+    }
+}
+
+pub async fn counter(node: &Node) -> ServerRef<Call, Cast> {
+    Counter::server(()).name(COUNTER).on(node).start().await.unwrap()
+}
+
+#[tokio::test]
+async fn a_name_is_called_and_cast_to() {
+    let pair = Pair::connected().await;
+    let here = counter(&pair.a).await;
+    pair.on_a.expose(COUNTER);
+    let there = COUNTER.at(&pair.b, pair.a.id());
+    assert_eq!(there.call(|to| Call::Add(2, to)).await, Ok(2));
+    there.cast(Cast::Add(3));
+    assert_eq!(there.call(|to| Call::Add(0, to)).await, Ok(5));
+    assert_eq!(here.call(|to| Call::Add(0, to)).await, Ok(5));
+}
+
+#[tokio::test]
+async fn a_reference_travels_and_names_the_same_process() {
+    let pair = Pair::connected().await;
+    let here = counter(&pair.a).await;
+    pair.on_a.expose(COUNTER);
+    let there = COUNTER.at(&pair.b, pair.a.id()).call(Call::Me).await.unwrap();
+    assert_eq!(there.pid(), here.pid());
+    assert_eq!(there.call(|to| Call::Add(7, to)).await, Ok(7));
+    // Sent home, it is the process itself.
+    let home = there.call(Call::Me).await.unwrap();
+    assert_eq!(home.call(|to| Call::Add(0, to)).await, Ok(7));
+}
+
+#[tokio::test]
+async fn a_request_is_passed_on_and_answered_by_another_on_either_node() {
+    let pair = Pair::connected().await;
+    let a = counter(&pair.a).await;
+    let b = counter(&pair.b).await;
+    pair.on_a.expose(COUNTER);
+    let there = COUNTER.at(&pair.b, pair.a.id());
+    // To one of the caller's own node, and to one of the other.
+    assert_eq!(there.call(|to| Call::Pass(b.clone(), to)).await, Ok(1));
+    let other = there.call(Call::Me).await.unwrap();
+    assert_eq!(other.pid(), a.pid());
+    assert_eq!(there.call(|to| Call::Pass(other.clone(), to)).await, Ok(1));
+}
+
+#[tokio::test]
+async fn a_call_ends_with_its_server_and_with_its_node() {
+    let pair = Pair::connected().await;
+    counter(&pair.a).await;
+    pair.on_a.expose(COUNTER);
+    let there = COUNTER.at(&pair.b, pair.a.id());
+    let error = there.call(Call::Crash).await.unwrap_err();
+    assert!(matches!(&error, CallError::Exit(ExitReason::Crash(_))), "{error}");
+    assert_eq!(there.call(|to| Call::Add(1, to)).await, Err(CallError::NoProc));
+    counter(&pair.a).await;
+    let waiting = there.send_request(Call::Never);
+    assert_eq!(there.call(|to| Call::Add(1, to)).await, Ok(1));
+    pair.cut().await;
+    let lost = in_time(waiting.receive(incarnate::Timeout::Infinity)).await;
+    assert_eq!(lost, Err(CallError::Exit(ExitReason::NoConnection)));
+    assert_eq!(there.call(|to| Call::Add(1, to)).await, Err(CallError::NoConnection));
+    // A new connection starts clean.
+    pair.connect().await;
+    assert_eq!(there.call(|to| Call::Add(1, to)).await, Ok(2));
+}
+
+#[tokio::test]
+async fn what_is_not_exposed_is_not_reached() {
+    let pair = Pair::connected().await;
+    counter(&pair.a).await;
+    let there = COUNTER.at(&pair.b, pair.a.id());
+    assert_eq!(there.call(|to| Call::Add(2, to)).await, Err(CallError::WrongProtocol));
+    pair.on_a.expose(Name::<u8, u8>::new("counter"));
+    assert_eq!(there.call(|to| Call::Add(2, to)).await, Err(CallError::WrongProtocol));
+}
+
+#[tokio::test]
+async fn a_link_carries_exits_both_ways_and_noconnection() {
+    let pair = Pair::connected().await;
+    let mut b = Probe::<u32>::trapping(&pair.b).await;
+    for round in 0..3 {
+        let a = Probe::<u32>::new(&pair.a);
+        let there = pair.over(&a.process).await;
+        let linked = there.clone();
+        b.run(move |me| me.link(&linked).unwrap()).await;
+        match round {
+            0 => {
+                a.run(|me| me.exit(me.pid(), ExitReason::term(&"done"))).await;
+                assert_eq!(b.next_exit().await, (there.pid(), ExitReason::term(&"done")));
+            }
+            1 => {
+                let unlinked = there.clone();
+                b.run(move |me| me.unlink(&unlinked)).await;
+                let told = there.clone();
+                b.run(move |me| me.exit(&told, ExitReason::Kill)).await;
+                assert_eq!(in_time(there.ended()).await, ExitReason::Killed);
+                b.is_quiet().await;
+            }
+            _ => {
+                let mut ended = Box::pin(a.process.ended());
+                polled_once(&mut ended).await;
+                pair.cut().await;
+                assert_eq!(b.next_exit().await, (there.pid(), ExitReason::NoConnection));
+                // The other end was linked, too, and trapped nothing.
+                assert_eq!(in_time(ended).await, ExitReason::NoConnection);
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_monitor_fires_once_with_the_reason() {
+    let pair = Pair::connected().await;
+    let mut b = Probe::<u32>::new(&pair.b);
+    let a = Probe::<u32>::new(&pair.a);
+    let there = pair.over(&a.process).await;
+    let (watched, gone) = (there.clone(), there.clone());
+    let first = b.run(move |me| me.monitor(&watched)).await;
+    a.run(|me| me.exit(me.pid(), ExitReason::term(&7))).await;
+    let down = b.next_down().await;
+    assert_eq!((down.reference, down.reason), (first, ExitReason::term(&7)));
+    assert_eq!(down.object, Object::Pid(there.pid()));
+    b.run(move |me| me.monitor(&gone)).await;
+    assert_eq!(b.next_down().await.reason, ExitReason::NoProc);
+    pair.cut().await;
+    b.run(move |me| me.monitor(&there)).await;
+    assert_eq!(b.next_down().await.reason, ExitReason::NoConnection);
+    b.is_quiet().await;
+}
+
+#[tokio::test]
+async fn a_server_of_another_node_is_stopped_and_its_end_awaited() {
+    let pair = Pair::connected().await;
+    counter(&pair.a).await;
+    pair.on_a.expose(COUNTER);
+    let there = COUNTER.at(&pair.b, pair.a.id());
+    let server = there.call(Call::Me).await.unwrap();
+    assert_eq!(in_time(there.stop()).await, Ok(()));
+    assert_eq!(in_time(there.stop()).await, Err(StopError::NoProc));
+    assert_eq!(in_time(server.ended()).await, ExitReason::NoProc);
+    // A link is made without a word from there: that nobody is there comes as a signal.
+    let mut b = Probe::<u32>::trapping(&pair.b).await;
+    let gone = server.clone();
+    b.run(move |me| me.link(&gone).unwrap()).await;
+    assert_eq!(b.next_exit().await, (server.pid(), ExitReason::NoProc));
+}

@@ -1,0 +1,73 @@
+//! Two nodes in one program that are connected over TCP.
+
+use incarnate::node::{Cookie, Distribution, Start};
+use incarnate::process::Wire;
+use incarnate::{ExitReason, Info, Name, Never, Node, Process, ProcessRef};
+use tokio::sync::mpsc;
+
+use crate::wait::in_time;
+
+pub const COOKIE: &str = "a cookie for tests";
+
+pub struct Pair {
+    pub a: Node,
+    pub b: Node,
+    pub on_a: Distribution,
+    pub on_b: Distribution,
+}
+
+/// The start of a node's distribution, as tests want it.
+pub fn distribution(node: &Node) -> Start {
+    Distribution::of(node, Cookie::new(COOKIE)).listen("127.0.0.1:0")
+}
+
+impl Pair {
+    pub async fn connected() -> Self {
+        let (a, b) = (Node::new("a"), Node::new("b"));
+        let on_a = distribution(&a).start().await.unwrap();
+        let on_b = distribution(&b).start().await.unwrap();
+        let pair = Pair { a, b, on_a, on_b };
+        pair.connect().await;
+        pair
+    }
+
+    pub async fn connect(&self) {
+        let there = in_time(self.on_b.connect(self.on_a.address().unwrap())).await.unwrap();
+        assert_eq!(there, self.a.id());
+        while self.on_a.nodes().is_empty() {
+            tokio::task::yield_now().await;
+        }
+    }
+
+    /// A process of node a, as it is seen from node b.
+    pub async fn over<M: Wire>(&self, process: &ProcessRef<M>) -> ProcessRef<M> {
+        let courier: Name<Never, Never, ProcessRef<M>> = Name::new("courier");
+        let (tell, mut told) = mpsc::unbounded_channel();
+        let receiver = self.b.spawn(move |mut me: Process<ProcessRef<M>>| async move {
+            if let Info::User(reference) = me.receive().await {
+                let _ = tell.send(reference);
+            }
+            std::future::pending::<()>().await
+        });
+        let name = courier;
+        let registered = receiver.clone();
+        crate::probe::inside(&self.b, move |me: Process<()>| async move {
+            me.register(name, &registered).unwrap();
+        })
+        .await;
+        self.on_b.expose(courier);
+        courier.at(&self.a, self.b.id()).send(process.clone());
+        let reference = in_time(told.recv()).await.unwrap();
+        self.b.exit(receiver.pid(), ExitReason::Kill);
+        in_time(receiver.ended()).await;
+        reference
+    }
+
+    /// The two lose each other.
+    pub async fn cut(&self) {
+        self.on_a.disconnect(self.b.id()).await;
+        while !self.on_a.nodes().is_empty() || !self.on_b.nodes().is_empty() {
+            tokio::task::yield_now().await;
+        }
+    }
+}
