@@ -10,6 +10,8 @@ mod inside;
 mod lab_app;
 #[path = "application/programs.rs"]
 mod programs;
+#[path = "support/settings.rs"]
+mod settings;
 #[path = "application/starts.rs"]
 mod starts;
 #[path = "application/stops.rs"]

@@ -35,7 +35,7 @@ mod tests;
 mod upgrades;
 mod value;
 
-use std::io::IsTerminal;
+use std::io::{IsTerminal, Write as _};
 use std::net::IpAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -72,11 +72,11 @@ fn main() -> ExitCode {
         Err(error) if error.use_stderr() => {
             let text = error.to_string();
             let line = text.lines().next().unwrap_or_default();
-            eprintln!("switchboard: {}", line.trim_start_matches("error: "));
+            // Nobody to tell, if that cannot be written.
+            let _told = writeln!(std::io::stderr(), "switchboard: {}", line.trim_start_matches("error: "));
             return ExitCode::from(2);
         }
         Err(help) => {
-            // Nobody to tell, if even that cannot be written.
             let _printed = help.print();
             return ExitCode::SUCCESS;
         }

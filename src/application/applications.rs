@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use serde::de::DeserializeOwned;
 
-use super::config::{ConfigError, Configuration};
+use super::config::{ConfigError, Configuration, Sources};
 use super::controller::{Ask, CONTROLLER, Controller, ControllerRef, Told};
 use super::error::{LoadError, StartError, StopError, UnloadError};
 use super::hosted::App;
@@ -70,8 +70,13 @@ impl Applications {
     /// # Errors
     /// A file that cannot be read or is no TOML, an argument that is none. Nothing has changed then.
     pub fn configure(&self, configuration: Configuration) -> Result<(), ConfigError> {
-        self.shared().settings().sources = Arc::new(configuration.read()?);
+        self.put(configuration.read()?);
         Ok(())
+    }
+
+    /// Puts in force what was read of a configuration.
+    pub(super) fn put(&self, sources: Sources) {
+        self.shared().settings().sources = Arc::new(sources);
     }
 
     /// How long an application may take to end while the node stops, before it is killed; no limit by default

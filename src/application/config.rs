@@ -1,6 +1,7 @@
 //! Configuration: where values come from, and how they become a type.
 
 use std::any::Any;
+use std::ffi::OsString;
 use std::fmt;
 use std::fs;
 use std::path::PathBuf;
@@ -12,11 +13,15 @@ use figment::value::{Dict, Map, Value};
 use figment::{Figment, Metadata, Profile, Provider};
 use serde::Deserialize;
 use serde::de::{DeserializeOwned, Deserializer};
+use serde_ignored::Path;
 
 use super::spec::Spec;
 
 /// What stands for the name of a file where the application's own values are faulty.
 const OWN: &str = "the application's own values";
+const NOT_UNICODE: &str = "it is no Unicode";
+/// Tables inside each other, at most, by the name of a variable or an argument.
+const DEEPEST: usize = 32;
 
 /// Configuration of an application that has none.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
@@ -33,7 +38,7 @@ pub struct NoConfig {}
 #[derive(Clone, Debug, Default)]
 pub struct Configuration {
     files: Vec<PathBuf>,
-    environment: Vec<(String, String)>,
+    environment: Vec<(OsString, OsString)>,
     arguments: Vec<String>,
 }
 
@@ -49,10 +54,15 @@ impl Configuration {
         self
     }
 
-    /// Adds these environment variables; those of the program are `std::env::vars()`. Only those that begin with the name
-    /// of an application and two underscores matter.
-    pub fn environment(mut self, variables: impl IntoIterator<Item = (String, String)>) -> Self {
-        self.environment.extend(variables);
+    /// Adds these environment variables; those of the program are `std::env::vars_os()`. Only those that begin with the name
+    /// of an application and two underscores matter. Names are read as small letters, so a key with others cannot be set
+    /// so.
+    pub fn environment<K, V>(mut self, variables: impl IntoIterator<Item = (K, V)>) -> Self
+    where
+        K: Into<OsString>,
+        V: Into<OsString>,
+    {
+        self.environment.extend(variables.into_iter().map(|(key, value)| (key.into(), value.into())));
         self
     }
 
@@ -71,16 +81,19 @@ impl Configuration {
                 .map_err(|error| ConfigError::Unreadable { file: file.clone(), error: one_line(&error) })?;
             sources.files.push(file.clone());
             for (application, value) in parse(&file, &text)? {
+                let value = Ok(value);
                 sources.parts.push(Part { application, at: Vec::new(), value, origin: file.clone() });
             }
         }
         for (variable, text) in self.environment {
+            let Ok(variable) = variable.into_string() else { continue };
             let mut steps = variable.split("__").map(str::to_ascii_lowercase);
             let Some(application) = steps.next() else { continue };
             let at: Vec<String> = steps.collect();
             if !at.is_empty() {
                 let origin = format!("environment variable {variable}");
-                sources.variables.push(Part { application, at, value: value(&text), origin });
+                let value = text.into_string().map(|text| value(&text)).map_err(|_| NOT_UNICODE);
+                sources.variables.push(Part { application, at, value, origin });
             }
         }
         for argument in self.arguments {
@@ -89,8 +102,9 @@ impl Configuration {
                 return Err(ConfigError::NoArgument { argument });
             };
             let (application, at) = (application.to_owned(), key.split('.').map(str::to_owned).collect());
-            let value = value(text);
-            sources.arguments.push(Part { application, at, value, origin: format!("argument {argument}") });
+            // The value is not said: it may be a secret.
+            let origin = format!("argument {application}.{key}");
+            sources.arguments.push(Part { application, at, value: Ok(value(text)), origin });
         }
         Ok(sources)
     }
@@ -101,7 +115,8 @@ impl Configuration {
 struct Part {
     application: String,
     at: Vec<String>,
-    value: Value,
+    /// The value, or what is wrong with it.
+    value: Result<Value, &'static str>,
     origin: String,
 }
 
@@ -152,9 +167,9 @@ impl Sources {
         }
         let of = |error: figment::Error| ConfigError::of(application, error, &values, &self.files);
         let Checked(config, ignored) = values.extract::<Checked<C>>().map_err(of)?;
-        if let Some(path) = ignored.first() {
-            let key = format!("{application}.{path}");
-            return Err(ConfigError::Unknown { key, origin: origin(&values, path) });
+        if let Some(path) = ignored {
+            let (path, origin) = locate(&values, path);
+            return Err(ConfigError::Unknown { key: dotted(application, &path), origin });
         }
         Ok(Configured { typed: Arc::new(config), values, application })
     }
@@ -173,7 +188,17 @@ impl Configured {
 
 impl Part {
     fn layer(&self) -> Result<Layer, ConfigError> {
-        let mut value = self.value.clone();
+        let wrong = |problem: &str| ConfigError::Wrong {
+            key: dotted(&self.application, &self.at),
+            origin: self.origin.clone(),
+            problem: problem.to_owned(),
+        };
+        let mut value = self.value.clone().map_err(wrong)?;
+        if self.at.len() > DEEPEST {
+            let key = dotted(&self.application, &self.at[..DEEPEST]);
+            let problem = format!("nested deeper than {DEEPEST} tables");
+            return Err(ConfigError::Wrong { key, origin: self.origin.clone(), problem });
+        }
         for key in self.at.iter().rev() {
             value = Value::from(Dict::from([(key.clone(), value)]));
         }
@@ -204,13 +229,37 @@ impl Provider for Layer {
     }
 }
 
-/// A value, and the keys that it did not look at.
-struct Checked<C>(C, Vec<String>);
+/// A value, and the first key that it did not look at.
+struct Checked<C>(C, Option<Vec<Step>>);
+
+/// One step on the way to a value.
+#[derive(Clone, Debug)]
+enum Step {
+    Key(String),
+    Index(usize),
+}
+
+/// The steps of a path; what an Option or a newtype adds to it is none in a file.
+fn steps(path: &Path<'_>) -> Vec<Step> {
+    let (parent, step) = match path {
+        Path::Root => return Vec::new(),
+        Path::Some { parent } | Path::NewtypeStruct { parent } | Path::NewtypeVariant { parent } => {
+            return steps(parent);
+        }
+        Path::Seq { parent, index } => (parent, Step::Index(*index)),
+        Path::Map { parent, key } => (parent, Step::Key(key.clone())),
+    };
+    let mut steps = steps(parent);
+    steps.push(step);
+    steps
+}
 
 impl<'de, C: Deserialize<'de>> Deserialize<'de> for Checked<C> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let mut ignored = Vec::new();
-        let config = serde_ignored::deserialize(deserializer, |path| ignored.push(path.to_string()))?;
+        let mut ignored = None;
+        let config = serde_ignored::deserialize(deserializer, |path| {
+            ignored.get_or_insert_with(|| steps(&path));
+        })?;
         Ok(Checked(config, ignored))
     }
 }
@@ -219,7 +268,9 @@ fn parse(file: &str, text: &str) -> Result<Dict, ConfigError> {
     Toml::from_str(text).map_err(|error| {
         let before = error.span().and_then(|span| text.get(..span.start)).unwrap_or_default();
         let line = before.matches('\n').count() + 1;
-        ConfigError::Invalid { file: file.to_owned(), line, problem: one_line(&error.message()) }
+        let problem = Some(one_line(&error.message())).filter(|problem| !problem.is_empty());
+        let problem = problem.unwrap_or_else(|| "a value is missing, or cut short".to_owned());
+        ConfigError::Invalid { file: file.to_owned(), line, problem }
     })
 }
 
@@ -231,8 +282,52 @@ fn value(text: &str) -> Value {
     parsed.unwrap_or_else(|| Value::from(text))
 }
 
-fn origin(values: &Figment, key: &str) -> String {
-    values.find_metadata(key).map(|metadata| metadata.name.to_string()).unwrap_or_else(|| OWN.to_owned())
+/// The keys on the way to a value, and the source of the deepest of them that is there.
+///
+/// The name of an enum's variant is a table in the file and no step for serde: it is put in where it is passed.
+fn locate(values: &Figment, path: Vec<Step>) -> (Vec<String>, String) {
+    let all = values.data().unwrap_or_default();
+    let mut at = all.into_values().next().map(Value::from);
+    let (mut keys, mut tag) = (Vec::new(), None);
+    for step in path {
+        if let (Step::Key(key), Some(Value::Dict(_, dict))) = (&step, &at)
+            && !dict.contains_key(key)
+            && let [(variant, inside)] = &*dict.iter().collect::<Vec<_>>()
+        {
+            keys.push((*variant).clone());
+            tag = Some(inside.tag());
+            at = Some((*inside).clone());
+        }
+        let found = match (&step, at) {
+            (Step::Key(key), Some(Value::Dict(_, mut dict))) => dict.remove(key),
+            (Step::Index(index), Some(Value::Array(_, items))) => items.into_iter().nth(*index),
+            _ => None,
+        };
+        keys.push(match step {
+            Step::Key(key) => key,
+            Step::Index(index) => index.to_string(),
+        });
+        tag = found.as_ref().map(Value::tag).or(tag);
+        at = found;
+    }
+    let metadata = tag.and_then(|tag| values.get_metadata(tag));
+    (keys, metadata.map_or_else(|| everywhere(values), |metadata| metadata.name.to_string()))
+}
+
+/// All sources that there are values from: what says of an error where it is does not always.
+fn everywhere(values: &Figment) -> String {
+    let mut names: Vec<_> = values.metadata().map(|metadata| metadata.name.to_string()).collect();
+    names.dedup();
+    names.join(", ")
+}
+
+/// A key as it is written; one with a dot in it, or none, in quotation marks.
+fn dotted(application: &str, path: &[String]) -> String {
+    let quoted = |key: &String| match key.is_empty() || key.contains('.') {
+        true => format!("{key:?}"),
+        false => key.clone(),
+    };
+    std::iter::once(application.to_owned()).chain(path.iter().map(quoted)).collect::<Vec<_>>().join(".")
 }
 
 fn one_line(text: &dyn fmt::Display) -> String {
@@ -289,6 +384,11 @@ pub enum ConfigError {
     },
 }
 
+/// A step of a path that is text alone.
+fn step(key: &str) -> Step {
+    key.parse().map_or_else(|_| Step::Key(key.to_owned()), Step::Index)
+}
+
 impl ConfigError {
     fn of(application: &str, error: figment::Error, values: &Figment, files: &[String]) -> Self {
         let mut path = error.path.clone();
@@ -298,15 +398,15 @@ impl ConfigError {
             _ => None,
         };
         path.extend(field.filter(|field| path.last() != Some(field)));
-        let inside = path.join(".");
-        let key = if inside.is_empty() { application.to_owned() } else { format!("{application}.{inside}") };
+        let missing = matches!(error.kind, Kind::MissingField(_));
+        let (_, origin) = locate(values, path.iter().map(|key| step(key)).collect());
+        let key = dotted(application, &path);
         match &error.kind {
-            Kind::MissingField(_) => ConfigError::Missing { key, files: files.to_vec() },
-            Kind::UnknownField(..) => ConfigError::Unknown { key, origin: origin(values, &inside) },
+            _ if missing => ConfigError::Missing { key, files: files.to_vec() },
+            Kind::UnknownField(..) => ConfigError::Unknown { key, origin },
             other => {
                 let from = error.metadata.as_ref().map(|metadata| metadata.name.to_string());
-                let origin = from.unwrap_or_else(|| origin(values, &inside));
-                ConfigError::Wrong { key, origin, problem: one_line(other) }
+                ConfigError::Wrong { key, origin: from.unwrap_or(origin), problem: one_line(other) }
             }
         }
     }

@@ -21,11 +21,7 @@ pub(super) struct Master {
     abort: Arc<Notify>,
     /// The top supervisor, while it runs.
     top: Option<SupervisorRef>,
-    /// `start` has returned.
-    begun: bool,
-    /// The start of the tree has, too.
-    up: bool,
-    /// The start phases are done, too.
+    /// It is up: its start phases are done, too.
     started: bool,
 }
 
@@ -42,15 +38,7 @@ impl GenServer for Master {
         // All that is spawned from here on belongs to the application.
         cx.process().core().set_group(loaded.group);
         cx.continue_with(());
-        Ok(Init::Ready(Master {
-            loaded,
-            controller,
-            abort,
-            top: None,
-            begun: false,
-            up: false,
-            started: false,
-        }))
+        Ok(Init::Ready(Master { loaded, controller, abort, top: None, started: false }))
     }
 
     async fn handle_call(&mut self, call: Never, _: &mut Context<Self>) -> Result<CallReply> {
@@ -69,7 +57,6 @@ impl GenServer for Master {
             if self.top.is_none() {
                 shut_down_linked(cx, self.loaded.group).await;
             }
-            self.up = self.begun;
             return noreply();
         };
         match started {
@@ -94,17 +81,17 @@ impl GenServer for Master {
         }
     }
 
-    /// Rule 2.15.2: prep_stop, the shutdown of the tree without a time limit, stop, and then what else was spawned inside
+    /// Rule 2.15.2, also when the tree has ended by itself: prep_stop, the shutdown of the tree without a time limit, stop, and then what else was spawned inside
     /// the application is killed.
     async fn terminate(&mut self, _: &ExitReason, cx: &mut Context<Self>) -> Result<()> {
+        if self.started {
+            contained("prep_stop", self.loaded.app.spec().name(), self.loaded.app.prep_stop()).await;
+        }
         if let Some(top) = self.top.take() {
-            if self.started {
-                contained("prep_stop", self.loaded.app.spec().name(), self.loaded.app.prep_stop()).await;
-            }
             cx.exit(top.pid(), ExitReason::Shutdown);
             top.ended().await;
         }
-        if std::mem::take(&mut self.up) {
+        if std::mem::take(&mut self.started) {
             contained("stop", self.loaded.app.spec().name(), self.loaded.app.stop()).await;
         }
         kill_rest(cx.node(), self.loaded.group, cx.pid()).await;
@@ -116,9 +103,8 @@ impl Master {
     async fn start(&mut self) -> Result<()> {
         let Loaded { app, config, .. } = &*self.loaded;
         let tree = app.start(config).await?;
-        self.begun = true;
         let top = tree.start_link().await.map_err(|error| Error::exit(ExitReason::from(error)))?;
-        (self.top, self.up) = (Some(top), true);
+        self.top = Some(top);
         for phase in app.spec().get_start_phases() {
             app.start_phase(phase, config).await?;
         }

@@ -110,12 +110,14 @@ pub trait Application: Send + Sync + 'static {
         async { Ok(()) }
     }
 
-    /// It is about to be stopped, and its tree still runs (`prep_stop/1`). Not called when the tree has ended by itself.
+    /// It is about to be stopped, and its tree still runs (`prep_stop/1`), unless that has ended by itself. Not called when
+    /// it was never up.
     fn prep_stop(&self) -> impl Future<Output = ()> + Send {
         async {}
     }
 
-    /// Its tree has ended (`stop/1`), for whatever reason. Not called when `start` or the start of the tree has failed.
+    /// Its tree has ended (`stop/1`), for whatever reason. Not called when it was never up: what a failed
+    /// `start` or start phase has begun, it undoes itself.
     fn stop(&self) -> impl Future<Output = ()> + Send {
         async {}
     }

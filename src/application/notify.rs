@@ -44,13 +44,26 @@ pub(super) fn watchdog(applications: Applications) -> Option<Ends> {
 
 #[cfg(target_os = "linux")]
 fn send(state: State) -> std::io::Result<()> {
+    use std::os::linux::net::SocketAddrExt;
+    use std::os::unix::ffi::OsStrExt;
+    use std::os::unix::net::{SocketAddr, UnixDatagram};
+
     use sd_notify::NotifyState;
 
-    sd_notify::notify(&[match state {
+    let state = match state {
         State::Ready => NotifyState::Ready,
         State::Stopping => NotifyState::Stopping,
         State::Watchdog => NotifyState::Watchdog,
-    }])
+    };
+    let socket = std::env::var_os("NOTIFY_SOCKET").unwrap_or_default();
+    match socket.as_bytes() {
+        // A socket with a name and no file, which the crate does not know.
+        [b'@', name @ ..] => {
+            let address = SocketAddr::from_abstract_name(name)?;
+            UnixDatagram::unbound()?.send_to_addr(state.to_string().as_bytes(), &address).map(|_| ())
+        }
+        _ => sd_notify::notify(&[state]),
+    }
 }
 
 #[cfg(target_os = "linux")]

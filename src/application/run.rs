@@ -1,12 +1,13 @@
 //! The main function of a service.
 
 use std::fmt;
-use std::io;
+use std::io::{self, Write as _};
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
 use tokio::runtime::{Builder, Handle};
+use tokio::sync::mpsc;
 use tokio::task::AbortHandle;
 
 use super::applications::Applications;
@@ -32,7 +33,7 @@ impl Node {
 /// the node has stopped.
 ///
 /// - SIGTERM and SIGINT stop the node in order: [`Node::stop`] with code 0. A second one hurries: everything is killed,
-///   and the code is 1.
+///   and the code is 1. The first changes nothing of a stop that is under way by itself.
 /// - The code is that of [`Node::stop`]; 1 when a permanent application has ended, or a transient one other than
 ///   normally, and when something was not started. An application that was killed since it did not end in the node's
 ///   shutdown timeout changes nothing of it.
@@ -95,11 +96,9 @@ impl Run {
         self
     }
 
-    /// Adds the environment of the program to the configuration. Variables that are no Unicode are left out.
+    /// Adds the environment of the program to the configuration.
     pub fn environment(mut self) -> Self {
-        let variables = std::env::vars_os()
-            .filter_map(|(key, value)| Some((key.into_string().ok()?, value.into_string().ok()?)));
-        self.configuration = self.configuration.environment(variables);
+        self.configuration = self.configuration.environment(std::env::vars_os());
         self
     }
 
@@ -156,7 +155,15 @@ impl Run {
         let node = Node::new(&self.node);
         let (name, kind) = (self.app.spec().name(), self.kind);
         let applications = node.applications();
-        if let Err(line) = self.load(&applications).await {
+        let loaded = tokio::select! {
+            loaded = self.load(&applications) => loaded,
+            // Nothing has been started.
+            () = signals.next() => {
+                node.halt();
+                return Ok(0);
+            }
+        };
+        if let Err(line) = loaded {
             node.stop(1);
             return Err(line);
         }
@@ -166,12 +173,12 @@ impl Run {
             started = service.applications.ensure_all_started(name, kind) => started,
             () = signals.next() => {
                 service.node.stop(0);
-                return service.stops(&mut signals).await;
+                return service.stops(&mut signals, 1).await;
             }
         };
         if let Err(error) = started {
             service.node.stop(1);
-            let stopped = service.stops(&mut signals).await;
+            let stopped = service.stops(&mut signals, 0).await;
             return match error {
                 // What took the node down says more than that it went down; or it was told to stop by itself.
                 StartError::NodeStops => stopped,
@@ -179,16 +186,21 @@ impl Run {
             };
         }
         notify(State::Ready).await;
-        tokio::select! {
-            () = service.applications.until_stopping() => {}
-            () = signals.next() => service.node.stop(0),
-        }
-        service.stops(&mut signals).await
+        let heard = tokio::select! {
+            () = service.applications.until_stopping() => 0,
+            () = signals.next() => {
+                service.node.stop(0);
+                1
+            }
+        };
+        service.stops(&mut signals, heard).await
     }
 
     /// Makes everything known, and checks all configuration.
     async fn load(self, applications: &Applications) -> Result<(), String> {
-        applications.configure(self.configuration).map_err(line)?;
+        // A file that does not come, as one of a network may, holds up nobody but this.
+        let reading = tokio::task::spawn_blocking(move || self.configuration.read());
+        applications.put(reading.await.map_err(line)?.map_err(line)?);
         applications.shutdown_timeout(self.shutdown_timeout);
         if let Some(func) = self.shutdown_func {
             applications.shutdown_func(func);
@@ -207,16 +219,22 @@ struct Service {
 }
 
 impl Service {
-    /// Waits for the end of the node, which has begun.
-    async fn stops(&self, signals: &mut Signals) -> Result<u8, String> {
+    /// Waits for the end of the node, which has begun. So many signals have been `heard`: the first changes nothing of a stop
+    /// that is under way, the second hurries.
+    async fn stops(&self, signals: &mut Signals, heard: usize) -> Result<u8, String> {
         let telling = notify(State::Stopping);
         let stopping = async {
             telling.await;
             self.applications.until_ended().await
         };
+        let hurrying = async {
+            for _ in heard..2 {
+                signals.next().await;
+            }
+        };
         let code = tokio::select! {
             phase = stopping => phase,
-            () = signals.next() => {
+            () = hurrying => {
                 self.node.halt();
                 return Err("stopped in a hurry by a second signal: what had not ended was killed".to_owned());
             }
@@ -239,7 +257,8 @@ fn line(error: impl fmt::Display) -> String {
 /// One line on stderr, whatever the text.
 fn fail(name: &str, what: &dyn fmt::Display) -> ExitCode {
     let text = what.to_string().lines().map(str::trim).collect::<Vec<_>>().join(" ");
-    eprintln!("{name}: {text}");
+    // Nobody may be there to read it.
+    let _unread = writeln!(io::stderr(), "{name}: {text}");
     ExitCode::FAILURE
 }
 
@@ -252,21 +271,59 @@ impl Drop for Ends {
     }
 }
 
-/// SIGTERM and SIGINT, from when this is made on.
+/// SIGTERM and SIGINT, from when this is made on; Ctrl-C where there are none. Heard by a thread of their own, so that code
+/// which holds the threads of the service keeps nobody from ending it.
+struct Signals(mpsc::UnboundedReceiver<()>);
+
+impl Signals {
+    fn new() -> io::Result<Self> {
+        let (tell, heard) = mpsc::unbounded_channel();
+        let (ready, begun) = std::sync::mpsc::channel();
+        std::thread::Builder::new().name("incarnate-signals".into()).spawn(move || {
+            let runtime = match Builder::new_current_thread().enable_io().build() {
+                Ok(runtime) => runtime,
+                Err(error) => return drop(ready.send(Err(error))),
+            };
+            runtime.block_on(async {
+                let mut heeded = match heed() {
+                    Ok(heeded) => heeded,
+                    Err(error) => return drop(ready.send(Err(error))),
+                };
+                let _nobody = ready.send(Ok(()));
+                loop {
+                    tokio::select! {
+                        () = heeded.next() => drop(tell.send(())),
+                        () = tell.closed() => return,
+                    }
+                }
+            });
+        })?;
+        begun.recv().map_err(io::Error::other)??;
+        Ok(Signals(heard))
+    }
+
+    async fn next(&mut self) {
+        if self.0.recv().await.is_none() {
+            std::future::pending::<()>().await;
+        }
+    }
+}
+
 #[cfg(unix)]
-struct Signals {
+struct Heeded {
     term: tokio::signal::unix::Signal,
     int: tokio::signal::unix::Signal,
 }
 
 #[cfg(unix)]
-impl Signals {
-    fn new() -> io::Result<Self> {
-        use tokio::signal::unix::{SignalKind, signal};
+fn heed() -> io::Result<Heeded> {
+    use tokio::signal::unix::{SignalKind, signal};
 
-        Ok(Signals { term: signal(SignalKind::terminate())?, int: signal(SignalKind::interrupt())? })
-    }
+    Ok(Heeded { term: signal(SignalKind::terminate())?, int: signal(SignalKind::interrupt())? })
+}
 
+#[cfg(unix)]
+impl Heeded {
     async fn next(&mut self) {
         tokio::select! {
             _ = self.term.recv() => {}
@@ -275,16 +332,16 @@ impl Signals {
     }
 }
 
-/// Ctrl-C.
 #[cfg(not(unix))]
-struct Signals;
+struct Heeded;
 
 #[cfg(not(unix))]
-impl Signals {
-    fn new() -> io::Result<Self> {
-        Ok(Signals)
-    }
+fn heed() -> io::Result<Heeded> {
+    Ok(Heeded)
+}
 
+#[cfg(not(unix))]
+impl Heeded {
     async fn next(&mut self) {
         if tokio::signal::ctrl_c().await.is_err() {
             std::future::pending::<()>().await;

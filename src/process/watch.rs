@@ -2,7 +2,7 @@
 //!
 //! A shell notes on its thread when it begins and ends a poll: two plain stores, no clock. A thread of the node looks
 //! every so often; a poll that it meets twice has run for that long without an await. It also sees to it that such polls do
-//! not hold up processes that wait for a shell, nor callers that wait for their timeout.
+//! not hold up processes that wait for a shell, callers that wait for their timeout, nor timers and sockets.
 
 use std::cell::RefCell;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -121,6 +121,10 @@ fn look(node: &WeakNode) {
         sweeps = node.deadlines().stand_in(&node, sweeps);
         let seats = node.watch().seats.lock().unwrap_or_else(PoisonError::into_inner).clone();
         former = seats.into_iter().map(|seat| look_at(&node, seat, &former)).collect();
+        if former.iter().any(|(_, _, stalls)| *stalls) {
+            // It may have been the one that waited for timers and sockets for all: another takes that over when it wakes.
+            drop(node.runtime().spawn(async {}));
+        }
     }
 }
 

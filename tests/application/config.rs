@@ -1,12 +1,17 @@
 //! Where values come from, which source counts, and what is said of faulty ones.
 
 use std::fs;
+use std::marker::PhantomData;
+use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use incarnate::application::{App, Application, Configuration, LoadError, Spec};
 use incarnate::{Node, Result, Supervisor, Tree};
 use serde::Deserialize;
+use serde::de::DeserializeOwned;
+
+use crate::settings::{Deep, Flat, Whole};
 
 #[derive(Debug, Deserialize, PartialEq)]
 struct Config {
@@ -56,8 +61,8 @@ impl Drop for File {
     }
 }
 
-fn variable(key: &str, value: &str) -> [(String, String); 1] {
-    [(key.to_owned(), value.to_owned())]
+fn variable<'a>(key: &'a str, value: &'a str) -> [(&'a str, &'a str); 1] {
+    [(key, value)]
 }
 
 async fn load(own: &'static str, configuration: Configuration) -> Result<Arc<Config>, String> {
@@ -139,6 +144,7 @@ async fn app_024_a_faulty_configuration_is_one_line_that_names_the_key_and_the_s
         (faulty("table", "[web]\nport = 1\nhost = 'a'\n[wep]\nport = 1"), "unknown key `wep` in FILE"),
         (faulty("scalar", "web = 5"), "`web` in FILE: invalid type: found signed int `5`, expected a table"),
         (faulty("syntax", "[web]\nport = = 1"), "FILE, line 2: no TOML: "),
+        (faulty("cut", "[web]\nport ="), "FILE, line 2: no TOML: a value is missing, or cut short"),
     ];
     for ((file, text), expected) in cases {
         let line = load("", plain().file(&file.0)).await.unwrap_err();
@@ -160,7 +166,7 @@ async fn app_024_a_faulty_configuration_is_one_line_that_names_the_key_and_the_s
         of(plain().environment(variable("WEB__PROT", "1"))).await,
         "unknown key `web.prot` in environment variable WEB__PROT"
     );
-    assert_eq!(of(plain().argument("wep.port=1")).await, "unknown key `wep` in argument wep.port=1");
+    assert_eq!(of(plain().argument("wep.port=1")).await, "unknown key `wep` in argument wep.port");
     assert_eq!(of(plain().argument("port")).await, "argument \"port\" is not application.key=value");
     let own = load("port = 'x'\nhost = 'a'", plain()).await.unwrap_err();
     assert!(own.starts_with("`web.port` in the application's own values: "), "{own}");
@@ -174,4 +180,79 @@ async fn what_was_not_configured_is_not_loaded() {
     assert_eq!(node.applications().loaded_applications(), []);
     let old = node.applications().configure(Configuration::new().file("/gone"));
     assert!(old.is_err());
+}
+
+/// An application with nothing but a configuration of this type.
+struct Bare<C>(PhantomData<fn(C)>);
+
+impl<C: DeserializeOwned + Send + Sync + 'static> Application for Bare<C> {
+    type Config = C;
+
+    fn spec(&self) -> Spec {
+        Spec::new("web", "1.0.0")
+    }
+
+    async fn start(&self, _: Arc<C>) -> Result<Tree> {
+        Ok(Supervisor::tree("web"))
+    }
+}
+
+async fn refused<C: DeserializeOwned + Send + Sync + 'static>(configuration: Configuration) -> String {
+    let applications = Node::new("test").applications();
+    applications.configure(configuration).unwrap();
+    applications.load(App::new(Bare::<C>(PhantomData))).await.unwrap_err().to_string()
+}
+
+/// Whatever the type is made of, the key is that of the file, and the file is named.
+#[tokio::test]
+async fn a_faulty_key_is_named_as_it_is_written_wherever_it_is() {
+    let file = |text: &str| File::new(&format!("deep-{}", text.len()), text);
+    for (text, expected) in [
+        ("[web.limits]\nmax = 1\nmix = 2", "unknown key `web.limits.mix` in FILE"),
+        (
+            "[[web.servers]]\nmax = 1\n[[web.servers]]\nmax = 1\nmix = 2",
+            "unknown key `web.servers.1.mix` in FILE",
+        ),
+        ("[web.level.tab]\nmax = 1\nmix = 2", "unknown key `web.level.tab.mix` in FILE"),
+        ("[web.level.wrap]\nmax = 1\nmix = 2", "unknown key `web.level.wrap.mix` in FILE"),
+        ("[web.named.'x.y']\nmax = 1\nmix = 2", "unknown key `web.named.\"x.y\".mix` in FILE"),
+        ("[web]\n'a.b' = 1", "unknown key `web.\"a.b\"` in FILE"),
+        ("[web]\n'' = 1", "unknown key `web.\"\"` in FILE"),
+    ] {
+        let file = file(text);
+        let line = refused::<Deep>(Configuration::new().file(&file.0)).await;
+        assert_eq!(line.replace(&file.0.display().to_string(), "FILE"), expected);
+    }
+    let file = file("[web]\nmax = 1\nmix = 2");
+    let line = refused::<Whole>(Configuration::new().file(&file.0)).await;
+    assert_eq!(line.replace(&file.0.display().to_string(), "FILE"), "unknown key `web.mix` in FILE");
+    let of = async |configuration| refused::<Deep>(configuration).await;
+    let limits = Configuration::new().argument("web.limits.max=1");
+    let mixed = variable("WEB__LIMITS__MIX", "1");
+    assert_eq!(
+        of(limits.environment(mixed)).await,
+        "unknown key `web.limits.mix` in environment variable WEB__LIMITS__MIX"
+    );
+    assert_eq!(
+        of(Configuration::new().argument("web..a=1")).await,
+        "unknown key `web.\"\"` in argument web..a"
+    );
+    // Of a flattened value serde does not tell which it is: the sources are named.
+    let flat = refused::<Flat>(Configuration::new().argument("web.max=x")).await;
+    assert!(flat.contains("argument web.max"), "{flat}");
+}
+
+#[tokio::test]
+async fn what_cannot_be_a_value_is_refused_and_a_secret_is_not_shown_twice() {
+    let secret = refused::<Deep>(Configuration::new().argument("web.limits=hunter2")).await;
+    assert_eq!(secret.matches("hunter2").count(), 1, "{secret}");
+    let garbled = std::ffi::OsStr::from_bytes(b"\xff");
+    let garbled = [(std::ffi::OsStr::new("WEB__LIMITS"), garbled)];
+    assert_eq!(
+        refused::<Deep>(Configuration::new().environment(garbled)).await,
+        "`web.limits` in environment variable WEB__LIMITS: it is no Unicode"
+    );
+    let deep = format!("WEB{}", "__A".repeat(10_000));
+    let line = refused::<Deep>(Configuration::new().environment(variable(&deep, "1"))).await;
+    assert!(line.ends_with("nested deeper than 32 tables"), "{line}");
 }

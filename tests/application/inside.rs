@@ -99,7 +99,7 @@ async fn app_037_get_env_present_absent_absent_application_and_default() {
     assert_eq!(applications.get_env("knowing", "gone").unwrap().unwrap_or(7), 7);
     let wrong = applications.get_env::<String>("knowing", "start").unwrap_err();
     let line =
-        "`knowing.start` in argument knowing.start=6: invalid type: found signed int `6`, expected a string";
+        "`knowing.start` in argument knowing.start: invalid type: found signed int `6`, expected a string";
     assert_eq!(wrong.to_string(), line);
     let typed = applications.config::<Config>("knowing").unwrap();
     assert_eq!(*typed, Config { start: 6, limits: Limits { max: 9 } });

@@ -3,7 +3,7 @@
 use std::os::unix::net::UnixDatagram;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use incarnate::application::{App, Application, NoConfig, Run, Spec, StartType};
 use incarnate::supervisor::{ChildSpec, Shutdown, Supervisor};
@@ -38,7 +38,8 @@ impl GenServer for Actor {
         println!("{} is up", self.0);
         match &*self.0 {
             "crashes" => return Err(Error::msg("boom")),
-            "stops the node" => cx.node().stop(42),
+            "stops the node" | "hangs and stops the node" => cx.node().stop(42),
+            "holds its thread" => std::thread::sleep(Duration::from_secs(60)), // sleep: it is to do nothing else
             "holds all threads" => {
                 for _ in 0..64 {
                     tokio::spawn(async {
@@ -55,7 +56,9 @@ impl GenServer for Actor {
 
     async fn terminate(&mut self, _: &ExitReason, _: &mut Context<Self>) -> Result<()> {
         println!("{} ends", self.0);
-        if self.0.starts_with("hangs") {
+        if self.0.ends_with("and stops the node") {
+            tokio::time::sleep(Duration::from_millis(300)).await; // sleep: the signal is to come before the end
+        } else if self.0.starts_with("hangs") {
             std::future::pending::<()>().await;
         }
         Ok(())
@@ -111,6 +114,15 @@ fn program() {
             "+in a runtime" => {
                 let runtime = tokio::runtime::Runtime::new().unwrap();
                 child::exit(runtime.block_on(async { Run::new(App::new(Service("base", vec![]))).main() }));
+            }
+            "+a file that does not come" => {
+                println!("it is up");
+                run.config_file(std::env::var("FIFO").unwrap())
+            }
+            "+stderr is full" => {
+                let full = std::fs::File::options().write(true).open("/dev/full").unwrap();
+                rustix::stdio::dup2_stderr(full).unwrap();
+                run
             }
             "+alone" => child::exit(run.main()),
             "+transient" => run.start_type(StartType::Transient),
@@ -192,6 +204,54 @@ fn a_second_signal_hurries() {
     let (code, _, errors) = program.end();
     let line = "service: stopped in a hurry by a second signal: what had not ended was killed\n";
     assert_eq!((code, errors.as_str()), (Some(1), line));
+}
+
+/// A callback that holds its thread keeps nothing else from ending: the others have their timers, and signals are heard.
+#[test]
+fn a_callback_that_holds_its_thread_makes_nobody_deaf() {
+    for signals in 1..=2 {
+        let mut program = run_with("+limit, holds its thread", &[("TOKIO_WORKER_THREADS", "2")]);
+        program.until("holds its thread is up");
+        for _ in 0..signals {
+            program.signal(Signal::TERM);
+            std::thread::sleep(Duration::from_millis(30)); // sleep: two signals at once would be one
+        }
+        let begin = Instant::now();
+        let (code, ..) = program.end();
+        assert_eq!(code, Some(signals - 1));
+        assert!(begin.elapsed() < Duration::from_secs(20));
+    }
+}
+
+#[test]
+fn a_first_signal_changes_nothing_of_a_stop_that_is_under_way() {
+    let mut program = run("hangs and stops the node");
+    program.until("hangs and stops the node ends");
+    program.signal(Signal::TERM);
+    let (code, said, errors) = program.end();
+    assert_eq!((code, errors.as_str()), (Some(42), ""));
+    assert_eq!(said.last().map(String::as_str), Some("base has stopped"));
+}
+
+#[test]
+fn a_signal_ends_a_program_that_waits_for_its_configuration() {
+    let path = std::env::temp_dir().join(format!("incarnate-{}.fifo", std::process::id()));
+    let path = path.display().to_string();
+    assert!(std::process::Command::new("mkfifo").arg(&path).status().unwrap().success());
+    let mut program = run_with("+a file that does not come, works", &[("FIFO", &path)]);
+    program.until("it is up");
+    // The file is opened, and signals are heeded, soon after; until they are, the signal would just end it.
+    std::thread::sleep(Duration::from_millis(200)); // sleep: there is nothing to be seen of a program that waits
+    program.signal(Signal::TERM);
+    let (code, _, errors) = program.end();
+    std::fs::remove_file(&path).unwrap();
+    assert_eq!((code, errors.as_str()), (Some(0), ""));
+}
+
+#[test]
+fn nobody_who_reads_the_error_changes_nothing_of_the_exit_code() {
+    let (code, ..) = run("+stderr is full, +alone, works").end();
+    assert_eq!(code, Some(1));
 }
 
 #[test]
@@ -288,6 +348,24 @@ fn a_service_manager_hears_ready_the_watchdog_and_stopping() {
     assert_eq!(heard.iter().filter(|said| *said == "READY=1").count(), 1, "{heard:?}");
     let ready = heard.iter().position(|said| said == "READY=1").unwrap();
     assert!(heard[ready..].iter().any(|said| said == "WATCHDOG=1"), "{heard:?}");
+}
+
+/// A socket with a name and no file.
+#[cfg(target_os = "linux")]
+#[test]
+fn a_service_manager_may_listen_at_an_abstract_socket() {
+    use std::os::linux::net::SocketAddrExt;
+
+    let name = format!("incarnate-{}", std::process::id());
+    let address = std::os::unix::net::SocketAddr::from_abstract_name(&name).unwrap();
+    let socket = UnixDatagram::bind_addr(&address).unwrap();
+    socket.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+    let program = run_with("works", &[("NOTIFY_SOCKET", &format!("@{name}"))]);
+    let mut bytes = [0; 256];
+    let length = socket.recv(&mut bytes).unwrap();
+    assert!(bytes[..length].starts_with(b"READY=1"));
+    program.signal(Signal::TERM);
+    assert_eq!(program.end().0, Some(0));
 }
 
 #[test]

@@ -103,7 +103,7 @@ async fn app_017_a_failure_deep_in_the_chain_stops_what_was_started_and_names_wh
         let class = if fault == Fault::Panics { "panic" } else { "error" };
         assert_eq!(reason.to_string(), format!("{class}: boom"));
         assert_eq!(which(&node).await, ["base"]);
-        let top = if fault == Fault::FailsPhase { "go top, end top, stop top, " } else { "" };
+        let top = if fault == Fault::FailsPhase { "go top, end top, " } else { "" };
         let expected =
             format!("start base, start middle, start top, {top}prep_stop middle, end middle, stop middle");
         assert_eq!(diary.take(), expected, "{fault:?}");
@@ -231,13 +231,48 @@ async fn rule_2_15_3_what_the_end_of_an_application_means_for_the_node() {
         worker(&node, "a").cast(Order::End(ExitReason::term("boom")));
         if down {
             assert_eq!(in_time(node.stopped()).await, 1);
-            assert_eq!(diary.take(), "end a, stop a, prep_stop base, end base, stop base");
+            assert_eq!(diary.take(), "end a, prep_stop a, stop a, prep_stop base, end base, stop base");
             assert_eq!(node.processes(), []);
         } else {
             while which(&node).await.len() == 2 {
                 tokio::task::yield_now().await;
             }
-            assert_eq!((which(&node).await, diary.take()), (vec!["base"], "end a, stop a".to_owned()));
+            assert_eq!(
+                (which(&node).await, diary.take()),
+                (vec!["base"], "end a, prep_stop a, stop a".to_owned())
+            );
         }
     }
+}
+
+/// What needs something had it when it was started: that it is gone since changes nothing.
+#[tokio::test(start_paused = true)]
+async fn app_016_what_runs_is_not_started_again_nor_what_it_needs() {
+    let diary = Diary::default();
+    let node = node([LabApp::new("a", &diary).needs(&["b"]), LabApp::new("b", &diary)]).await;
+    let applications = node.applications();
+    applications.ensure_all_started("a", TEMPORARY).await.unwrap();
+    applications.stop("b").await.unwrap();
+    assert_eq!(applications.ensure_all_started("a", TEMPORARY).await, Ok(vec![]));
+    applications.unload("b").await.unwrap();
+    assert_eq!(applications.ensure_all_started("a", TEMPORARY).await, Ok(vec![]));
+}
+
+/// One that shares a dependency with another, which fails and stops it again: it is started once more.
+#[tokio::test(start_paused = true)]
+async fn app_017_what_another_start_took_away_is_started_again() {
+    let diary = Diary::default();
+    let fails =
+        LabApp::new("fails", &diary).needs(&["base"]).fault(Fault::Fails).takes(Duration::from_secs(1));
+    let slow = LabApp::new("slow", &diary).takes(Duration::from_secs(3));
+    let top = LabApp::new("top", &diary).needs(&["base", "slow"]);
+    let node = node([fails, LabApp::new("base", &diary), slow, top]).await;
+    let applications = node.applications();
+    let (failed, started) = tokio::join!(
+        applications.ensure_all_started("fails", TEMPORARY),
+        applications.ensure_all_started("top", TEMPORARY)
+    );
+    assert!(failed.is_err());
+    assert_eq!(started, Ok(vec!["slow", "base", "top"]));
+    assert_eq!(which(&node).await.len(), 3);
 }

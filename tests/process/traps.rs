@@ -12,7 +12,7 @@ use incarnate::{
 };
 use tokio::sync::mpsc;
 
-use crate::probe::{Probe, Random, idle, in_time, inside, node, polled_once, seed, wait_for_reason};
+use crate::probe::{HANGS, Probe, Random, idle, in_time, inside, node, polled_once, seed, wait_for_reason};
 
 /// A server that does as it is told and hibernates after everything.
 struct Napper<T> {
@@ -556,4 +556,29 @@ async fn a_receiver_runs_beside_a_sender_that_never_awaits() {
         });
         assert!(sender.await.unwrap(), "hibernated: {hibernated}");
     }
+}
+
+/// One thread waits for the timers and sockets of all. When a callback holds it, another takes that over.
+#[test]
+fn a_callback_that_holds_its_thread_does_not_hold_the_timers_of_others() {
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+    let (holds, held) = std::sync::mpsc::channel();
+    let (release, released) = std::sync::mpsc::channel::<()>();
+    let timer = runtime.block_on(async {
+        node().spawn(move |mut me: Process<()>| async move {
+            // Woken by a timer: it runs on the thread that waited for it.
+            me.receive_after(Duration::from_millis(50)).await;
+            holds.send(()).unwrap();
+            let _over = released.recv();
+        });
+        tokio::spawn(tokio::time::sleep(Duration::from_millis(100))) // sleep: it is what is tested
+    });
+    held.recv().unwrap();
+    // Nothing is asked of the runtime, which would wake its other thread.
+    let begin = std::time::Instant::now();
+    while !timer.is_finished() && begin.elapsed() < HANGS / 3 {
+        std::thread::yield_now();
+    }
+    assert!(timer.is_finished());
+    drop(release);
 }

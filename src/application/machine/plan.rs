@@ -85,6 +85,14 @@ impl<T> Machine<T> {
                 let kind = plan.kind;
                 self.begin(name, kind);
             }
+            // It ran when this plan came by, and was stopped since: it is started again, as OTP does.
+            (_, Err(StartError::NotStarted(needed))) => {
+                match order(&self.applications, needed) {
+                    Ok(ahead) => ahead.into_iter().rev().for_each(|name| plan.ahead.push_front(name)),
+                    Err(error) => plan.failed = Some(error),
+                }
+                return false;
+            }
             (_, Err(error)) => {
                 plan.failed = Some(error);
                 return false;
@@ -130,7 +138,8 @@ fn visit<T>(
             None => StartError::NotLoaded(name.to_owned()),
         });
     };
-    if ordered.contains(&name) {
+    // What one that runs needs, it had.
+    if ordered.contains(&name) || entry.state == State::Running {
         return Ok(());
     }
     if let Some(at) = path.iter().position(|seen| *seen == name) {
