@@ -360,7 +360,7 @@ async fn foreign_threads() {
             }
         });
         child.send(1);
-        assert_eq!(told.recv_timeout(crate::probe::HANGS), Ok(1));
+        assert_eq!(told.recv_timeout(HANGS), Ok(1));
         process.send_after(Duration::from_millis(1), crate::probe::Probed::Message(2));
         hibernated.cast(Box::new(move |_| process.send(crate::probe::Probed::Message(3))));
         inner.exit(pid, ExitReason::Shutdown);
@@ -434,7 +434,7 @@ async fn blocked_threads_keep_nobody_asleep() {
         let (open, opened) = std::sync::mpsc::channel();
         let blocker = napper(&node, ()).await;
         blocker.cast(Box::new(move |_| {
-            tokio::task::block_in_place(|| opened.recv_timeout(crate::probe::HANGS).expect("opened in time"));
+            tokio::task::block_in_place(|| opened.recv_timeout(HANGS).expect("opened in time"));
         }));
         gates.push((open, blocker));
     }
@@ -549,7 +549,7 @@ async fn a_receiver_runs_beside_a_sender_that_never_awaits() {
                 }
             }
             let begin = std::time::Instant::now();
-            while !heard_one(&heard) && begin.elapsed() < crate::probe::HANGS {
+            while !heard_one(&heard) && begin.elapsed() < HANGS {
                 std::thread::yield_now();
             }
             heard_one(&heard)
@@ -564,15 +564,15 @@ fn a_callback_that_holds_its_thread_does_not_hold_the_timers_of_others() {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
     let (holds, held) = std::sync::mpsc::channel();
     let (release, released) = std::sync::mpsc::channel::<()>();
-    let timer = runtime.block_on(async {
-        node().spawn(move |mut me: Process<()>| async move {
-            // Woken by a timer: it runs on the thread that waited for it.
-            me.receive_after(Duration::from_millis(50)).await;
-            holds.send(()).unwrap();
-            let _over = released.recv();
-        });
-        tokio::spawn(tokio::time::sleep(Duration::from_millis(100))) // sleep: it is what is tested
+    let inside = runtime.enter();
+    node().spawn(move |mut me: Process<()>| async move {
+        // Woken by a timer: it runs on the thread that waited for it.
+        me.receive_after(Duration::from_millis(50)).await;
+        holds.send(()).unwrap();
+        let _over = released.recv();
     });
+    let timer = tokio::spawn(tokio::time::sleep(Duration::from_millis(100))); // sleep: it is what is tested
+    drop(inside);
     held.recv().unwrap();
     // Nothing is asked of the runtime, which would wake its other thread.
     let begin = std::time::Instant::now();
