@@ -23,6 +23,10 @@ pub(super) struct Master {
     top: Option<SupervisorRef>,
     /// It is up: its start phases are done, too.
     started: bool,
+    /// `start` has returned.
+    begun: bool,
+    /// `stop` is to be called: it was up, or was about to be when the node stopped.
+    stops: bool,
 }
 
 impl GenServer for Master {
@@ -38,7 +42,15 @@ impl GenServer for Master {
         // All that is spawned from here on belongs to the application.
         cx.process().core().set_group(loaded.group);
         cx.continue_with(());
-        Ok(Init::Ready(Master { loaded, controller, abort, top: None, started: false }))
+        Ok(Init::Ready(Master {
+            loaded,
+            controller,
+            abort,
+            top: None,
+            started: false,
+            begun: false,
+            stops: false,
+        }))
     }
 
     async fn handle_call(&mut self, call: Never, _: &mut Context<Self>) -> Result<CallReply> {
@@ -57,11 +69,12 @@ impl GenServer for Master {
             if self.top.is_none() {
                 shut_down_linked(cx, self.loaded.group).await;
             }
+            self.stops = self.begun;
             return noreply();
         };
         match started {
             Ok(Ok(())) => {
-                self.started = true;
+                (self.started, self.stops) = (true, true);
                 self.controller.cast(Told::Started(cx.pid()));
                 noreply()
             }
@@ -91,7 +104,7 @@ impl GenServer for Master {
             cx.exit(top.pid(), ExitReason::Shutdown);
             top.ended().await;
         }
-        if std::mem::take(&mut self.started) {
+        if std::mem::take(&mut self.stops) {
             contained("stop", self.loaded.app.spec().name(), self.loaded.app.stop()).await;
         }
         kill_rest(cx.node(), self.loaded.group, cx.pid()).await;
@@ -103,6 +116,7 @@ impl Master {
     async fn start(&mut self) -> Result<()> {
         let Loaded { app, config, .. } = &*self.loaded;
         let tree = app.start(config).await?;
+        self.begun = true;
         let top = tree.start_link().await.map_err(|error| Error::exit(ExitReason::from(error)))?;
         self.top = Some(top);
         for phase in app.spec().get_start_phases() {

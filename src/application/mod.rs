@@ -116,7 +116,7 @@ pub trait Application: Send + Sync + 'static {
         async {}
     }
 
-    /// Its tree has ended (`stop/1`), for whatever reason. Not called when it was never up: what a failed
+    /// Its tree has ended (`stop/1`), for whatever reason. Not called when its start has failed: what a failed
     /// `start` or start phase has begun, it undoes itself.
     fn stop(&self) -> impl Future<Output = ()> + Send {
         async {}

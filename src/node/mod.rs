@@ -58,6 +58,8 @@ mod machine;
 mod outbound;
 mod remote;
 mod shared;
+#[cfg(test)]
+mod simulation;
 mod transport;
 
 pub use distribution::{Distribution, Start, StartError};

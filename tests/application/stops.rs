@@ -185,8 +185,8 @@ async fn the_tree_of_an_application_that_is_half_up_is_shut_down_when_the_node_s
         });
         assert_eq!((half, code), (Err(incarnate::application::StartError::NodeStops), 0));
         let (expected, took) = match (slow, fault) {
-            (Slow::Tree, Fault::None) => ("start half, end half", 4),
-            (Slow::Phase, _) => ("start half, go half, end half", 1),
+            (Slow::Tree, Fault::None) => ("start half, end half, stop half", 4),
+            (Slow::Phase, _) => ("start half, go half, end half, stop half", 1),
             // Killed after five seconds.
             _ => ("start half", 6),
         };

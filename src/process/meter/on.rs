@@ -78,8 +78,10 @@ fn outcome(error: &CallError) -> &'static str {
         CallError::Timeout => "timeout",
         CallError::NoProc => "noproc",
         CallError::Exit(_) => "exit",
+        CallError::NoConnection => "noconnection",
         CallError::Overloaded => "overloaded",
         CallError::CallingSelf
+        | CallError::Unsendable(_)
         | CallError::BadReply
         | CallError::NotUnderstood
         | CallError::WrongProtocol
