@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use incarnate::application::{App, Application, NoConfig, Run, Spec, StartType};
 use incarnate::supervisor::{ChildSpec, Shutdown, Supervisor};
 use incarnate::{
-    CallReply, Context, Error, ExitReason, GenServer, Info, Init, Never, Next, Node, Result, Tree,
+    CallReply, Context, Error, ExitReason, GenServer, Info, Init, Never, Next, Node, Result, Tree, sys,
 };
 use rustix::process::Signal;
 
@@ -38,6 +38,14 @@ impl GenServer for Actor {
         println!("{} is up", self.0);
         match &*self.0 {
             "crashes" => return Err(Error::msg("boom")),
+            "suspends the controller" => {
+                let node = cx.node().clone();
+                let controller = node.whereis("application_controller").unwrap();
+                tokio::spawn(async move {
+                    sys::suspend(&node, controller, Duration::from_secs(5)).await.unwrap();
+                    println!("it is suspended");
+                });
+            }
             "stops the node" | "hangs and stops the node" => cx.node().stop(42),
             "holds its thread" => std::thread::sleep(Duration::from_secs(60)), // sleep: it is to do nothing else
             "holds all threads" => {
@@ -366,6 +374,32 @@ fn a_service_manager_may_listen_at_an_abstract_socket() {
     assert!(bytes[..length].starts_with(b"READY=1"));
     program.signal(Signal::TERM);
     assert_eq!(program.end().0, Some(0));
+}
+
+#[test]
+fn a_service_manager_hears_nothing_of_ready_before_all_is_up() {
+    let manager = Manager::new("early");
+    let path = manager.path.display().to_string();
+    let mut program = run_with("starts for ever", &[("NOTIFY_SOCKET", &path)]);
+    program.until("starts for ever is up");
+    program.signal(Signal::TERM);
+    assert_eq!(program.end().0, Some(0));
+    // All that it ever said is there.
+    manager.socket.set_nonblocking(true).unwrap();
+    let heard: Vec<_> = std::iter::from_fn(|| manager.hears()).collect();
+    assert_eq!(heard, ["STOPPING=1"]);
+}
+
+#[test]
+fn a_controller_that_does_not_answer_sends_no_watchdog() {
+    let manager = Manager::new("suspended");
+    let path = manager.path.display().to_string();
+    let environment = [("NOTIFY_SOCKET", &*path), ("WATCHDOG_USEC", "200000")];
+    let mut program = run_with("suspends the controller", &environment);
+    program.until("it is suspended");
+    manager.socket.set_read_timeout(Some(Duration::from_millis(1500))).unwrap();
+    let more = std::iter::from_fn(|| manager.hears()).take(30).count();
+    assert!(more < 30, "the watchdog goes on");
 }
 
 #[test]

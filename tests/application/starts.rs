@@ -276,3 +276,15 @@ async fn app_017_what_another_start_took_away_is_started_again() {
     assert_eq!(started, Ok(vec!["slow", "base", "top"]));
     assert_eq!(which(&node).await.len(), 3);
 }
+
+#[tokio::test(start_paused = true)]
+async fn app_017_what_was_started_for_one_that_fails_is_stopped_again_the_youngest_first() {
+    let diary = Diary::default();
+    let fails = LabApp::new("fails", &diary).needs(&["one", "two", "three"]).fault(Fault::Fails);
+    let [one, two, three] = ["one", "two", "three"].map(|name| LabApp::new(name, &diary));
+    let node = node([fails, one, two, three]).await;
+    assert!(node.applications().ensure_all_started("fails", TEMPORARY).await.is_err());
+    let stops = ["three", "two", "one"].map(|name| format!("prep_stop {name}, end {name}, stop {name}"));
+    let expected = format!("start one, start two, start three, start fails, {}", stops.join(", "));
+    assert_eq!(diary.take(), expected);
+}

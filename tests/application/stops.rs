@@ -72,6 +72,27 @@ async fn app_028_a_stop_kills_all_that_was_spawned_inside_the_application_superv
     assert_eq!(node.process_count(), 4);
 }
 
+#[tokio::test(start_paused = true)]
+async fn what_an_application_leaves_behind_when_its_master_is_killed_is_killed_too() {
+    let node = Node::new("test");
+    let applications = node.applications();
+    applications.load(LabApp::new("a", &Diary::default()).app()).await.unwrap();
+    applications.start("a", StartType::Temporary).await.unwrap();
+    let strays = strays(&node, "a").await;
+    let top = node.process_info(worker(&node, "a").pid()).unwrap().parent.unwrap();
+    let master = node.process_info(top).unwrap().parent.unwrap();
+    node.exit(master, ExitReason::Kill);
+    in_time(async {
+        // The controller is what is left.
+        while node.process_count() > 1 {
+            tokio::task::yield_now().await;
+        }
+    })
+    .await;
+    assert_eq!(strays.map(|stray| node.is_alive(stray)), [false; 3]);
+    assert_eq!(applications.which_applications().await.len(), 0);
+}
+
 /// Three processes that a worker has spawned, or one of them has: none supervised, all trapping exits.
 async fn strays(node: &Node, name: &'static str) -> [Pid; 3] {
     let (tell, told) = oneshot::channel();

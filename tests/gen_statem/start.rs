@@ -218,8 +218,10 @@ async fn st_056_a_start_that_is_acknowledged_early() {
         });
         until("a child", || node.whereis("child").is_some()).await;
         let child = node.whereis("child").unwrap();
+        let watch = me.monitor(child);
         me.exit(parent.pid(), ExitReason::Shutdown);
-        until("its end", || node.process_info(child).is_none()).await;
+        let down = me.receive_where(|info| matches!(info, Info::Down(down) if down.reference == watch));
+        assert!(matches!(down.await, Info::Down(down) if down.reason == ExitReason::Shutdown));
         rig.stop().await.unwrap();
     })
     .await;

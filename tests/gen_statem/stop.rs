@@ -1,8 +1,10 @@
 //! Stops, ends, and what is reported of them.
 
-use incarnate::gen_statem::{Actions, GenStatem, StateData, keep_state, stop};
+use incarnate::gen_statem::{
+    Actions, Context, EventOf, GenStatem, HandleEvent, Init, StateData, Transition, keep_state, stop,
+};
 use incarnate::process::StopError;
-use incarnate::{CallError, Error, ExitReason, Node, Timeout, sys};
+use incarnate::{CallError, Error, ExitReason, Never, Node, Result, Timeout, sys};
 
 use crate::reports::Reports;
 use crate::rig::*;
@@ -10,14 +12,15 @@ use crate::rig::*;
 const NAME: RigName = RigName::new("statem");
 
 #[tokio::test(start_paused = true)]
-async fn st_015_st_016_and_st_058_stop_returns_when_it_is_dead_and_again_is_noproc() {
+async fn st_015_and_st_016_stop_returns_when_it_is_dead_and_again_is_noproc() {
     let (rig, seen) = rig(&Node::new("a")).await;
     assert_eq!(rig.stop().await, Ok(()));
     assert!(!rig.is_alive());
     assert_eq!(rig.stop().await, Err(StopError::NoProc));
     assert_eq!(seen.take(), ["terminate normal"]);
-    let other = crate::rig::rig(&Node::new("a")).await.0;
+    let (other, seen) = crate::rig::rig(&Node::new("a")).await;
     assert_eq!(other.stop_with(boom(), Timeout::Infinity).await, Ok(()));
+    assert_eq!(seen.take(), [format!("terminate {}", boom())]);
     assert_eq!(other.ended().await, ExitReason::NoProc);
 }
 
@@ -97,11 +100,41 @@ async fn rule_2_19_5_a_call_that_was_put_off_is_told_the_reason() {
     assert_eq!(waits.receive(ms(100)).await, Err(CallError::Exit(boom())));
 }
 
+/// A machine without a terminate.
+struct Endless;
+
+impl GenStatem for Endless {
+    type Args = ();
+    type State = ();
+    type Call = Never;
+    type Cast = ();
+    type Info = Never;
+    type Internal = Never;
+    type Timer = Never;
+    type Mode = HandleEvent;
+
+    async fn init(_: (), _: &mut Context<Self>) -> Result<Init<Self>> {
+        Ok(Init::ready((), Endless))
+    }
+
+    async fn handle_event(
+        &mut self,
+        _: EventOf<Self>,
+        _: &mut (),
+        _: &mut Context<Self>,
+    ) -> Result<Transition<Self>> {
+        stop(boom())
+    }
+}
+
 #[tokio::test(start_paused = true)]
-async fn st_059_without_a_terminate_the_reason_is_what_was_given() {
-    let (rig, _) = rig(&Node::new("a")).await;
-    tell(&rig, |_, _, _| stop(boom()));
-    assert_eq!(rig.ended().await, boom());
+async fn st_058_and_st_059_without_a_terminate_it_stops_and_the_reason_is_what_was_given() {
+    let node = Node::new("a");
+    let machine = Endless::statem(()).on(&node).start().await.unwrap();
+    assert_eq!(machine.stop().await, Ok(()));
+    let machine = Endless::statem(()).on(&node).start().await.unwrap();
+    let (one, two) = tokio::join!(machine.ended(), async { machine.cast(()) });
+    assert_eq!((one, two), (boom(), ()));
 }
 
 #[tokio::test(start_paused = true)]

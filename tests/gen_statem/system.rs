@@ -6,6 +6,7 @@ use incarnate::gen_statem::{
 use incarnate::sys::SysError;
 use incarnate::{CallError, Node, Result, sys};
 
+use crate::reports::Reports;
 use crate::rig::*;
 
 async fn state(rig: &RigRef) -> (State, u32) {
@@ -41,11 +42,23 @@ async fn st_047_a_suspended_machine_does_not_answer_and_its_timeouts_go_on() {
 
 #[tokio::test(start_paused = true)]
 async fn st_051_a_formatter_may_rewrite_everything() {
-    let plan = Plan::ready(&Seen::default())
-        .format(|view| view.show(format!("{:?}, {} put off", view.state, view.postponed)).message("a word"));
+    let plan = Plan::ready(&Seen::default()).format(|view| {
+        let shown = format!("{:?}, {} put off, {} timeouts", view.state, view.postponed, view.timeouts);
+        view.show(shown).message("a word").reason("why not")
+    });
+    let reports = Reports::record();
     let rig = Rig::statem(plan).on(&Node::new("a")).start().await.unwrap();
     let _waits = rig.send_request(Call::WhenBusy);
-    assert_eq!(sys::get_status(rig.node(), &rig, ms(100)).await.unwrap().state, "Idle, 1 put off");
+    tell(&rig, |_, _, _| keep_state().timeout(1, ms(5000), "never"));
+    let shown = "Idle, 1 put off, 1 timeouts";
+    assert_eq!(sys::get_status(rig.node(), &rig, ms(100)).await.unwrap().state, shown);
+    tell(&rig, |_, _, _| crash());
+    assert_eq!(rig.ended().await, boom());
+    // The report of the crash has nothing else of the machine.
+    let all = reports.take();
+    let report = all.iter().find(|report| report.target == "incarnate::gen_server").unwrap();
+    let fields = ["state", "last_message", "reason"].map(|field| report.field(field));
+    assert_eq!(fields, [shown, "a word", "why not"]);
 }
 
 #[tokio::test(start_paused = true)]
@@ -82,6 +95,10 @@ async fn st_054_hibernate_from_init_call_cast_and_info_also_suspended() {
     assert_eq!(ask(&rig, |to, _, _| keep_state().reply(to, 1).hibernate()).await, Ok(1));
     hibernates(&rig).await;
     tell(&rig, |_, _, _| keep_state());
+    until("waking by a cast", || !is_hibernated(&node, rig.pid())).await;
+    rig.send("sleep");
+    hibernates(&rig).await;
+    rig.send("wake");
     until("waking", || !is_hibernated(&node, rig.pid())).await;
     tell(&rig, |_, _, _| next_state(State::Busy).timeout(1, ms(500), "wake").hibernate());
     hibernates(&rig).await;

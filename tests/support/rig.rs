@@ -124,6 +124,7 @@ impl GenStatem for Rig {
             (Event::Call(Call::WhenBusy(to)), State::Busy) => keep_state().reply(to, self.value),
             (event @ Event::Call(Call::WhenBusy(_)), _) => keep_state().postpone(event),
             (Event::Cast(Cast(act)), _) => act(self, state, cx),
+            (Event::Info(Info::User("sleep")), _) => keep_state().hibernate(),
             _ => keep_state(),
         }
     }
