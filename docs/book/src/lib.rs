@@ -59,6 +59,9 @@ pub mod errors {}
 #[doc = include_str!("../hibernation.md")]
 pub mod hibernation {}
 
+#[doc = include_str!("../distribution.md")]
+pub mod distribution {}
+
 #[doc = include_str!("../upgrades.md")]
 pub mod upgrades {}
 
