@@ -104,4 +104,4 @@ pub use process::{
 };
 pub use supervisor::{ChildSpec, DynamicSupervisor, PartitionSupervisor, Supervisor, SupervisorRef, Tree};
 pub use task::{Task, TaskError, TaskSupervisor, let_it_crash};
-pub use term::{ExitReason, MonitorRef, Name, Never, Pid, Term, TimerRef};
+pub use term::{ExitReason, MonitorRef, Name, Never, NodeId, Pid, Term, TimerRef};

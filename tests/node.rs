@@ -2,10 +2,14 @@
 
 #[path = "node/basics.rs"]
 mod basics;
+#[path = "support/child.rs"]
+mod child;
 #[path = "support/pair.rs"]
 mod pair;
 #[path = "support/probe.rs"]
 mod probe;
+#[path = "node/processes.rs"]
+mod processes;
 #[path = "support/random.rs"]
 mod random;
 #[path = "node/refusals.rs"]

@@ -8,11 +8,13 @@
 //! - an answer is put only into a slot whose address was sent over this very connection.
 
 use std::collections::hash_map::Entry;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::task::{Poll, Wake, Waker};
+use std::time::Duration;
 
 use rustc_hash::FxHashMap;
+use tokio::time::Instant;
 
 use super::frame::{self, FrameError, Kind, Unsent};
 use super::handshake::{Identity, Lane};
@@ -47,8 +49,9 @@ pub(crate) struct Connection {
     exposed: Arc<Exposed>,
     pub(crate) messages: Outbound,
     bulk: Outbound,
-    /// Something came since this was last looked at.
-    pub(crate) heard: AtomicBool,
+    /// When something last came, in microseconds of `clock`.
+    heard: AtomicU64,
+    clock: Instant,
     pub(crate) received: AtomicU64,
     state: Mutex<State>,
     me: Weak<Connection>,
@@ -91,6 +94,7 @@ impl Connection {
         peer: Identity,
         limits: Limits,
         exposed: Arc<Exposed>,
+        clock: Instant,
     ) -> Arc<Self> {
         Arc::new_cyclic(|me| Connection {
             node,
@@ -100,7 +104,8 @@ impl Connection {
             exposed,
             messages: Outbound::new(limits.queue),
             bulk: Outbound::new(limits.queue),
-            heard: AtomicBool::new(false),
+            heard: AtomicU64::new(0),
+            clock,
             received: AtomicU64::new(0),
             state: Mutex::default(),
             me: me.clone(),
@@ -117,8 +122,14 @@ impl Connection {
 
     /// So many bytes have come.
     pub(crate) fn heard(&self, bytes: usize) {
-        self.heard.store(true, Ordering::Relaxed);
+        let now = u64::try_from(self.clock.elapsed().as_micros()).unwrap_or(u64::MAX);
+        self.heard.store(now, Ordering::Relaxed);
         self.received.fetch_add(bytes as u64, Ordering::Relaxed);
+    }
+
+    /// When something last came, since the beginning of the clock.
+    pub(crate) fn last_heard(&self) -> Duration {
+        Duration::from_micros(self.heard.load(Ordering::Relaxed))
     }
 
     pub(crate) fn frame_limit(&self) -> u32 {

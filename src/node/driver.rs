@@ -101,9 +101,8 @@ impl Driver {
     fn handle_time(&mut self) {
         let now = self.now();
         for (connection, _) in self.sessions.values() {
-            if connection.heard.swap(false, Ordering::Relaxed) {
-                self.machine.handle_heard(now, connection.peer.id(), connection.session);
-            }
+            let (peer, heard) = (connection.peer.id(), connection.last_heard());
+            self.machine.handle_heard(heard, peer, connection.session);
         }
         self.machine.handle_time(now);
     }
@@ -213,7 +212,7 @@ impl Driver {
 
     fn up(&mut self, session: SessionId, peer: Identity, messages: ConnId, bulk: ConnId) {
         tracing::info!(target: "incarnate::node", peer = %peer.name, "node up");
-        let connection = self.shared.connect(session, peer);
+        let connection = self.shared.connect(session, peer, self.began);
         // Those who want to know hear of the node before they hear from it.
         for (conn, lane) in [(messages, Lane::Messages), (bulk, Lane::Bulk)] {
             self.command(conn, Command::Attach(lane, connection.clone()));

@@ -378,10 +378,10 @@ impl Machine {
         self.give_up(now, conn, NotConnected::Lost);
     }
 
-    /// Something came on a lane of the session.
-    pub(crate) fn handle_heard(&mut self, now: Duration, peer: NodeId, session: SessionId) {
+    /// Something last came on a lane of the session at this time.
+    pub(crate) fn handle_heard(&mut self, at: Duration, peer: NodeId, session: SessionId) {
         if let Some(session) = self.sessions.get_mut(&peer).filter(|known| known.id == session) {
-            session.heard = now;
+            session.heard = session.heard.max(at);
         }
     }
 

@@ -4,6 +4,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::Duration;
 
 use rustc_hash::FxHashMap;
+use tokio::time::Instant;
 
 use super::connection::{Connection, Exposed, Limits};
 use super::handshake::Identity;
@@ -77,9 +78,10 @@ impl Shared {
     }
 
     /// A node is up.
-    pub(crate) fn connect(&self, session: SessionId, peer: Identity) -> Arc<Connection> {
+    pub(crate) fn connect(&self, session: SessionId, peer: Identity, clock: Instant) -> Arc<Connection> {
         let id = peer.id();
-        let connection = Connection::new(self.node.clone(), session, peer, self.limits, self.exposed.clone());
+        let connection =
+            Connection::new(self.node.clone(), session, peer, self.limits, self.exposed.clone(), clock);
         let mut connections = self.connections.write().unwrap_or_else(PoisonError::into_inner);
         connections.insert(id, connection.clone());
         drop(connections);

@@ -1,4 +1,6 @@
 //! This test program as another process: a test of it that is run alone, and acts as a program.
+//! Each user needs a part of it.
+#![allow(dead_code)]
 
 use std::io::{BufRead, BufReader, Read};
 use std::process::{Child, ChildStderr, Command, ExitCode, Stdio};
@@ -53,11 +55,16 @@ impl Program {
 
     /// Waits for a line that holds this.
     pub fn until(&mut self, wanted: &str) {
+        self.after(wanted);
+    }
+
+    /// Waits for a line that holds this, and answers what is behind it there.
+    pub fn after(&mut self, wanted: &str) -> String {
         loop {
             let line = self.lines.recv_timeout(HANGS);
             let line = line.unwrap_or_else(|error| panic!("it did not say {wanted:?}: {error}"));
-            if line.contains(wanted) {
-                return;
+            if let Some((_, rest)) = line.split_once(wanted) {
+                return rest.to_owned();
             }
         }
     }
