@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::io;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,7 +11,7 @@ use tokio::sync::{mpsc, oneshot};
 use super::connection::Limits;
 use super::driver::{self, Driver, Event};
 use super::handshake::{Cookie, Identity, LONGEST_NAME};
-use super::machine::{Machine, NotConnected, Settings};
+use super::machine::{DownBecause, Machine, NotConnected, Settings};
 use super::shared::{PeerInfo, Shared};
 use super::transport::{Tcp, Transport};
 use crate::process::elsewhere::intake;
@@ -183,6 +184,7 @@ impl Start {
         };
         let (tell, events) = mpsc::channel(EVENTS);
         let address = listener.as_ref().map(|listener| listener.address().into());
+        warn_of_readers(self.node.name(), address.as_deref());
         let machine = Machine::new(settings, nonce);
         let runtime = self.node.runtime();
         let driver = Driver::new(machine, shared.clone(), self.transport, (tell.clone(), events));
@@ -194,6 +196,19 @@ impl Start {
             let _over = tell.send(Event::Connect { to, keep: true, answer: None }).await;
         }
         Ok(Distribution { shared, tell, address })
+    }
+}
+
+/// Says so where others can read what nodes say to each other.
+fn warn_of_readers(node: &str, address: Option<&str>) {
+    let known = address.and_then(|address| address.parse::<SocketAddr>().ok());
+    if let Some(address) = known.filter(|address| !address.ip().is_loopback()) {
+        tracing::warn!(
+            target: "incarnate::node",
+            node,
+            %address,
+            "listens without encryption: who can read this network reads all that nodes say"
+        );
     }
 }
 
@@ -244,7 +259,8 @@ impl Distribution {
 
     /// Gives up the connection with a node (`erlang:disconnect_node/1`): all that is tied over it hears noconnection.
     pub async fn disconnect(&self, peer: impl Into<NodeId>) {
-        let _stopped = self.tell.send(Event::Disconnect { peer: peer.into() }).await;
+        let _stopped =
+            self.tell.send(Event::Disconnect { peer: peer.into(), why: DownBecause::Disconnected }).await;
     }
 
     /// The names of the nodes that this one is connected with, sorted (`erlang:nodes/0`).

@@ -24,7 +24,7 @@ const LOSING: Duration = Duration::from_millis(100);
 /// What happens.
 pub(crate) enum Event {
     Connect { to: String, keep: bool, answer: Option<oneshot::Sender<Result<NodeId, NotConnected>>> },
-    Disconnect { peer: NodeId },
+    Disconnect { peer: NodeId, why: DownBecause },
     Accepted(Box<dyn Stream>),
     Dialled { conn: ConnId, result: Result<Box<dyn Stream>, String> },
     Frame { conn: ConnId, kind: Kind, whole: Vec<u8>, fields: Range<usize> },
@@ -118,9 +118,7 @@ impl Driver {
                 });
                 self.machine.handle_connect(now, &to, keep, ticket);
             }
-            Event::Disconnect { peer } => {
-                self.machine.handle_disconnect(now, peer, DownBecause::Disconnected);
-            }
+            Event::Disconnect { peer, why } => self.machine.handle_disconnect(now, peer, why),
             Event::Accepted(stream) => {
                 // Too many strangers: this one is closed by its drop.
                 if let Some(conn) = self.machine.handle_accepted(now) {

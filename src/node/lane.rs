@@ -1,7 +1,6 @@
 //! One stream of bytes, as a task: a handshake first, then one lane of a connection.
 
 use std::future::poll_fn;
-use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
@@ -15,7 +14,7 @@ use super::connection::Connection;
 use super::driver::Event;
 use super::frame::{self, CONTROL_LIMIT, FrameError};
 use super::handshake::Lane;
-use super::machine::ConnId;
+use super::machine::{ConnId, DownBecause};
 use super::transport::Stream;
 
 /// Read at once, at most.
@@ -155,6 +154,8 @@ enum Ended {
     Told(Option<oneshot::Sender<()>>),
     Broken,
     Garbage(FrameError),
+    /// The other node does not read what it has asked for.
+    Overrun,
 }
 
 impl Traffic {
@@ -172,6 +173,10 @@ impl Traffic {
             Ended::Told(told) => told,
             Ended::Broken => self.wait_to_be_told(Event::Closed { conn }).await,
             Ended::Garbage(error) => self.wait_to_be_told(Event::Garbage { conn, error }).await,
+            Ended::Overrun => {
+                let (peer, why) = (self.connection.peer.id(), DownBecause::Unread);
+                self.wait_to_be_told(Event::Disconnect { peer, why }).await
+            }
         };
         let Some(told) = told else { return };
         // To its end, or what it says within a moment.
@@ -205,7 +210,7 @@ impl Traffic {
         if let Poll::Ready(ended) = self.poll_read(cx) {
             return Poll::Ready(ended);
         }
-        self.poll_write(cx).map(|_| Ended::Broken)
+        self.poll_write(cx)
     }
 
     /// Reads and handles until there is nothing more; ready at the end of it.
@@ -243,21 +248,19 @@ impl Traffic {
     }
 
     /// Writes what waits; ready when that is no longer possible.
-    fn poll_write(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+    fn poll_write(&mut self, cx: &mut Context<'_>) -> Poll<Ended> {
         loop {
             if self.written == self.output.len() {
                 self.output.clear();
                 self.written = 0;
                 if !ready!(self.connection.outbound(self.lane).poll_take(cx, &mut self.output)) {
-                    // Closed: the driver says what becomes of it.
-                    return Poll::Pending;
+                    return Poll::Ready(Ended::Overrun);
                 }
             }
             let rest = &self.output[self.written..];
             match ready!(Pin::new(&mut *self.opened.stream).poll_write(cx, rest)) {
                 Ok(n) if n > 0 => self.written += n,
-                Ok(_) => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
-                Err(error) => return Poll::Ready(Err(error)),
+                _ => return Poll::Ready(Ended::Broken),
             }
         }
     }

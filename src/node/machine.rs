@@ -57,6 +57,8 @@ pub enum DownBecause {
     Silence,
     /// It was disconnected here.
     Disconnected,
+    /// It did not read what was sent to it, until far too much waited.
+    Unread,
     /// Something came that no node says.
     BadFrame(String),
     /// It was given up for another connection between the same two.

@@ -3,6 +3,9 @@
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 
+/// So many times the bound may wait of what passes it: signals and answers.
+const OVERRUN: usize = 4;
+
 /// Bytes that wait on one lane of a connection.
 pub(crate) struct Outbound {
     waiting: Mutex<Waiting>,
@@ -13,6 +16,8 @@ pub(crate) struct Outbound {
 struct Waiting {
     bytes: Vec<u8>,
     closed: bool,
+    /// Closed since it was far beyond its bound.
+    overrun: bool,
     writer: Option<Waker>,
     sent: u64,
 }
@@ -46,6 +51,16 @@ impl Outbound {
         if !force && !waiting.bytes.is_empty() && waiting.bytes.len() + frame.len() > self.limit {
             return Err(NotQueued::Full);
         }
+        // What may pass the bound is bounded, too: a node that asks and asks and reads no answers is given up.
+        if waiting.bytes.len() > self.limit.saturating_mul(OVERRUN) {
+            (waiting.closed, waiting.overrun) = (true, true);
+            let bytes = std::mem::take(&mut waiting.bytes);
+            let writer = waiting.writer.take();
+            drop(waiting);
+            drop(bytes);
+            writer.into_iter().for_each(Waker::wake);
+            return Err(NotQueued::Closed);
+        }
         waiting.bytes.extend_from_slice(frame);
         waiting.sent += frame.len() as u64;
         let writer = waiting.writer.take();
@@ -62,14 +77,14 @@ impl Outbound {
         (waiting.bytes.len(), waiting.sent)
     }
 
-    /// Waits for bytes, and swaps them into the empty `bytes`. False: closed, and nothing is left.
+    /// Waits for bytes, and swaps them into the empty `bytes`. False: closed, since too much waited.
     pub(crate) fn poll_take(&self, cx: &mut Context<'_>, bytes: &mut Vec<u8>) -> Poll<bool> {
         let mut waiting = self.waiting();
         if !waiting.bytes.is_empty() {
             std::mem::swap(&mut waiting.bytes, bytes);
             return Poll::Ready(true);
         }
-        if waiting.closed {
+        if waiting.overrun {
             return Poll::Ready(false);
         }
         let stale = waiting.writer.replace(cx.waker().clone());
@@ -105,6 +120,16 @@ mod tests {
         assert_eq!(out.counts(), (16, 16));
         out.close();
         assert_eq!(out.push(&[0; 1], true), Err(NotQueued::Closed));
+    }
+
+    #[test]
+    fn what_passes_the_bound_is_bounded_too() {
+        let out = Outbound::new(10);
+        let taken = (0..100).take_while(|_| out.push(&[0; 8], true) == Ok(())).count();
+        assert_eq!(taken, 6);
+        assert_eq!(out.counts().0, 0);
+        let mut cx = Context::from_waker(Waker::noop());
+        assert_eq!(out.poll_take(&mut cx, &mut Vec::new()), Poll::Ready(false));
     }
 
     #[test]
