@@ -4,6 +4,8 @@
 mod basics;
 #[path = "support/child.rs"]
 mod child;
+#[path = "node/deaf.rs"]
+mod deaf;
 #[path = "support/pair.rs"]
 mod pair;
 #[path = "support/probe.rs"]
