@@ -12,6 +12,7 @@
 //! over all that was said, so that nobody between them changed it. The dialler proves first: who only connects learns
 //! nothing to try cookies on. Pure: bytes in, bytes out.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::ops::RangeInclusive;
 use std::sync::Arc;
@@ -21,7 +22,7 @@ use serde::{Deserialize, Serialize};
 use sha2::Sha256;
 
 use super::frame::{self, Bytes32, FrameError, Kind};
-use crate::term::NodeId;
+use crate::term::{NodeId, Term};
 
 /// The first field of a Hello.
 const MARK: &str = "incarnate";
@@ -184,6 +185,8 @@ struct Hello {
     /// Of which session it is a lane; 0 begins one.
     session: u64,
     nonce: Bytes32,
+    /// What later releases say besides; what is not known there is passed over.
+    more: BTreeMap<String, Term>,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -191,6 +194,8 @@ struct Challenge {
     protocol: u16,
     me: Identity,
     nonce: Bytes32,
+    /// As in Hello.
+    more: BTreeMap<String, Term>,
 }
 
 /// What both know of each other when the handshake is over.
@@ -231,7 +236,15 @@ pub(crate) enum Step {
 /// Begins as the dialler: the first frame, and what waits for the answer to it.
 pub(crate) fn dial(me: &Identity, lane: Lane, session: u64, nonce: [u8; 32]) -> (Vec<u8>, Handshake) {
     let protocols = (*PROTOCOLS.start(), *PROTOCOLS.end());
-    let hello = Hello { mark: MARK.into(), protocols, me: me.clone(), lane, session, nonce: Bytes32(nonce) };
+    let hello = Hello {
+        mark: MARK.into(),
+        protocols,
+        me: me.clone(),
+        lane,
+        session,
+        nonce: Bytes32(nonce),
+        more: BTreeMap::new(),
+    };
     let hello = frame::plain(Kind::Hello, &hello);
     (hello.clone(), Handshake::Greeted { hello, lane, session })
 }
@@ -263,7 +276,10 @@ impl Handshake {
             (Handshake::Accepted { nonce }, Kind::Hello) => {
                 let said: Hello = frame::all(kind, bytes)?;
                 let protocol = check_hello(&said, me)?;
-                let challenge = frame::plain(Kind::Challenge, &Challenge { protocol, me: me.clone(), nonce });
+                let challenge = frame::plain(
+                    Kind::Challenge,
+                    &Challenge { protocol, me: me.clone(), nonce, more: BTreeMap::new() },
+                );
                 let agreed = Agreed { peer: said.me, lane: said.lane, session: said.session };
                 let next =
                     Handshake::Challenged { hello: whole.to_vec(), challenge: challenge.clone(), agreed };
@@ -353,4 +369,138 @@ fn check_identity(other: &Identity, me: &Identity) -> Result<(), RefusedBecause>
 
 fn other_protocols(found: (u16, u16)) -> RefusedBecause {
     RefusedBecause::Protocol { found, understood: (*PROTOCOLS.start(), *PROTOCOLS.end()) }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::Cell;
+
+    use super::*;
+
+    fn identity(name: &str) -> Identity {
+        Identity { name: name.into(), creation: 1, releases: (1, 1) }
+    }
+
+    /// What a handshake makes of a whole frame.
+    fn take(
+        handshake: Handshake,
+        whole: &[u8],
+        me: &Identity,
+        cookie: &Cookie,
+    ) -> Result<Step, RefusedBecause> {
+        let (kind, fields) = frame::next(whole, frame::CONTROL_LIMIT).unwrap().unwrap();
+        handshake.take(kind, &whole[fields], whole, me, cookie)
+    }
+
+    fn say(step: Result<Step, RefusedBecause>) -> (Vec<u8>, Handshake) {
+        match step {
+            Ok(Step::Say(bytes, next)) => (bytes, next),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    /// The whole of it, with what a stranger between the two does to each frame.
+    fn shake(between: impl Fn(usize, Vec<u8>) -> Vec<u8>) -> Result<(Agreed, Agreed), RefusedBecause> {
+        let (a, b, cookie) = (identity("a"), identity("b"), Cookie::new("the same"));
+        let (hello, dialler) = dial(&a, Lane::Control, 0, [1; 32]);
+        let (challenge, acceptor) = match take(accept([2; 32]), &between(0, hello), &b, &cookie)? {
+            Step::Say(bytes, next) => (bytes, next),
+            other => panic!("{other:?}"),
+        };
+        let (proof, dialler) = match take(dialler, &between(1, challenge), &a, &cookie)? {
+            Step::Say(bytes, next) => (bytes, next),
+            other => panic!("{other:?}"),
+        };
+        let Step::Decide(there, welcome) = take(acceptor, &between(2, proof), &b, &cookie)? else { panic!() };
+        let Step::Done(here) = take(dialler, &between(3, welcome), &a, &cookie)? else { panic!() };
+        Ok((here, there))
+    }
+
+    #[test]
+    fn both_agree_on_the_session_and_know_each_other() {
+        let (here, there) = shake(|_, bytes| bytes).unwrap();
+        assert_eq!(here.session, there.session);
+        assert_eq!((&*here.peer.name, &*there.peer.name), ("b", "a"));
+    }
+
+    /// A bit that is changed on the way is a refusal, whichever it is.
+    #[test]
+    fn nobody_between_the_two_changes_anything() {
+        for frame in 0..4 {
+            for at in frame::HEAD + 1.. {
+                let changed = Cell::new(false);
+                let result = shake(|number, mut bytes| {
+                    if let Some(byte) = bytes.get_mut(at).filter(|_| number == frame) {
+                        *byte ^= 1;
+                        changed.set(true);
+                    }
+                    bytes
+                });
+                if !changed.get() {
+                    assert!(at > 35, "the end of frame {frame}");
+                    break;
+                }
+                assert!(result.is_err(), "frame {frame}, byte {at}");
+            }
+        }
+    }
+
+    #[test]
+    fn what_later_releases_say_besides_is_passed_over() {
+        let (me, cookie) = (identity("b"), Cookie::new("the same"));
+        let more = BTreeMap::from([("colour".to_owned(), Term::from("green"))]);
+        let hello = Hello {
+            mark: MARK.into(),
+            protocols: (1, 9),
+            me: identity("a"),
+            lane: Lane::Control,
+            session: 0,
+            nonce: Bytes32([1; 32]),
+            more,
+        };
+        let (challenge, _) = say(take(accept([2; 32]), &frame::plain(Kind::Hello, &hello), &me, &cookie));
+        let (kind, fields) = frame::next(&challenge, frame::CONTROL_LIMIT).unwrap().unwrap();
+        assert_eq!(frame::all::<Challenge>(kind, &challenge[fields]).unwrap().protocol, 1);
+    }
+
+    #[test]
+    fn protocols_and_releases_that_have_nothing_in_common_are_told() {
+        let (me, cookie) = (identity("b"), Cookie::new("the same"));
+        let with = |protocols, releases| {
+            let peer = Identity { releases, ..identity("a") };
+            let hello = Hello {
+                mark: MARK.into(),
+                protocols,
+                me: peer,
+                lane: Lane::Control,
+                session: 0,
+                nonce: Bytes32([1; 32]),
+                more: BTreeMap::new(),
+            };
+            take(accept([2; 32]), &frame::plain(Kind::Hello, &hello), &me, &cookie).unwrap_err()
+        };
+        let protocol = RefusedBecause::Protocol { found: (2, 3), understood: (1, 1) };
+        assert_eq!(with((2, 3), (1, 1)), protocol);
+        let release = RefusedBecause::Release { found: (2, 3), understood: (1, 1) };
+        assert_eq!(with((1, 1), (2, 3)), release);
+    }
+
+    #[test]
+    fn any_bytes_are_refused_and_never_a_panic() {
+        let (me, cookie) = (identity("b"), Cookie::new("the same"));
+        let mut state = 7_u64;
+        let mut random = move || {
+            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+            (state >> 33) as u8
+        };
+        let (hello, _) = dial(&identity("a"), Lane::Control, 0, [1; 32]);
+        for _ in 0..20_000 {
+            let mut bytes = hello.clone();
+            for _ in 0..=random() % 8 {
+                let at = usize::from(random()) % (bytes.len() - frame::HEAD - 1) + frame::HEAD + 1;
+                bytes[at] = random();
+            }
+            let _refused_or_not = take(accept([2; 32]), &bytes, &me, &cookie);
+        }
+    }
 }
