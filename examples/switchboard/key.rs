@@ -266,7 +266,8 @@ impl Key {
         let (reply, next) = self.value.apply(op, now);
         self.place.mark_long(self.value.is_long());
         // Before the answer: who has it finds the key gone.
-        (reply, if next == Next::Live { Follow::Stay } else { self.follow(next, now, cx) })
+        let goes_on = next == Next::Live && self.place.present;
+        (reply, if goes_on { Follow::Stay } else { self.follow(next, now, cx) })
     }
 
     /// Answers an operation that has been carried out, when the table is found.

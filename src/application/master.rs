@@ -10,7 +10,7 @@ use super::controller::{ControllerRef, Told};
 use super::group::{kill_rest, shut_down_linked};
 use super::shared::Loaded;
 use crate::gen_server::{CallReply, Context, GenServer, Init, Next, noreply, stop};
-use crate::process::{Error, Info, Result, catch};
+use crate::process::{Error, Info, Result, catch, panic_reason};
 use crate::supervisor::SupervisorRef;
 use crate::term::{ExitReason, Never};
 
@@ -79,7 +79,7 @@ impl GenServer for Master {
                 noreply()
             }
             Ok(Err(error)) => self.exit(error.into_reason(), cx),
-            Err(panic) => self.exit(ExitReason::panic(&*panic), cx),
+            Err(panic) => self.exit(panic_reason(panic), cx),
         }
     }
 
@@ -136,7 +136,7 @@ impl Master {
 /// What a callback that can answer no error does must not keep the application from its end.
 async fn contained(callback: &'static str, application: &'static str, code: impl Future<Output = ()>) {
     if let Err(panic) = catch(pin!(code)).await {
-        let reason = ExitReason::panic(&*panic);
+        let reason = panic_reason(panic);
         tracing::error!(target: "incarnate::application", application, callback, %reason, "a callback crashed");
     }
 }

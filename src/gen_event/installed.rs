@@ -13,7 +13,7 @@ use super::owner::Owner;
 use super::status::HandlerView;
 use super::{EventHandler, EventManager, HandlerContext};
 use crate::gen_server::{Context, Status};
-use crate::process::{Error, Info, Result, catch};
+use crate::process::{Error, Info, Result, catch, panic_reason};
 use crate::term::{ExitReason, Term};
 
 pub(super) type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
@@ -175,7 +175,7 @@ impl<H: EventHandler> Newcomer<H::Event, H::Info> for New<H> {
                 Ok(Ok(HandlerInit::Ready(state))) => Ok((Box::new(Own(state)) as _, false)),
                 Ok(Ok(HandlerInit::Hibernate(state))) => Ok((Box::new(Own(state)) as _, true)),
                 Ok(Err(error)) => Err(error.into_reason()),
-                Err(panic) => Err(ExitReason::panic(&*panic)),
+                Err(panic) => Err(panic_reason(panic)),
             }
         })
     }

@@ -11,7 +11,7 @@ use super::installed::{Installed, Newcomer};
 use super::owner::{HandlerEnd, HandlerExit, Owner};
 use super::{EventHandler, status};
 use crate::gen_server::{CallReply, Context, GenServer, Init, Next, Status, StatusView, Then, noreply};
-use crate::process::{Failure, Info, ReplyTo, Result, catch, drop_caught, fail, is_waiting};
+use crate::process::{Failure, Info, ReplyTo, Result, catch, drop_caught, fail, is_waiting, panic_reason};
 use crate::term::{ExitReason, Never, Pid, Term};
 
 /// The event manager: the generic half, a [`GenServer`] that tells events of type `E` to its handlers. `I` are plain
@@ -241,7 +241,7 @@ impl<E: Send + Sync + 'static, I: Send + Sync + 'static> EventManager<E, I> {
             }
             Ok(Ok(EventNext(Step::Swap(swap)))) => return Ok(self.swap_itself(at, *swap, cx).await),
             Ok(Err(error)) => error.into_reason(),
-            Err(panic) => ExitReason::panic(&*panic),
+            Err(panic) => panic_reason(panic),
         };
         let why = Removal::Error(reason.clone());
         let end = HandlerEnd::Error(reason.clone());
@@ -365,7 +365,7 @@ async fn farewell<E: Send + Sync + 'static, I: Send + Sync + 'static>(
     let Installed { id, mut handler, owner } = gone;
     let left = match catch(pin!(async { handler.terminate(&why, cx).await })).await {
         Ok(left) => left.map_err(crate::process::Error::into_reason),
-        Err(panic) => Err(ExitReason::panic(&*panic)),
+        Err(panic) => Err(panic_reason(panic)),
     };
     if let Some(reason) = end.error() {
         status::report(&id, Some(&*handler), reason, during, cx);

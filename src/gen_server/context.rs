@@ -16,7 +16,7 @@ use super::source::{Source, SourceRef, Sourced};
 use super::start::Starter;
 use crate::process::{
     Alias, AliasMode, AnyProcess, Core, Envelope, Error, FAIRNESS, Inbox, Info, Me, Message, MonitorOptions,
-    ParkedInbox, ServerRef, Signal, Target, start_timer, unalias,
+    ParkedInbox, ServerRef, Signal, Target, start_timer_for, unalias,
 };
 use crate::term::{AliasRef, MonitorRef, Pid, TimerRef};
 
@@ -252,7 +252,7 @@ impl<C: Send + 'static, K: Send + 'static, I: Send + 'static> ServerMe<C, K, I> 
 
     pub(crate) fn start_event_timer(&self, delay: Duration, number: u64) -> TimerRef {
         let target = Arc::downgrade(self.me.process());
-        start_timer(self.node(), delay, |_| {
+        start_timer_for(self.me.process(), delay, |_| {
             Box::new(move || {
                 if let Some(process) = target.upgrade() {
                     process.signal(Signal::EventTimeout(number));

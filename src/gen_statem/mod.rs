@@ -2,7 +2,10 @@
 //! that end with it, and act when it is entered.
 //!
 //! A machine has *data*, the implementing type, and a *state*, which is a type of its own, most often an enum whose variants
-//! hold what only they need. Order, timeouts and all else are OTP's.
+//! hold what only they need. Order, timeouts and all else are OTP's; what is not stands on the page of differences.
+//!
+//! A module with a machine and a server in it has two traits with a `hibernate`: of [`Actions`] and
+//! [`Then`](crate::Then). Import one of them within the functions that need it.
 //!
 //! ```
 //! use std::time::Duration;

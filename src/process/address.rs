@@ -242,7 +242,8 @@ where
         known_by: impl FnOnce(TimerRef) -> Option<TimerRef>,
     ) -> TimerRef {
         let (target, code) = (self.later(), self.cell.core().code_id());
-        timers::start(self.node(), delay, |timer| {
+        let process: Arc<dyn Process> = self.cell.clone();
+        timers::start_for(&process, delay, |timer| {
             let timer = known_by(timer);
             Box::new(move || match target.find() {
                 Ok(cell) => {

@@ -4,6 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::catch::drop_caught;
 use super::slots::Failure;
 use crate::term::{Crash, ExitReason};
 
@@ -41,7 +42,11 @@ impl Error {
     pub fn into_reason(self) -> ExitReason {
         match self.0 {
             Kind::Exit(reason) => reason,
-            Kind::Other(error) => ExitReason::Crash(Arc::new(Crash::of(&*error))),
+            Kind::Other(error) => {
+                let reason = ExitReason::Crash(Arc::new(Crash::of(&*error)));
+                drop_caught(error);
+                reason
+            }
         }
     }
 }

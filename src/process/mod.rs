@@ -60,7 +60,7 @@ pub use spawn::{IntoExit, Process, SpawnOptions};
 pub use timer::{IntervalTooShort, Recipient, UnknownTimer};
 
 pub(crate) use alias::unalias;
-pub(crate) use catch::{catch, drop_caught};
+pub(crate) use catch::{catch, drop_caught, panic_reason};
 pub(crate) use cell::{By as ExitBy, Cell, Core, Process as AnyProcess, Rejected};
 pub(crate) use codes::{AnyCode, CodeId, Hold, Pass};
 pub(crate) use death::{lose, tell as tell_monitor, tell_link};
@@ -73,7 +73,7 @@ pub(crate) use relations::Group;
 pub(crate) use signal::{Shape, Signal, Successor, System};
 pub(crate) use slots::{Failure, Pending, SlotId, fail, fill, is_waiting, open};
 pub(crate) use system::{is_system, reaches_suspended, serve};
-pub(crate) use timers::start as start_timer;
+pub(crate) use timers::{start as start_timer, start_for as start_timer_for};
 pub(crate) use wait::answer;
 
 pub(crate) fn start_life(node: &Node, life: Life) {

@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
 use rustc_hash::FxHashMap;
@@ -13,6 +13,7 @@ use tokio::sync::Notify;
 use tokio::time::Instant;
 
 use super::catch::drop_caught;
+use super::cell::Process;
 use super::node::{Node, WeakNode};
 use crate::term::TimerRef;
 
@@ -24,6 +25,9 @@ pub(crate) type FireEach = Box<dyn FnMut() -> bool + Send>;
 
 /// In place of the moment in the reference of an interval, which expires again and again.
 const INTERVAL: u64 = u64::MAX;
+
+/// So many timers are never looked through.
+const FEW: usize = 256;
 
 /// Further away than any timer can be: about 292 years.
 const NEVER: Duration = Duration::from_nanos(i64::MAX as u64);
@@ -37,7 +41,8 @@ pub(crate) struct Timers {
 }
 
 enum Action {
-    Once(Fire),
+    /// Whom it is for, if that is one process: it is nothing without it.
+    Once(Fire, Option<Weak<dyn Process>>),
     Every(u64, FireEach),
 }
 
@@ -49,6 +54,8 @@ struct Queue {
     number: u64,
     /// A task sleeps for this queue.
     served: bool,
+    /// So many timers, and those of processes that have ended are dropped.
+    prune_at: usize,
 }
 
 impl Timers {
@@ -93,6 +100,24 @@ impl Timers {
         (self.before + 1..=self.queue().number).contains(&timer.number)
     }
 
+    /// Drops what is for processes that have ended. Done as the queue grows, so that it never holds many more than are
+    /// for somebody.
+    fn prune(&self) {
+        let of = |(timer, action): (&TimerRef, &Action)| match action {
+            Action::Once(_, Some(target)) => Some((*timer, target.clone())),
+            _ => None,
+        };
+        let targets: Vec<_> = self.queue().waiting.iter().filter_map(of).collect();
+        // Outside the lock: under it no process is looked at.
+        let ended = |target: &Weak<dyn Process>| target.upgrade().is_none_or(|it| it.core().relations().gone);
+        let stale: Vec<_> = targets.into_iter().filter(|(_, target)| ended(target)).collect();
+        let mut queue = self.queue();
+        let dropped: Vec<_> = stale.iter().filter_map(|(timer, _)| queue.waiting.remove(timer)).collect();
+        queue.prune_at = queue.waiting.len() * 2;
+        drop(queue);
+        dropped.into_iter().for_each(drop_caught);
+    }
+
     fn left(&self, timer: TimerRef) -> Duration {
         Duration::from_nanos(timer.expires.saturating_sub(self.now()))
     }
@@ -110,7 +135,7 @@ impl Timers {
                 return Some(self.origin + Duration::from_nanos(first.key().expires));
             }
             match first.remove_entry() {
-                (_, Action::Once(fire)) => {
+                (_, Action::Once(fire, _)) => {
                     drop(queue);
                     survive(fire);
                 }
@@ -165,7 +190,17 @@ fn nanos(duration: Duration) -> u64 {
 
 /// Starts a timer; `build` is given its reference and answers what it does.
 pub(crate) fn start(node: &Node, after: Duration, build: impl FnOnce(TimerRef) -> Fire) -> TimerRef {
-    enqueue(node, after, |_, timer| (timer, Action::Once(build(timer))))
+    enqueue(node, after, |_, timer| (timer, Action::Once(build(timer), None)))
+}
+
+/// As [`start`], for a process: when that has ended the timer is dropped, if not at once.
+pub(crate) fn start_for(
+    target: &Arc<dyn Process>,
+    after: Duration,
+    build: impl FnOnce(TimerRef) -> Fire,
+) -> TimerRef {
+    let weak = Arc::downgrade(target);
+    enqueue(target.core().node(), after, |_, timer| (timer, Action::Once(build(timer), Some(weak))))
 }
 
 /// Starts an interval; `build` is given its reference and answers what it does each time.
@@ -195,7 +230,11 @@ fn enqueue(
     queue.waiting.insert(due, action);
     let first = queue.waiting.first_key_value().is_some_and(|(first, _)| *first == due);
     let unserved = !std::mem::replace(&mut queue.served, true);
+    let crowded = queue.waiting.len() >= queue.prune_at.max(FEW);
     drop(queue);
+    if crowded {
+        timers.prune();
+    }
     if unserved {
         node.runtime().spawn(serve(node.downgrade()));
     } else if first {

@@ -1,7 +1,8 @@
 //! sys: what every process answers besides its own messages.
 //!
 //! A system message takes its turn in the mailbox, between two callbacks; a process that is busy or stuck answers
-//! late or not at all, and the request stays with it: a suspend that timed out suspends the process later. Source:
+//! late or not at all, and the request stays with it: a suspend that timed out suspends the process later. So it is with a
+//! future of these functions that is dropped: it withdraws nothing. Source:
 //! OTP's module `sys`.
 
 mod debug;

@@ -103,6 +103,26 @@ async fn ge_009_ge_010_ge_011_ge_015_ge_024_a_crash_removes_only_the_handler_tha
     }
 }
 
+/// What panics again when it is dropped.
+struct Again;
+
+impl Drop for Again {
+    fn drop(&mut self) {
+        panic!("again");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_panic_with_a_value_that_panics_again_removes_only_the_handler() {
+    for (way, _) in WAYS {
+        let (desk, _) = two(&Node::new("a")).await;
+        tell(&desk, way, "two", act(|_, _| std::panic::panic_any(Again))).await;
+        assert_eq!(installed(&desk).await, ["one"], "{way}");
+        tell(&desk, way, "one", act(|_, _| std::panic::panic_any(Again))).await;
+        assert_eq!(installed(&desk).await, Vec::<&str>::new(), "{way}");
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn events_that_wait_behind_a_crash_go_to_those_who_are_left() {
     let (desk, seen) = two(&Node::new("a")).await;

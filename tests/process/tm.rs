@@ -470,3 +470,19 @@ async fn a_timer_to_a_process_that_nobody_holds_any_more_is_a_dead_letter() {
         drop(process);
     }
 }
+
+/// Timers of processes that have ended are given up: however long they had, there are never many more than are for somebody.
+#[tokio::test(start_paused = true)]
+async fn timers_of_processes_that_have_ended_take_no_room() {
+    let node = node();
+    let lives = idle(&node);
+    let stays = lives.send_after(Duration::from_secs(3600), ());
+    for _ in 0..5_000 {
+        let process = idle(&node);
+        process.send_after(Duration::from_secs(3600), ());
+        node.exit(process.pid(), ExitReason::Kill);
+        process.ended().await;
+    }
+    assert!(node.timer_count() < 1_000, "{}", node.timer_count());
+    assert!(inside(&node, move |me: Process<()>| async move { me.read_timer(stays) }).await.is_some());
+}

@@ -153,6 +153,24 @@ fn what_is_deleted_by_one_and_set_by_another_is_never_lost() {
     assert_eq!(service.info("dead_letters"), 0);
 }
 
+/// Deleted and set again before its process has ended, a key is there for all who count.
+#[test]
+fn what_comes_back_is_counted_and_listed() {
+    let service = Service::start();
+    let mut client = service.client();
+    let mut pipeline = redis::pipe();
+    for n in 0..100 {
+        let key = format!("p{n}");
+        pipeline.set(&key, 1).ignore().del(&key).ignore().set(&key, 2).ignore();
+    }
+    let () = pipeline.query(&mut client).unwrap();
+    assert_eq!(ask::<usize>(&mut client, "DBSIZE").unwrap(), 100);
+    assert_eq!(ask::<Vec<String>>(&mut client, "KEYS p*").unwrap().len(), 100);
+    let walked: BTreeSet<String> =
+        client.scan().unwrap().map(|key: RedisResult<String>| key.unwrap()).collect();
+    assert_eq!(walked.len(), 100);
+}
+
 #[test]
 fn a_walk_meets_every_key_that_stays() {
     let service = Service::start();

@@ -34,6 +34,7 @@ fn a_crashed_key_gets_another_incarnation_and_no_value() {
     assert_eq!(cmd("DBSIZE").query::<i64>(&mut client).unwrap(), 1);
     assert_eq!(client.incr::<_, _, i64>("a", 5).unwrap(), 5);
     assert_eq!(inspect(&mut client, "a"), second, "the value came to the same process");
+    assert_eq!(cmd("DBSIZE").query::<i64>(&mut client).unwrap(), 2, "and it is a key again");
     assert_eq!(inspect(&mut client, "b"), neighbour);
     assert_eq!(crash(&mut client, "nobody"), 0);
     assert_eq!(service.info("restarts"), 1);
