@@ -162,6 +162,9 @@ macro_rules! asked_of_an_event_manager {
             ///
             /// # Errors
             /// See [`CallError`].
+            ///
+            /// # Cancel safety
+            /// Dropping the future only stops waiting.
             pub async fn which_handlers(&self) -> Result<Vec<HandlerId>, CallError> {
                 let order = |caller| ask(Order::Which(caller));
                 self.call_timeout(order, Timeout::Infinity).await

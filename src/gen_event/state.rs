@@ -12,6 +12,9 @@ use crate::sys::{self, SysError};
 ///
 /// # Errors
 /// See [`SysError`].
+///
+/// # Cancel safety
+/// Dropping the future only stops waiting.
 pub async fn get_state<H: EventHandler, T: Send + 'static>(
     node: &Node,
     manager: impl Target,
@@ -29,6 +32,9 @@ pub async fn get_state<H: EventHandler, T: Send + 'static>(
 ///
 /// # Errors
 /// See [`SysError`].
+///
+/// # Cancel safety
+/// Dropping the future withdraws nothing: what was asked may still be done.
 pub async fn replace_state<H: EventHandler>(
     node: &Node,
     manager: impl Target,

@@ -287,6 +287,9 @@ impl<R: Child + Clone + Sync> PartitionSupervisorRef<R> {
     ///
     /// # Errors
     /// The supervisor did not answer.
+    ///
+    /// # Cancel safety
+    /// Dropping the future only stops waiting.
     pub async fn which_children(&self) -> Result<Vec<ChildInfo>, CallError> {
         self.supervisor.which_children().await
     }
@@ -295,6 +298,9 @@ impl<R: Child + Clone + Sync> PartitionSupervisorRef<R> {
     ///
     /// # Errors
     /// The supervisor did not answer.
+    ///
+    /// # Cancel safety
+    /// Dropping the future only stops waiting.
     pub async fn count_children(&self) -> Result<Counts, CallError> {
         self.supervisor.count_children().await
     }
@@ -303,6 +309,9 @@ impl<R: Child + Clone + Sync> PartitionSupervisorRef<R> {
     ///
     /// # Errors
     /// The supervisor did not answer.
+    ///
+    /// # Cancel safety
+    /// Dropping the future only stops waiting.
     pub async fn tree(&self) -> Result<LiveTree, CallError> {
         self.supervisor.tree().await
     }
@@ -311,6 +320,9 @@ impl<R: Child + Clone + Sync> PartitionSupervisorRef<R> {
     ///
     /// # Errors
     /// As [`ServerRef::stop`](crate::ServerRef::stop).
+    ///
+    /// # Cancel safety
+    /// Dropping the future withdraws nothing: what was asked may still be done.
     pub async fn stop(&self) -> Result<(), StopError> {
         self.supervisor.stop().await
     }

@@ -95,6 +95,9 @@ impl fmt::Debug for DebugOptions {
 ///
 /// # Errors
 /// See [`SysError`].
+///
+/// # Cancel safety
+/// Dropping the future withdraws nothing: what was asked may still be done.
 pub async fn statistics(
     node: &Node,
     target: impl Target,
@@ -108,6 +111,9 @@ pub async fn statistics(
 ///
 /// # Errors
 /// See [`SysError`].
+///
+/// # Cancel safety
+/// Dropping the future only stops waiting.
 pub async fn get_statistics(
     node: &Node,
     target: impl Target,
@@ -120,6 +126,9 @@ pub async fn get_statistics(
 ///
 /// # Errors
 /// See [`SysError`]; [`SysError::EmptyLog`] for [`Log::Last`] of 0.
+///
+/// # Cancel safety
+/// Dropping the future withdraws nothing: what was asked may still be done.
 pub async fn log(
     node: &Node,
     target: impl Target,
@@ -136,6 +145,9 @@ pub async fn log(
 ///
 /// # Errors
 /// See [`SysError`].
+///
+/// # Cancel safety
+/// Dropping the future only stops waiting.
 pub async fn get_log(
     node: &Node,
     target: impl Target,
@@ -148,6 +160,9 @@ pub async fn get_log(
 ///
 /// # Errors
 /// See [`SysError`].
+///
+/// # Cancel safety
+/// Dropping the future withdraws nothing: what was asked may still be done.
 pub async fn trace(
     node: &Node,
     target: impl Target,
@@ -166,6 +181,9 @@ pub async fn trace(
 ///
 /// # Errors
 /// See [`SysError`].
+///
+/// # Cancel safety
+/// Dropping the future withdraws nothing: what was asked may still be done.
 pub async fn install(
     node: &Node,
     target: impl Target,
@@ -181,6 +199,9 @@ pub async fn install(
 ///
 /// # Errors
 /// See [`SysError`].
+///
+/// # Cancel safety
+/// Dropping the future withdraws nothing: what was asked may still be done.
 pub async fn remove(
     node: &Node,
     target: impl Target,
@@ -195,6 +216,9 @@ pub async fn remove(
 ///
 /// # Errors
 /// See [`SysError`].
+///
+/// # Cancel safety
+/// Dropping the future withdraws nothing: what was asked may still be done.
 pub async fn no_debug(node: &Node, target: impl Target, timeout: impl Into<Timeout>) -> Result<(), SysError> {
     change(node, target, Debug::clear, timeout.into()).await
 }

@@ -28,6 +28,9 @@ use crate::term::ExitReason;
 ///
 /// # Errors
 /// See [`SysError`].
+///
+/// # Cancel safety
+/// Dropping the future withdraws nothing: what was asked may still be done.
 pub async fn suspend(node: &Node, target: impl Target, timeout: impl Into<Timeout>) -> Result<(), SysError> {
     ask(node, target, timeout.into(), |tell| System::Suspend(Box::new(move || tell(())))).await
 }
@@ -36,6 +39,9 @@ pub async fn suspend(node: &Node, target: impl Target, timeout: impl Into<Timeou
 ///
 /// # Errors
 /// See [`SysError`].
+///
+/// # Cancel safety
+/// Dropping the future withdraws nothing: what was asked may still be done.
 pub async fn resume(node: &Node, target: impl Target, timeout: impl Into<Timeout>) -> Result<(), SysError> {
     ask(node, target, timeout.into(), |tell| System::Resume(Box::new(move || tell(())))).await
 }
@@ -45,6 +51,9 @@ pub async fn resume(node: &Node, target: impl Target, timeout: impl Into<Timeout
 ///
 /// # Errors
 /// See [`SysError`].
+///
+/// # Cancel safety
+/// Dropping the future withdraws nothing: what was asked may still be done.
 pub async fn terminate(
     node: &Node,
     target: impl Target,
@@ -58,6 +67,9 @@ pub async fn terminate(
 ///
 /// # Errors
 /// See [`SysError`].
+///
+/// # Cancel safety
+/// Dropping the future only stops waiting.
 pub async fn get_state<S: 'static, T: Send + 'static>(
     node: &Node,
     target: impl Target,
@@ -72,6 +84,9 @@ pub async fn get_state<S: 'static, T: Send + 'static>(
 ///
 /// # Errors
 /// See [`SysError`].
+///
+/// # Cancel safety
+/// Dropping the future withdraws nothing: what was asked may still be done.
 pub async fn replace_state<S: 'static>(
     node: &Node,
     target: impl Target,
@@ -86,6 +101,9 @@ pub async fn replace_state<S: 'static>(
 ///
 /// # Errors
 /// See [`SysError`].
+///
+/// # Cancel safety
+/// Dropping the future only stops waiting.
 pub async fn get_status(
     node: &Node,
     target: impl Target,
