@@ -1,10 +1,16 @@
 //! Nodes that reach each other, against the rows of OTP's suites that need a second one. A test is named by its row.
 
+#[path = "node/aliases.rs"]
+mod aliases;
 #[path = "node/basics.rs"]
 mod basics;
+#[path = "node/bulk.rs"]
+mod bulk;
+#[path = "node/busy.rs"]
+mod busy;
 #[path = "support/child.rs"]
 mod child;
-#[path = "node/deaf.rs"]
+#[path = "support/deaf.rs"]
 mod deaf;
 #[path = "support/pair.rs"]
 mod pair;

@@ -10,7 +10,7 @@
 use std::collections::hash_map::Entry;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
-use std::task::{Poll, Wake, Waker};
+use std::task::{Context, Poll, Wake, Waker, ready};
 use std::time::Duration;
 
 use rustc_hash::FxHashMap;
@@ -19,15 +19,15 @@ use tokio::time::Instant;
 use super::frame::{self, FrameError, Kind, Unsent};
 use super::handshake::{Identity, Lane};
 use super::machine::SessionId;
-use super::outbound::{NotQueued, Outbound};
-use crate::process::elsewhere::{Dest, Intake, NotTaken, Route, Sort, Standin, Tie};
+use super::outbound::{Added, NotQueued, Outbound, Place};
+use crate::process::elsewhere::{Delayed, Dest, Intake, NotTaken, Room, Route, Sort, Standin, Tie};
 use crate::process::wire::{self, Crossing, Fill, Owed};
 use crate::process::{
     AnyProcess, ExitBy, Failure, Linked, MonitorOptions, Node, Object, Pending, Rejected, Signal, SlotId,
-    System, Unsendable, WeakNode, fail, fill, is_waiting, link, monitor_by, open, tell_link, tell_monitor,
-    unlink,
+    System, Unsendable, WeakNode, fail, fill, hold_back, is_waiting, link, monitor_by, open, tell_link,
+    tell_monitor, unlink,
 };
-use crate::term::{ExitReason, MonitorRef, Pid};
+use crate::term::{AliasRef, ExitReason, MonitorRef, Pid};
 
 /// Names that other nodes may send to, and what reads their messages.
 pub(crate) type Exposed = Mutex<FxHashMap<&'static str, &'static dyn Intake>>;
@@ -48,9 +48,11 @@ pub(crate) struct Connection {
     limits: Limits,
     exposed: Arc<Exposed>,
     pub(crate) messages: Outbound,
-    bulk: Outbound,
+    pub(crate) bulk: Outbound,
     /// When something last came, in microseconds of `clock`.
     heard: AtomicU64,
+    /// When messages last went or came, as `heard`; 0: never.
+    conversed: AtomicU64,
     clock: Instant,
     pub(crate) received: AtomicU64,
     state: Mutex<State>,
@@ -105,6 +107,7 @@ impl Connection {
             messages: Outbound::new(limits.queue),
             bulk: Outbound::new(limits.queue),
             heard: AtomicU64::new(0),
+            conversed: AtomicU64::new(0),
             clock,
             received: AtomicU64::new(0),
             state: Mutex::default(),
@@ -120,11 +123,29 @@ impl Connection {
         if lane == Lane::Bulk { &self.bulk } else { &self.messages }
     }
 
-    /// So many bytes have come.
-    pub(crate) fn heard(&self, bytes: usize) {
-        let now = u64::try_from(self.clock.elapsed().as_micros()).unwrap_or(u64::MAX);
+    fn now(&self) -> u64 {
+        u64::try_from(self.clock.elapsed().as_micros()).unwrap_or(u64::MAX)
+    }
+
+    /// So many bytes have come on the lane.
+    pub(crate) fn heard(&self, lane: Lane, bytes: usize) {
+        let now = self.now();
         self.heard.store(now, Ordering::Relaxed);
+        if lane == Lane::Messages {
+            self.conversed.store(now, Ordering::Relaxed);
+        }
         self.received.fetch_add(bytes as u64, Ordering::Relaxed);
+    }
+
+    /// Messages are about to be written.
+    pub(crate) fn says(&self) {
+        self.conversed.store(self.now(), Ordering::Relaxed);
+    }
+
+    /// Whether messages went or came not long ago.
+    pub(crate) fn converses(&self, within: Duration) -> bool {
+        let last = self.conversed.load(Ordering::Relaxed);
+        last != 0 && Duration::from_micros(self.now().saturating_sub(last)) < within
     }
 
     /// When something last came, since the beginning of the clock.
@@ -177,7 +198,8 @@ impl Connection {
     /// # Errors
     /// It is none that belongs here: the connection is to be closed.
     pub(crate) fn handle(&self, lane: Lane, kind: Kind, bytes: &[u8]) -> Result<(), FrameError> {
-        if lane != Lane::Messages {
+        let bulk = matches!(kind, Kind::Cast | Kind::Info);
+        if lane == Lane::Control || lane == Lane::Bulk && !bulk {
             return Err(FrameError::Misplaced(kind));
         }
         let Some(node) = self.node.upgrade().filter(|_| !self.state().lost) else { return Ok(()) };
@@ -194,6 +216,10 @@ impl Connection {
             Kind::Ask => {
                 let ((to, request), body) = frame::fields::<(Dest, u64)>(kind, bytes)?;
                 self.handle_message(&node, &to, Sort::Info, Some(request), body);
+            }
+            Kind::Alias => {
+                let ((to, alias), body) = frame::fields::<(u64, AliasRef)>(kind, bytes)?;
+                self.handle_message(&node, &Dest::Id(to), Sort::Alias(alias), None, body);
             }
             Kind::Answer => {
                 let ((slot,), body) = frame::fields::<(u64,)>(kind, bytes)?;
@@ -385,6 +411,12 @@ impl Connection {
         }
     }
 
+    fn unexpect(&self, request: Option<SlotId>) {
+        if let Some(slot) = request {
+            self.state().expected.remove(&slot);
+        }
+    }
+
     /// The connection is lost: all that was tied over it hears of it. Nothing is handled after this.
     pub(crate) fn lose(&self) {
         let mut state = self.state();
@@ -446,34 +478,61 @@ impl Route for Connection {
     }
 
     fn message(
-        &self,
+        self: Arc<Self>,
         to: &Dest,
         sort: Sort,
         request: Option<SlotId>,
         body: &mut dyn FnMut(&mut Vec<u8>) -> Result<(), String>,
     ) -> Result<(), Rejected> {
-        let me = self.me.upgrade().ok_or(Rejected::NoConnection)?;
         let mut frame = Vec::with_capacity(128);
         let limit = self.limits.frame;
-        let written = wire::writing(me, || match (sort, request) {
+        let written = wire::writing(self.clone(), || match (sort, request) {
+            (Sort::Alias(alias), _) => {
+                let to = if let Dest::Id(id) = to { *id } else { 0 };
+                frame::put(&mut frame, Kind::Alias, &(to, alias), limit, body)
+            }
             (Sort::Call, Some(slot)) => frame::put(&mut frame, Kind::Call, &(to, slot.number()), limit, body),
             (_, Some(slot)) => frame::put(&mut frame, Kind::Ask, &(to, slot.number()), limit, body),
             (Sort::Info, None) => frame::put(&mut frame, Kind::Info, &(to,), limit, body),
             (_, None) => frame::put(&mut frame, Kind::Cast, &(to,), limit, body),
         });
         let queued = match written {
-            Ok(()) => self.messages.push(&frame, false).map_err(|why| match why {
-                NotQueued::Full => Rejected::Full,
-                NotQueued::Closed => Rejected::NoConnection,
-            }),
-            Err(error) => Err(Rejected::Unsendable(Unsendable::boxed(unsent(error)))),
+            Ok(()) => self.messages.push(&frame, false),
+            Err(error) => {
+                self.unexpect(request);
+                return Err(Rejected::Unsendable(Unsendable::boxed(unsent(error))));
+            }
         };
-        if queued.is_err()
-            && let Some(slot) = request
-        {
-            self.state().expected.remove(&slot);
+        match (queued, request) {
+            (Ok(Added::Well), _) => Ok(()),
+            (Ok(Added::Busy), _) => {
+                hold_back(|| {
+                    Box::new(Waits { connection: self, lane: Lane::Messages, bytes: 0, place: None })
+                });
+                Ok(())
+            }
+            (Err(NotQueued::Full), Some(slot)) => {
+                Err(Rejected::Delayed(late_frame(self, Lane::Messages, frame, Some(slot))))
+            }
+            (Err(NotQueued::Full), None) => Err(Rejected::Full),
+            (Err(NotQueued::Closed), _) => {
+                self.unexpect(request);
+                Err(Rejected::NoConnection)
+            }
         }
-        queued
+    }
+
+    fn bulk(
+        self: Arc<Self>,
+        to: &Dest,
+        sort: Sort,
+        body: &mut dyn FnMut(&mut Vec<u8>) -> Result<(), String>,
+    ) -> Result<Box<dyn Delayed>, Rejected> {
+        let (mut frame, limit) = (Vec::new(), self.limits.frame);
+        let kind = if sort == Sort::Cast { Kind::Cast } else { Kind::Info };
+        let written = wire::writing(self.clone(), || frame::put(&mut frame, kind, &(to,), limit, body));
+        written.map_err(|error| Rejected::Unsendable(Unsendable::boxed(unsent(error))))?;
+        Ok(late_frame(self, Lane::Bulk, frame, None))
     }
 
     fn watch_end(&self, to: &Dest) -> Option<Pending<ExitReason>> {
@@ -523,6 +582,69 @@ impl Crossing for Connection {
         if answer.poll(&waker, &mut Vec::new()).is_pending() {
             self.keep(there, answer);
         }
+    }
+}
+
+/// Somebody waits for room on a lane.
+struct Waits {
+    connection: Arc<Connection>,
+    lane: Lane,
+    /// For a frame of so many.
+    bytes: usize,
+    place: Option<Place>,
+}
+
+impl Room for Waits {
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        self.connection.outbound(self.lane).poll_room(cx, self.bytes, &mut self.place)
+    }
+}
+
+impl Drop for Waits {
+    fn drop(&mut self) {
+        if let Some(place) = self.place {
+            self.connection.outbound(self.lane).leave(place);
+        }
+    }
+}
+
+/// A frame that waits for room.
+struct LateFrame {
+    waits: Waits,
+    frame: Vec<u8>,
+    /// Where the answer to a request is expected, until it is sent.
+    slot: Option<SlotId>,
+}
+
+fn late_frame(
+    connection: Arc<Connection>,
+    lane: Lane,
+    frame: Vec<u8>,
+    slot: Option<SlotId>,
+) -> Box<dyn Delayed> {
+    let waits = Waits { connection, lane, bytes: frame.len(), place: None };
+    Box::new(LateFrame { waits, frame, slot })
+}
+
+impl Delayed for LateFrame {
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Rejected>> {
+        loop {
+            ready!(self.waits.poll(cx));
+            match self.waits.connection.outbound(self.waits.lane).push(&self.frame, false) {
+                Ok(_) => {
+                    self.slot = None;
+                    return Poll::Ready(Ok(()));
+                }
+                Err(NotQueued::Full) => {}
+                Err(NotQueued::Closed) => return Poll::Ready(Err(Rejected::NoConnection)),
+            }
+        }
+    }
+}
+
+impl Drop for LateFrame {
+    fn drop(&mut self) {
+        self.waits.connection.unexpect(self.slot);
     }
 }
 

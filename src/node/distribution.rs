@@ -115,8 +115,10 @@ impl Start {
         self
     }
 
-    /// So many bytes of messages may wait to be sent to one node: 32 MiB, unless said here. A message beyond that is
-    /// refused as by a full mailbox.
+    /// So many bytes of messages may wait to be sent to one node, and as many in bulk: 32 MiB, unless said here.
+    ///
+    /// A process that sends while more than half of that waits takes no further message until there is room. At the bound a
+    /// call waits for room, within its timeout; anything else is refused as by a full mailbox.
     pub fn queue_bound(mut self, bytes: usize) -> Self {
         self.limits.queue = bytes;
         self

@@ -144,7 +144,8 @@ impl Driver {
     fn view(&self, now: Duration) -> Vec<PeerInfo> {
         let seen = self.machine.up().filter_map(|seen| {
             let (connection, _) = self.sessions.get(&seen.session)?;
-            let (queued, sent) = connection.messages.counts();
+            let (queued_bytes, sent) = connection.messages.counts();
+            let (bulk_queued_bytes, bulk_sent) = connection.bulk.counts();
             Some(PeerInfo {
                 node: seen.peer.id(),
                 name: seen.peer.name.to_string(),
@@ -152,8 +153,9 @@ impl Driver {
                 releases: seen.peer.releases,
                 up_for: now.saturating_sub(seen.since),
                 round_trip: seen.rtt,
-                queued_bytes: queued,
-                sent_bytes: sent,
+                queued_bytes,
+                bulk_queued_bytes,
+                sent_bytes: sent + bulk_sent,
                 received_bytes: connection.received.load(Ordering::Relaxed),
             })
         });

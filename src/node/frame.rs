@@ -42,10 +42,11 @@ pub(crate) enum Kind {
     Demonitor = 28,
     Down = 29,
     Stop = 30,
+    Alias = 31,
 }
 
 impl Kind {
-    const ALL: [Kind; 22] = [
+    const ALL: [Kind; 23] = [
         Kind::Hello,
         Kind::Challenge,
         Kind::Proof,
@@ -68,6 +69,7 @@ impl Kind {
         Kind::Demonitor,
         Kind::Down,
         Kind::Stop,
+        Kind::Alias,
     ];
 
     fn of(byte: u8) -> Option<Self> {

@@ -1,6 +1,6 @@
 //! One stream of bytes, as a task: a handshake first, then one lane of a connection.
 
-use std::future::poll_fn;
+use std::future::{Future, poll_fn};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt, ReadBuf};
 use tokio::sync::{mpsc, oneshot};
-use tokio::time::{sleep, timeout};
+use tokio::time::{Sleep, sleep, timeout};
 
 use super::connection::Connection;
 use super::driver::Event;
@@ -19,6 +19,14 @@ use super::transport::Stream;
 
 /// Read at once, at most.
 const READ: usize = 32 << 10;
+/// Read or written in one turn of a lane, about.
+const TURN: usize = 512 << 10;
+const BULK_TURN: usize = 64 << 10;
+/// While messages go between the same two nodes, so much goes in bulk at once, and then nothing for so long: 200 MB/s or so.
+const BURST: usize = 256 << 10;
+const REST: Duration = Duration::from_millis(1);
+/// Messages go, if they did so not longer ago.
+const CONVERSES: Duration = Duration::from_secs(1);
 /// A node that has ended may have said more than was read yet: so long is it read when the connection is lost.
 const LAST_WORDS: Duration = Duration::from_millis(20);
 /// The last words to somebody who is refused take no longer.
@@ -146,6 +154,9 @@ struct Traffic {
     /// What is being written, and how much of it is.
     output: Vec<u8>,
     written: usize,
+    /// Written in bulk since it last rested.
+    burst: usize,
+    rest: Option<Pin<Box<Sleep>>>,
 }
 
 /// Why the lane is at its end.
@@ -160,7 +171,8 @@ enum Ended {
 
 impl Traffic {
     fn new(opened: Opened, lane: Lane, connection: Arc<Connection>, input: Input) -> Self {
-        Traffic { opened, lane, connection, input, output: Vec::new(), written: 0 }
+        let output = Vec::new();
+        Traffic { opened, lane, connection, input, output, written: 0, burst: 0, rest: None }
     }
 
     async fn run(mut self) {
@@ -215,7 +227,7 @@ impl Traffic {
 
     /// Reads and handles until there is nothing more; ready at the end of it.
     fn poll_read(&mut self, cx: &mut Context<'_>) -> Poll<Ended> {
-        let mut budget = 16;
+        let mut budget = self.turn();
         loop {
             let stream = Pin::new(&mut *self.opened.stream);
             let mut room = ReadBuf::new(self.input.room());
@@ -225,11 +237,11 @@ impl Traffic {
                 Ok(()) if n > 0 => self.input.filled(n),
                 _ => return Poll::Ready(Ended::Broken),
             }
-            self.connection.heard(n);
+            self.connection.heard(self.lane, n);
             if let Err(error) = self.handle_input() {
                 return Poll::Ready(Ended::Garbage(error));
             }
-            budget -= 1;
+            budget = budget.saturating_sub(n);
             if budget == 0 {
                 // Others of this thread have their turn, and what is to be written, too.
                 cx.waker().wake_by_ref();
@@ -247,19 +259,53 @@ impl Traffic {
         Ok(())
     }
 
+    /// So many bytes are read or written before others of this thread have their turn. A runtime whose threads are busy looks
+    /// at its sockets after every 61 turns only, so those of bulk are short: calls would wait for all of them.
+    fn turn(&self) -> usize {
+        if self.lane == Lane::Bulk { BULK_TURN } else { TURN }
+    }
+
+    /// Lets messages pass what goes in bulk: both are carried by the same threads, and perhaps by the same wire.
+    fn poll_rest(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        if self.burst >= BURST {
+            self.burst = 0;
+            self.rest = self.connection.converses(CONVERSES).then(|| Box::pin(sleep(REST)));
+        }
+        if let Some(rest) = &mut self.rest {
+            ready!(rest.as_mut().poll(cx));
+            self.rest = None;
+        }
+        Poll::Ready(())
+    }
+
     /// Writes what waits; ready when that is no longer possible.
     fn poll_write(&mut self, cx: &mut Context<'_>) -> Poll<Ended> {
+        let mut budget = self.turn();
         loop {
+            ready!(self.poll_rest(cx));
+            if budget == 0 {
+                cx.waker().wake_by_ref();
+                return Poll::Pending;
+            }
             if self.written == self.output.len() {
                 self.output.clear();
                 self.written = 0;
                 if !ready!(self.connection.outbound(self.lane).poll_take(cx, &mut self.output)) {
                     return Poll::Ready(Ended::Overrun);
                 }
+                if self.lane == Lane::Messages {
+                    self.connection.says();
+                }
             }
             let rest = &self.output[self.written..];
+            let rest = &rest[..rest.len().min(budget)];
             match ready!(Pin::new(&mut *self.opened.stream).poll_write(cx, rest)) {
-                Ok(n) if n > 0 => self.written += n,
+                Ok(n) if n > 0 => {
+                    (self.written, budget) = (self.written + n, budget - n);
+                    if self.lane == Lane::Bulk {
+                        self.burst += n;
+                    }
+                }
                 _ => return Poll::Ready(Ended::Broken),
             }
         }

@@ -1,7 +1,12 @@
 //! What waits to be written on a lane: one buffer with a bound, filled by whoever sends and emptied by the lane's writer.
+//!
+//! Back-pressure has two marks. Beyond half of the bound the lane is *busy*: who sends is told, and waits before it goes on.
+//! At the bound nothing more is taken, but signals and answers.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
+
+use rustc_hash::FxHashMap;
 
 /// So many times the bound may wait of what passes it: signals and answers.
 const OVERRUN: usize = 4;
@@ -19,7 +24,38 @@ struct Waiting {
     /// Closed since it was far beyond its bound.
     overrun: bool,
     writer: Option<Waker>,
+    /// Who waits until the lane is no longer busy.
+    senders: FxHashMap<Place, Waker>,
+    next_place: Place,
     sent: u64,
+}
+
+/// The place of somebody who waits.
+pub(crate) type Place = u64;
+
+/// What has become of a frame that was added.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Added {
+    Well,
+    /// So much waits that its sender should.
+    Busy,
+}
+
+impl Waiting {
+    fn is_busy(&self, limit: usize) -> bool {
+        self.bytes.len() > limit / 2
+    }
+
+    /// One frame always finds room, however large: none is larger than may be sent.
+    fn takes(&self, bytes: usize, limit: usize) -> bool {
+        self.bytes.is_empty() || self.bytes.len() + bytes <= limit
+    }
+
+    /// Whom to wake when all that waited is gone.
+    fn empty(&mut self) -> (Vec<u8>, Vec<Waker>) {
+        let senders = std::mem::take(&mut self.senders).into_values();
+        (std::mem::take(&mut self.bytes), senders.chain(self.writer.take()).collect())
+    }
 }
 
 /// Why nothing was added.
@@ -42,33 +78,29 @@ impl Outbound {
     }
 
     /// Adds a whole frame, unless too much waits. `force`: in any case, for signals, which are small and never dropped.
-    pub(crate) fn push(&self, frame: &[u8], force: bool) -> Result<(), NotQueued> {
+    pub(crate) fn push(&self, frame: &[u8], force: bool) -> Result<Added, NotQueued> {
         let mut waiting = self.waiting();
         if waiting.closed {
             return Err(NotQueued::Closed);
         }
-        // One frame always finds room: none is larger than may be sent.
-        if !force && !waiting.bytes.is_empty() && waiting.bytes.len() + frame.len() > self.limit {
+        if !force && !waiting.takes(frame.len(), self.limit) {
             return Err(NotQueued::Full);
         }
         // What may pass the bound is bounded, too: a node that asks and asks and reads no answers is given up.
         if waiting.bytes.len() > self.limit.saturating_mul(OVERRUN) {
-            (waiting.closed, waiting.overrun) = (true, true);
-            let bytes = std::mem::take(&mut waiting.bytes);
-            let writer = waiting.writer.take();
-            drop(waiting);
-            drop(bytes);
-            writer.into_iter().for_each(Waker::wake);
+            waiting.overrun = true;
+            self.end(waiting);
             return Err(NotQueued::Closed);
         }
         waiting.bytes.extend_from_slice(frame);
         waiting.sent += frame.len() as u64;
+        let added = if waiting.is_busy(self.limit) { Added::Busy } else { Added::Well };
         let writer = waiting.writer.take();
         drop(waiting);
         if let Some(writer) = writer {
             writer.wake();
         }
-        Ok(())
+        Ok(added)
     }
 
     /// How many bytes wait, and how many were ever added.
@@ -77,11 +109,49 @@ impl Outbound {
         (waiting.bytes.len(), waiting.sent)
     }
 
+    /// Waits until the lane is not busy and takes a frame of so many bytes, or is closed. Who waits keeps its `place`, and
+    /// [leaves](Self::leave) it if it gives up.
+    pub(crate) fn poll_room(
+        &self,
+        cx: &mut Context<'_>,
+        bytes: usize,
+        place: &mut Option<Place>,
+    ) -> Poll<()> {
+        let mut waiting = self.waiting();
+        let mine = place.unwrap_or(waiting.next_place);
+        if waiting.closed || !waiting.is_busy(self.limit) && waiting.takes(bytes, self.limit) {
+            *place = None;
+            let stale = waiting.senders.remove(&mine);
+            drop(waiting);
+            drop(stale);
+            return Poll::Ready(());
+        }
+        if place.replace(mine).is_none() {
+            waiting.next_place += 1;
+        }
+        let stale = waiting.senders.insert(mine, cx.waker().clone());
+        drop(waiting);
+        drop(stale);
+        Poll::Pending
+    }
+
+    /// Waits no longer.
+    pub(crate) fn leave(&self, place: Place) {
+        let stale = self.waiting().senders.remove(&place);
+        drop(stale);
+    }
+
     /// Waits for bytes, and swaps them into the empty `bytes`. False: closed, since too much waited.
     pub(crate) fn poll_take(&self, cx: &mut Context<'_>, bytes: &mut Vec<u8>) -> Poll<bool> {
         let mut waiting = self.waiting();
         if !waiting.bytes.is_empty() {
             std::mem::swap(&mut waiting.bytes, bytes);
+            if waiting.senders.is_empty() {
+                return Poll::Ready(true);
+            }
+            let senders = std::mem::take(&mut waiting.senders);
+            drop(waiting);
+            senders.into_values().for_each(Waker::wake);
             return Poll::Ready(true);
         }
         if waiting.overrun {
@@ -95,15 +165,15 @@ impl Outbound {
 
     /// Nothing more is added; what waits is dropped.
     pub(crate) fn close(&self) {
-        let mut waiting = self.waiting();
+        self.end(self.waiting());
+    }
+
+    fn end(&self, mut waiting: MutexGuard<'_, Waiting>) {
         waiting.closed = true;
-        let bytes = std::mem::take(&mut waiting.bytes);
-        let writer = waiting.writer.take();
+        let (bytes, wakers) = waiting.empty();
         drop(waiting);
         drop(bytes);
-        if let Some(writer) = writer {
-            writer.wake();
-        }
+        wakers.into_iter().for_each(Waker::wake);
     }
 }
 
@@ -114,9 +184,10 @@ mod tests {
     #[test]
     fn the_bound_holds_for_messages_and_signals_pass_it() {
         let out = Outbound::new(10);
-        assert_eq!(out.push(&[0; 8], false), Ok(()));
+        assert_eq!(out.push(&[0; 5], false), Ok(Added::Well));
+        assert_eq!(out.push(&[0; 3], false), Ok(Added::Busy));
         assert_eq!(out.push(&[0; 8], false), Err(NotQueued::Full));
-        assert_eq!(out.push(&[0; 8], true), Ok(()));
+        assert_eq!(out.push(&[0; 8], true), Ok(Added::Busy));
         assert_eq!(out.counts(), (16, 16));
         out.close();
         assert_eq!(out.push(&[0; 1], true), Err(NotQueued::Closed));
@@ -125,7 +196,7 @@ mod tests {
     #[test]
     fn what_passes_the_bound_is_bounded_too() {
         let out = Outbound::new(10);
-        let taken = (0..100).take_while(|_| out.push(&[0; 8], true) == Ok(())).count();
+        let taken = (0..100).take_while(|_| out.push(&[0; 8], true).is_ok()).count();
         assert_eq!(taken, 6);
         assert_eq!(out.counts().0, 0);
         let mut cx = Context::from_waker(Waker::noop());
@@ -135,7 +206,36 @@ mod tests {
     #[test]
     fn a_frame_larger_than_the_bound_goes_alone() {
         let out = Outbound::new(10);
-        assert_eq!(out.push(&[0; 100], false), Ok(()));
+        assert_eq!(out.push(&[0; 100], false), Ok(Added::Busy));
         assert_eq!(out.push(&[0; 1], false), Err(NotQueued::Full));
+    }
+
+    #[test]
+    fn who_waits_for_room_is_woken_when_there_is_some_or_never_will_be() {
+        let out = Outbound::new(10);
+        let mut cx = Context::from_waker(Waker::noop());
+        let (mut first, mut second) = (None, None);
+        assert_eq!(out.poll_room(&mut cx, 1, &mut first), Poll::Ready(()));
+        out.push(&[0; 8], false).unwrap();
+        assert_eq!(out.poll_room(&mut cx, 1, &mut first), Poll::Pending);
+        assert_eq!(out.poll_room(&mut cx, 1, &mut first), Poll::Pending);
+        assert_eq!(out.poll_room(&mut cx, 1, &mut second), Poll::Pending);
+        assert_eq!(out.waiting().senders.len(), 2);
+        out.leave(second.take().unwrap());
+        assert_eq!(out.waiting().senders.len(), 1);
+        assert_eq!(out.poll_take(&mut cx, &mut Vec::new()), Poll::Ready(true));
+        assert!(out.waiting().senders.is_empty());
+        assert_eq!(out.poll_room(&mut cx, 1, &mut first), Poll::Ready(()));
+        out.push(&[0; 8], false).unwrap();
+        assert_eq!(out.poll_room(&mut cx, 1, &mut first), Poll::Pending);
+        // One that needs more than there is waits until all is gone.
+        let (small, mut large) = (Outbound::new(10), None);
+        small.push(&[0; 2], false).unwrap();
+        assert_eq!(small.poll_room(&mut cx, 100, &mut large), Poll::Pending);
+        assert_eq!(small.poll_take(&mut cx, &mut Vec::new()), Poll::Ready(true));
+        assert_eq!(small.poll_room(&mut cx, 100, &mut large), Poll::Ready(()));
+        out.close();
+        assert_eq!(out.poll_room(&mut cx, 1, &mut first), Poll::Ready(()));
+        assert!(out.waiting().senders.is_empty());
     }
 }

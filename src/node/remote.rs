@@ -57,6 +57,21 @@ impl<Call: Wire, Cast: Wire, Info: Wire> RemoteName<Call, Cast, Info> {
         self.server.call_timeout(request, timeout).await
     }
 
+    /// As [`ServerRef::ask_info`].
+    ///
+    /// # Errors
+    /// As [`call`](Self::call).
+    ///
+    /// # Cancel safety
+    /// As [`call`](Self::call).
+    pub async fn ask_info<R, F>(&self, request: F, timeout: impl Into<Timeout>) -> Result<R, CallError>
+    where
+        R: Send + 'static,
+        F: FnOnce(ReplyTo<R>) -> Info,
+    {
+        self.server.ask_info(request, timeout).await
+    }
+
     /// As [`ServerRef::send_request`].
     pub fn send_request<R, F>(&self, request: F) -> Request<R>
     where
@@ -77,6 +92,28 @@ impl<Call: Wire, Cast: Wire, Info: Wire> RemoteName<Call, Cast, Info> {
     /// The node is not connected, too much waits to be sent to it, or the message cannot be sent.
     pub fn try_cast(&self, message: Cast) -> Result<(), SendError> {
         self.server.try_cast(message)
+    }
+
+    /// As [`ServerRef::cast_bulk`].
+    ///
+    /// # Errors
+    /// As [`ServerRef::cast_bulk`].
+    ///
+    /// # Cancel safety
+    /// As [`ServerRef::cast_bulk`].
+    pub async fn cast_bulk(&self, message: Cast) -> Result<(), SendError> {
+        self.server.cast_bulk(message).await
+    }
+
+    /// As [`ServerRef::send_bulk`].
+    ///
+    /// # Errors
+    /// As [`ServerRef::send_bulk`].
+    ///
+    /// # Cancel safety
+    /// As [`ServerRef::send_bulk`].
+    pub async fn send_bulk(&self, message: Info) -> Result<(), SendError> {
+        self.server.send_bulk(message).await
     }
 
     /// As [`ServerRef::send`].

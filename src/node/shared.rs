@@ -31,9 +31,11 @@ pub struct PeerInfo {
     pub round_trip: Option<Duration>,
     /// Bytes of messages that wait to be sent to it.
     pub queued_bytes: usize,
-    /// Bytes of messages sent to it, those that wait included.
+    /// Bytes that wait to be sent to it on the lane of bulk.
+    pub bulk_queued_bytes: usize,
+    /// Bytes of messages and bulk sent to it, those that wait included.
     pub sent_bytes: u64,
-    /// Bytes of messages that came from it.
+    /// Bytes of messages and bulk that came from it.
     pub received_bytes: u64,
 }
 

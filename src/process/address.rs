@@ -1,12 +1,16 @@
 //! How others reach a process: a reference to it, or its name.
 
 use std::fmt;
+use std::future::poll_fn;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
+
+use tokio::time::Instant;
 
 use super::cell::{Cell, Core, Process, Rejected};
 use super::current;
 use super::debug::{EventKind, Seen};
+use super::elsewhere::Delayed;
 use super::envelope::{Envelope, Timed};
 use super::error::{CallError, SendError, Timeout};
 use super::inbox::Content;
@@ -17,7 +21,7 @@ use super::request::Request;
 use super::signal::{Signal, System};
 use super::slots::{self, Pending};
 use super::timers;
-use super::wait::answer;
+use super::wait::{answer, limited};
 use crate::term::{ExitReason, Name, Never, Pid, TimerRef};
 
 /// What a mailbox carries for its process.
@@ -128,10 +132,7 @@ where
         R: Send + 'static,
         F: FnOnce(ReplyTo<R>) -> Call,
     {
-        let mut metered = meter::Call::begin(self.node());
-        let asked = self.ask(slots::open_here().await, |to| Message::Call(request(to)));
-        let pending = metered.sent(asked)?;
-        metered.answered(answer(self.node(), pending, timeout.into()).await)
+        self.ask_and_wait(|to| Message::Call(request(to)), timeout.into()).await
     }
 
     /// Asks, and leaves it to the returned request to be waited for (`gen_server:send_request/2`).
@@ -142,7 +143,8 @@ where
         R: Send + 'static,
         F: FnOnce(ReplyTo<R>) -> Call,
     {
-        Request::new(self.ask(slots::open(), |to| Message::Call(request(to))))
+        let pending = slots::open();
+        Request::new(self.ask(&pending, |to| Message::Call(request(to))).map(|()| pending).map_err(refused))
     }
 
     /// Asks a plain process, or a server by its `Info`, and waits for the answer.
@@ -157,29 +159,37 @@ where
         R: Send + 'static,
         F: FnOnce(ReplyTo<R>) -> Info,
     {
-        let mut metered = meter::Call::begin(self.node());
-        let asked = self.ask(slots::open_here().await, |to| Message::Info(request(to)));
-        let pending = metered.sent(asked)?;
-        metered.answered(answer(self.node(), pending, timeout.into()).await)
+        self.ask_and_wait(|to| Message::Info(request(to)), timeout.into()).await
     }
 
-    fn ask<R, F>(&self, pending: Pending<R>, message: F) -> Result<Pending<R>, CallError>
+    async fn ask_and_wait<R, F>(&self, message: F, mut timeout: Timeout) -> Result<R, CallError>
     where
         R: Send + 'static,
         F: FnOnce(ReplyTo<R>) -> Message<Call, Cast, Info>,
     {
-        let me = self.cell.core();
-        if is_current(me) {
-            return Err(CallError::CallingSelf);
+        let mut metered = meter::Call::begin(self.node());
+        let pending = slots::open_here().await;
+        if let Err(why) = self.ask(&pending, message) {
+            let sent = match why {
+                // Boxed: it is rare, and the futures of all callers would be larger by it.
+                Rejected::Delayed(delayed) => Box::pin(send_in_turn(delayed, timeout)).await,
+                why => Err(refused(why)),
+            };
+            timeout = metered.sent(sent)?;
+        }
+        metered.answered(answer(self.node(), pending, timeout).await)
+    }
+
+    fn ask<R, F>(&self, pending: &Pending<R>, message: F) -> Result<(), Rejected>
+    where
+        R: Send + 'static,
+        F: FnOnce(ReplyTo<R>) -> Message<Call, Cast, Info>,
+    {
+        if is_current(self.cell.core()) {
+            return Err(Rejected::Itself);
         }
         let message = message(ReplyTo::slot(pending.id()));
-        match self.cell.push_message(|| Envelope::Request(message, pending.id())) {
-            Ok(()) => Ok(pending),
-            Err(Rejected::Closed) => Err(CallError::NoProc),
-            Err(Rejected::Full) => Err(CallError::Overloaded),
-            Err(Rejected::NoConnection) => Err(CallError::NoConnection),
-            Err(Rejected::Unsendable(why)) => Err(CallError::Unsendable(why)),
-        }
+        self.cell.push_message(|| Envelope::Request(message, pending.id()))
     }
 
     /// Sends a cast (`gen_server:cast/2`). Never waits, never fails: what cannot be delivered is a dead letter.
@@ -214,15 +224,52 @@ where
 
     #[inline(always)]
     fn put(&self, message: impl FnOnce() -> Message<Call, Cast, Info>) -> Result<(), SendError> {
-        self.cell.push_message(|| Envelope::User(message())).map_err(|rejected| match rejected {
-            Rejected::Closed => SendError::NoProc,
-            Rejected::Full => SendError::Overloaded,
+        self.cell.push_message(|| Envelope::User(message())).map_err(|rejected| self.unsent(rejected))
+    }
+
+    #[cold]
+    fn unsent(&self, rejected: Rejected) -> SendError {
+        match rejected {
+            Rejected::Closed | Rejected::Itself => SendError::NoProc,
+            Rejected::Full | Rejected::Delayed(_) => SendError::Overloaded,
             Rejected::NoConnection => SendError::NoConnection,
             Rejected::Unsendable(why) => {
                 tracing::warn!(target: "incarnate::node", to = %self.pid(), %why, "message that cannot be sent");
                 SendError::Unsendable
             }
-        })
+        }
+    }
+
+    /// As [`try_cast`](Self::try_cast), for much at once: to a process of another node it goes on a lane of its own, beside
+    /// what others send there, and waits for its turn. In order with what else is sent in bulk, and with nothing more.
+    ///
+    /// # Errors
+    /// The process has ended, its node is not connected, or the message cannot be sent; it was dropped.
+    ///
+    /// # Cancel safety
+    /// Dropping the future before its turn has come drops the message.
+    pub async fn cast_bulk(&self, message: Cast) -> Result<(), SendError> {
+        self.put_bulk(Message::Cast(message)).await
+    }
+
+    /// As [`cast_bulk`](Self::cast_bulk), for what `handle_info` or `receive` takes.
+    ///
+    /// # Errors
+    /// As [`cast_bulk`](Self::cast_bulk).
+    ///
+    /// # Cancel safety
+    /// As [`cast_bulk`](Self::cast_bulk).
+    pub async fn send_bulk(&self, message: Info) -> Result<(), SendError> {
+        self.put_bulk(Message::Info(message)).await
+    }
+
+    async fn put_bulk(&self, message: Message<Call, Cast, Info>) -> Result<(), SendError> {
+        let Some(outlet) = self.cell.outlet() else { return self.put(|| message) };
+        let sent = match outlet.bulk(message) {
+            Ok(mut delayed) => poll_fn(|cx| delayed.poll(cx)).await,
+            Err(why) => Err(why),
+        };
+        sent.map_err(|why| self.unsent(why))
     }
 
     /// Sends `message` after a delay (`erlang:send_after/3`).
@@ -310,6 +357,27 @@ where
             None => ExitReason::NoProc,
         }
     }
+}
+
+fn refused(why: Rejected) -> CallError {
+    match why {
+        Rejected::Closed => CallError::NoProc,
+        Rejected::Full | Rejected::Delayed(_) => CallError::Overloaded,
+        Rejected::Itself => CallError::CallingSelf,
+        Rejected::NoConnection => CallError::NoConnection,
+        Rejected::Unsendable(why) => CallError::Unsendable(why),
+    }
+}
+
+/// Sends a request when there is room on the way to its node. Answers how long it may still wait for its answer.
+async fn send_in_turn(mut delayed: Box<dyn Delayed>, timeout: Timeout) -> Result<Timeout, CallError> {
+    let sent = poll_fn(|cx| delayed.poll(cx));
+    let Timeout::After(after) = timeout else {
+        return sent.await.map(|()| timeout).map_err(refused);
+    };
+    let begun = Instant::now();
+    let sent = limited(after, sent).await.ok_or(CallError::Timeout)?;
+    sent.map(|()| Timeout::After(after.saturating_sub(begun.elapsed()))).map_err(refused)
 }
 
 /// Whether it is the process whose code asks.

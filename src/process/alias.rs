@@ -2,15 +2,18 @@
 
 use std::sync::Arc;
 
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
 use super::address::{Message, ServerCell, ServerRef};
 use super::cell::Process;
 use super::death;
+use super::elsewhere::Wire;
 use super::envelope::Envelope;
 use super::relations::{AliasEntry, AliasMode};
 use crate::term::{AliasRef, Never};
 
 /// An address of a process that works until it is taken back (`erlang:alias/1`): a message through it afterwards
-/// vanishes silently.
+/// vanishes silently. It may travel to other nodes, like a reference.
 pub struct Alias<Info, Call = Never, Cast = Never> {
     cell: Arc<ServerCell<Call, Cast, Info>>,
     reference: AliasRef,
@@ -40,6 +43,16 @@ where
 
     /// Sends a message, in order with everything else that the sender sends to the process.
     pub fn send(&self, message: Info) {
+        let message = Message::Info(message);
+        match self.cell.outlet() {
+            // What cannot be sent vanishes, as what comes there too late.
+            Some(outlet) => _ = outlet.send_by(self.reference, message),
+            None => self.put(message),
+        }
+    }
+
+    /// Puts a message into the mailbox, if the alias is alive.
+    pub(crate) fn put(&self, message: Message<Call, Cast, Info>) {
         let mut relations = self.cell.core().relations();
         let Some(rare) = relations.existing_rare() else { return };
         let Some(entry) = rare.aliases.get(&self.reference).copied() else { return };
@@ -54,7 +67,7 @@ where
         }
         // Under the lock: after unalias has returned nothing comes. What is refused is dropped after it, silently, as a
         // message to any dead alias.
-        let pushed = self.cell.push_then(Envelope::User(Message::Info(message)));
+        let pushed = self.cell.push_then(Envelope::User(message));
         drop(relations);
         if let Some((reference, monitor)) = fulfilled {
             death::forget(reference, &monitor);
@@ -68,6 +81,19 @@ where
 impl<Info, Call, Cast> Clone for Alias<Info, Call, Cast> {
     fn clone(&self) -> Self {
         Alias { cell: self.cell.clone(), reference: self.reference }
+    }
+}
+
+impl<Info: Wire, Call: Wire, Cast: Wire> Serialize for Alias<Info, Call, Cast> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        (ServerRef::of(self.cell.clone()), self.reference).serialize(serializer)
+    }
+}
+
+impl<'de, Info: Wire, Call: Wire, Cast: Wire> Deserialize<'de> for Alias<Info, Call, Cast> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let (owner, reference) = <(ServerRef<Call, Cast, Info>, AliasRef)>::deserialize(deserializer)?;
+        Ok(Alias::of(&owner, reference))
     }
 }
 

@@ -13,12 +13,12 @@ use std::any::Any;
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU16, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::task::Waker;
+use std::task::{Context, Poll, Waker};
 
 use super::callback::Callback;
 use super::catch::drop_caught;
 use super::codes::{CodeId, Kind};
-use super::elsewhere::{Intake, Outlet, Tie};
+use super::elsewhere::{Delayed, Intake, Outlet, Room, Tie};
 use super::envelope::Envelope;
 use super::error::Unsendable;
 use super::life::{Incarnation, Life};
@@ -37,6 +37,8 @@ const BACKLOG: usize = 256;
 const DOOMED: u8 = 1;
 /// Somebody watches what it does.
 const DEBUGGED: u8 = 2;
+/// It has sent so much to another node that it is to wait before it goes on.
+const HELD_BACK: u8 = 4;
 
 /// Why an envelope was not taken.
 #[derive(Debug)]
@@ -45,10 +47,14 @@ pub(crate) enum Rejected {
     Closed,
     /// The mailbox has a bound and is at it.
     Full,
+    /// A request of the process to itself, which it could never answer.
+    Itself,
     /// Its node is not connected.
     NoConnection,
     /// It does not serialise, or is too large for its way: why.
     Unsendable(Box<Unsendable>),
+    /// A request to another node, to which too much waits to be sent: it may wait for its turn.
+    Delayed(Box<dyn Delayed>),
 }
 
 /// By what an exit signal came.
@@ -250,6 +256,35 @@ impl Core {
         }
     }
 
+    /// It takes no message until there is room on the way to another node.
+    pub(crate) fn hold_back(&self, room: Box<dyn Room>) {
+        let mut relations = self.relations();
+        if relations.gone {
+            return;
+        }
+        let former = relations.rare_mut().room.replace(room);
+        drop(relations);
+        drop(former);
+        self.attention.fetch_or(HELD_BACK, Ordering::Relaxed);
+    }
+
+    pub(crate) fn is_held_back(&self) -> bool {
+        self.attention.load(Ordering::Relaxed) & HELD_BACK != 0
+    }
+
+    /// Waits until it is held back no longer. Only its own shell does.
+    pub(super) fn poll_room(&self, cx: &mut Context<'_>) -> Poll<()> {
+        let room = self.relations().existing_rare().and_then(|rare| rare.room.take());
+        if let Some(mut room) = room
+            && room.poll(cx).is_pending()
+        {
+            self.relations().rare_mut().room = Some(room);
+            return Poll::Pending;
+        }
+        self.attention.fetch_and(!HELD_BACK, Ordering::Relaxed);
+        Poll::Ready(())
+    }
+
     pub(crate) fn callback(&self) -> Callback {
         Callback::of(self.callback.load(Ordering::Relaxed))
     }
@@ -447,6 +482,13 @@ impl<M> Mail<M> {
         }
     }
 
+    fn outlet(&self) -> Option<Arc<dyn Outlet<M>>> {
+        match &self.phase {
+            Phase::Elsewhere(outlet) => Some(outlet.clone()),
+            _ => None,
+        }
+    }
+
     /// Nothing is put in here any more, or ever.
     fn is_closed(&self) -> bool {
         matches!(self.phase, Phase::Closed | Phase::Elsewhere(_))
@@ -499,11 +541,12 @@ impl<M: Send + 'static> Cell<M> {
         if self.core.id != 0 {
             return self.clone();
         }
-        let outlet = match &self.mail().phase {
-            Phase::Elsewhere(outlet) => Some(outlet.clone()),
-            _ => None,
-        };
-        outlet.and_then(|outlet| outlet.process()).unwrap_or_else(|| self.clone())
+        self.outlet().and_then(|outlet| outlet.process()).unwrap_or_else(|| self.clone())
+    }
+
+    /// Where its messages go, if it lives on another node.
+    pub(crate) fn outlet(&self) -> Option<Arc<dyn Outlet<M>>> {
+        self.mail().outlet()
     }
 
     /// Others nodes may send to it what `intake` reads.
@@ -546,10 +589,7 @@ impl<M: Send + 'static> Cell<M> {
         why: Rejected,
         envelope: impl FnOnce() -> Envelope<M>,
     ) -> Result<(), Rejected> {
-        let outlet = match &mail.phase {
-            Phase::Elsewhere(outlet) => Some(outlet.clone()),
-            _ => None,
-        };
+        let outlet = mail.outlet();
         // The message is dropped, or written, outside the lock: both are user code.
         drop(mail);
         match outlet {

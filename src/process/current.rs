@@ -4,6 +4,7 @@ use std::cell::RefCell;
 use std::sync::Arc;
 
 use super::cell::Process;
+use super::elsewhere::Room;
 
 thread_local! {
     static CURRENT: RefCell<Option<Arc<dyn Process>>> = const { RefCell::new(None) };
@@ -37,4 +38,13 @@ pub(crate) fn get() -> Option<Arc<dyn Process>> {
 /// Looks at the process whose code asks, without taking hold of it.
 pub(crate) fn with<R>(look: impl FnOnce(Option<&Arc<dyn Process>>) -> R) -> R {
     CURRENT.with(|current| look(current.borrow().as_ref()))
+}
+
+/// Has the process whose code asks, if it is one, wait for room before it takes another message.
+pub(crate) fn hold_back(room: impl FnOnce() -> Box<dyn Room>) {
+    with(|process| {
+        if let Some(process) = process.filter(|process| !process.core().is_held_back()) {
+            process.core().hold_back(room());
+        }
+    });
 }

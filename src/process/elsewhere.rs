@@ -10,12 +10,13 @@ use std::any::Any;
 use std::fmt;
 use std::marker::PhantomData;
 use std::sync::Arc;
-use std::task::Waker;
+use std::task::{Context, Poll, Waker};
 
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use super::address::{Message, ServerCell, ServerRef};
+use super::alias::Alias;
 use super::cell::{By, Cell, Core, Next, Process, Rejected};
 use super::envelope::Envelope;
 use super::life::Incarnation;
@@ -23,7 +24,7 @@ use super::node::Node;
 use super::signal::{Down, Signal, System};
 use super::slots::{Pending, SlotId};
 use super::wire;
-use crate::term::{ExitReason, MonitorRef, NodeId, Pid};
+use crate::term::{AliasRef, ExitReason, MonitorRef, NodeId, Pid};
 
 /// What may cross between nodes, as a message, an answer or an argument: everything that serialises and comes back.
 pub trait Wire: Serialize + DeserializeOwned + Send + 'static {}
@@ -45,6 +46,8 @@ pub(crate) enum Sort {
     Call,
     Cast,
     Info,
+    /// As `Info`, if the alias leads to it then.
+    Alias(AliasRef),
 }
 
 /// What ties a process here to one there, or no longer does.
@@ -61,6 +64,25 @@ pub(crate) enum Tie<'a> {
     Stop(&'a ExitReason),
 }
 
+/// Room on the way to another node, for somebody who waits for it. Dropped, it waits no longer.
+pub(crate) trait Room: Send {
+    /// Ready: there is some, or the way is gone.
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()>;
+}
+
+/// A message that waits for room: a request that found none, or one that is for the lane of bulk. Dropped before it is
+/// sent, it is not.
+pub(crate) trait Delayed: Send {
+    /// Sends it as soon as there is room.
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Rejected>>;
+}
+
+impl fmt::Debug for dyn Delayed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Delayed")
+    }
+}
+
 /// The other nodes.
 pub(crate) trait Network: Send + Sync {
     /// The way to a node, in this life of it. `None`: it is not connected.
@@ -75,14 +97,23 @@ pub(crate) trait Route: Send + Sync {
     fn standin(self: Arc<Self>, dest: &Dest) -> Option<Arc<dyn Process>>;
     /// Tells the process there of a tie with one here. Never waits; takes no lock but its own.
     fn tell(&self, from: Pid, to: &Dest, tie: Tie<'_>);
-    /// Sends a message. `body` writes it.
+    /// Sends a message, which `body` writes. Where much waits already, the process whose code this is
+    /// [waits](Core::hold_back) before its next message; a request that finds no room is [`Rejected::Delayed`], and
+    /// anything else refused.
     fn message(
-        &self,
+        self: Arc<Self>,
         to: &Dest,
         sort: Sort,
         request: Option<SlotId>,
         body: &mut dyn FnMut(&mut Vec<u8>) -> Result<(), String>,
     ) -> Result<(), Rejected>;
+    /// Has a message sent on the lane of bulk, which `body` writes now.
+    fn bulk(
+        self: Arc<Self>,
+        to: &Dest,
+        sort: Sort,
+        body: &mut dyn FnMut(&mut Vec<u8>) -> Result<(), String>,
+    ) -> Result<Box<dyn Delayed>, Rejected>;
     /// A waiter for the end of a process there.
     fn watch_end(&self, to: &Dest) -> Option<Pending<ExitReason>>;
     /// What stood here for it is gone.
@@ -174,6 +205,10 @@ impl Process for Standin {
 /// Where a cell without a mailbox has its messages go.
 pub(crate) trait Outlet<M>: Send + Sync {
     fn send(&self, envelope: Envelope<M>) -> Result<(), Rejected>;
+    /// Sends a message through an alias of the process.
+    fn send_by(&self, alias: AliasRef, message: M) -> Result<(), Rejected>;
+    /// Has a message without a request sent on the lane of bulk.
+    fn bulk(&self, message: M) -> Result<Box<dyn Delayed>, Rejected>;
     /// What stands for the process now; `None`: its node is not connected.
     fn process(&self) -> Option<Arc<dyn Process>>;
 }
@@ -211,22 +246,35 @@ impl<C: Wire, K: Wire, I: Wire> Outlet<Message<C, K, I>> for Remote {
                 return process.signal(*signal).then_some(()).ok_or(Rejected::Closed);
             }
         };
-        let route = self.route()?;
-        let sort = match &message {
-            Message::Call(_) => Sort::Call,
-            Message::Cast(_) => Sort::Cast,
-            Message::Info(_) => Sort::Info,
-        };
-        let mut body = |out: &mut Vec<u8>| match &message {
-            Message::Call(call) => wire::write(out, call),
-            Message::Cast(cast) => wire::write(out, cast),
-            Message::Info(info) => wire::write(out, info),
-        };
-        route.message(&self.dest, sort, request, &mut body)
+        self.route()?.message(&self.dest, sort(&message), request, &mut |out| write(out, &message))
+    }
+
+    fn send_by(&self, alias: AliasRef, message: Message<C, K, I>) -> Result<(), Rejected> {
+        self.route()?.message(&self.dest, Sort::Alias(alias), None, &mut |out| write(out, &message))
+    }
+
+    fn bulk(&self, message: Message<C, K, I>) -> Result<Box<dyn Delayed>, Rejected> {
+        self.route()?.bulk(&self.dest, sort(&message), &mut |out| write(out, &message))
     }
 
     fn process(&self) -> Option<Arc<dyn Process>> {
         self.route().ok()?.standin(&self.dest)
+    }
+}
+
+fn sort<C, K, I>(message: &Message<C, K, I>) -> Sort {
+    match message {
+        Message::Call(_) => Sort::Call,
+        Message::Cast(_) => Sort::Cast,
+        Message::Info(_) => Sort::Info,
+    }
+}
+
+fn write<C: Wire, K: Wire, I: Wire>(out: &mut Vec<u8>, message: &Message<C, K, I>) -> Result<(), String> {
+    match message {
+        Message::Call(call) => wire::write(out, call),
+        Message::Cast(cast) => wire::write(out, cast),
+        Message::Info(info) => wire::write(out, info),
     }
 }
 
@@ -292,9 +340,15 @@ impl<C: Wire, K: Wire, I: Wire> Intake for Typed<C, K, I> {
         let (message, request) = match sort {
             Sort::Call => wire::read(body).map(|(call, request)| (Message::Call(call), request)),
             Sort::Cast => wire::read(body).map(|(cast, request)| (Message::Cast(cast), request)),
-            Sort::Info => wire::read(body).map(|(info, request)| (Message::Info(info), request)),
+            Sort::Info | Sort::Alias(_) => {
+                wire::read(body).map(|(info, request)| (Message::Info(info), request))
+            }
         }
         .map_err(NotTaken::Unreadable)?;
+        if let (Sort::Alias(alias), Message::Info(_)) = (sort, &message) {
+            Alias::of(&ServerRef::of(cell), alias).put(message);
+            return Ok(());
+        }
         let envelope = match request {
             wire::Asked::No => Envelope::User(message),
             wire::Asked::Yes(slot) => Envelope::Request(message, slot),

@@ -60,11 +60,10 @@ impl<M: Content> Inbox<M> {
         self.poll_usual(cx)
     }
 
-    /// As [`poll_next`](Self::poll_next), of a process that is doomed or watched.
+    /// As [`poll_next`](Self::poll_next), of a process that is doomed, held back or watched.
     #[cold]
     fn poll_next_unusual(&mut self, cx: &mut Context<'_>) -> Poll<Envelope<M>> {
-        // An untrapped exit signal has come: the shell ends this process as soon as it awaits.
-        if self.cell.core().is_doomed() {
+        if self.takes_nothing(cx) {
             return Poll::Pending;
         }
         let next = self.poll_usual(cx);
@@ -72,6 +71,13 @@ impl<M: Content> Inbox<M> {
             self.saw(envelope);
         }
         next
+    }
+
+    /// Whether no message is taken now, although one may wait.
+    fn takes_nothing(&self, cx: &mut Context<'_>) -> bool {
+        let core = self.cell.core();
+        // Doomed: an untrapped exit signal has come, and the shell ends this process as soon as it awaits.
+        core.is_doomed() || core.is_held_back() && core.poll_room(cx).is_pending()
     }
 
     // Inlined: nearly every message takes this way, and the other one is not to make it a call.
@@ -104,7 +110,8 @@ impl<M: Content> Inbox<M> {
 
     /// Whether the last look has found nothing.
     pub(crate) fn is_drained(&self) -> bool {
-        self.budget == FAIRNESS && self.batch.is_empty() && !self.cell.core().is_doomed()
+        let core = self.cell.core();
+        self.budget == FAIRNESS && self.batch.is_empty() && !core.is_doomed() && !core.is_held_back()
     }
 
     /// Has the next look not wait for others: it is the last one before a wait ends without a message.
@@ -172,7 +179,7 @@ impl<M: Content> Inbox<M> {
         seen: &mut usize,
         mut wanted: impl FnMut(&Envelope<M>) -> bool,
     ) -> Poll<Envelope<M>> {
-        if self.cell.core().is_doomed() {
+        if self.cell.core().needs_attention() && self.takes_nothing(cx) {
             return Poll::Pending;
         }
         if self.spent(cx) {

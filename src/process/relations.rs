@@ -6,7 +6,7 @@ use rustc_hash::FxHashMap;
 
 use super::cell::Process;
 use super::debug::Debug;
-use super::elsewhere::Intake;
+use super::elsewhere::{Intake, Room};
 use super::ordered::Ordered;
 use super::signal::Object;
 use super::slots::Waiters;
@@ -154,6 +154,8 @@ pub(crate) struct Rare {
     pub(crate) intake: Option<&'static dyn Intake>,
     /// What watches it; out of its place while it is used.
     pub(crate) debug: Option<Box<Debug>>,
+    /// What it waits for before it takes another message; out of its place while it is used.
+    pub(crate) room: Option<Box<dyn Room>>,
 }
 
 /// The number of an application on its node; 0 is none.

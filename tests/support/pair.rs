@@ -71,3 +71,13 @@ impl Pair {
         }
     }
 }
+
+/// Waits until it is so.
+pub async fn until(mut is_so: impl FnMut() -> bool) {
+    in_time(async {
+        while !is_so() {
+            tokio::task::yield_now().await;
+        }
+    })
+    .await;
+}
