@@ -1,6 +1,7 @@
 //! One stream of bytes, as a task: a handshake first, then one lane of a connection.
 
 use std::future::poll_fn;
+use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
@@ -91,6 +92,12 @@ impl Opened {
         }
     }
 
+    /// An error is told by what is read next.
+    async fn say(&mut self, bytes: &[u8]) -> io::Result<()> {
+        self.stream.write_all(bytes).await?;
+        self.stream.flush().await
+    }
+
     /// The handshake, and the lane of control, which goes on as it does: frame by frame through the driver.
     async fn shake(&mut self, input: &mut Input) -> Option<(Lane, Arc<Connection>)> {
         // Set: a frame was handed over, and what comes of it is not known yet.
@@ -116,8 +123,8 @@ impl Opened {
                 command = self.commands.recv() => match command? {
                     Command::Send(bytes) => {
                         // One that does not take this little is lost by the deadline of its handshake or its heart.
-                        if timeout(FAREWELL, self.stream.write_all(&bytes)).await.is_err() {
-                            let _over = self.events.send(Event::Closed { conn: self.conn }).await;
+                        if timeout(FAREWELL, self.say(&bytes)).await.is_err() {
+                            let _over = self.events.send(Event::Closed { conn: self.conn, why: None }).await;
                             return None;
                         }
                     }
@@ -127,14 +134,21 @@ impl Opened {
                 },
                 read = self.stream.read(input.room()), if !handed => match read {
                     Ok(n @ 1..) => input.filled(n),
-                    _ => {
-                        self.events.send(Event::Closed { conn: self.conn }).await.ok()?;
+                    over => {
+                        let why = objection(over.err());
+                        self.events.send(Event::Closed { conn: self.conn, why }).await.ok()?;
                         handed = true;
                     }
                 },
             }
         }
     }
+}
+
+/// What a stream that is over has against who is there; none, if it only ended.
+fn objection(error: Option<io::Error>) -> Option<String> {
+    let error = error.filter(|error| error.kind() == io::ErrorKind::InvalidData);
+    error.map(|error| error.to_string())
 }
 
 /// A lane that is up: reads and writes in one task, so that neither waits for a lock of the other.
@@ -146,13 +160,16 @@ struct Traffic {
     /// What is being written, and how much of it is.
     output: Vec<u8>,
     written: usize,
+    /// Some of what was written may still be held back by the stream.
+    unflushed: bool,
 }
 
 /// Why the lane is at its end.
 enum Ended {
     /// Told to close.
     Told(Option<oneshot::Sender<()>>),
-    Broken,
+    /// By the stream: what it has against who is there.
+    Broken(Option<String>),
     Garbage(FrameError),
     /// The other node does not read what it has asked for.
     Overrun,
@@ -160,10 +177,15 @@ enum Ended {
 
 impl Traffic {
     fn new(opened: Opened, lane: Lane, connection: Arc<Connection>, input: Input) -> Self {
-        Traffic { opened, lane, connection, input, output: Vec::new(), written: 0 }
+        Traffic { opened, lane, connection, input, output: Vec::new(), written: 0, unflushed: false }
     }
 
     async fn run(mut self) {
+        self.carry().await;
+        let _late = timeout(FAREWELL, self.opened.stream.shutdown()).await;
+    }
+
+    async fn carry(&mut self) {
         let ended = match self.handle_input() {
             Ok(()) => poll_fn(|cx| self.poll(cx)).await,
             Err(error) => Ended::Garbage(error),
@@ -171,7 +193,7 @@ impl Traffic {
         let conn = self.opened.conn;
         let told = match ended {
             Ended::Told(told) => told,
-            Ended::Broken => self.wait_to_be_told(Event::Closed { conn }).await,
+            Ended::Broken(why) => self.wait_to_be_told(Event::Closed { conn, why }).await,
             Ended::Garbage(error) => self.wait_to_be_told(Event::Garbage { conn, error }).await,
             Ended::Overrun => {
                 let (peer, why) = (self.connection.peer.id(), DownBecause::Unread);
@@ -223,7 +245,7 @@ impl Traffic {
             let n = room.filled().len();
             match ready!(read) {
                 Ok(()) if n > 0 => self.input.filled(n),
-                _ => return Poll::Ready(Ended::Broken),
+                over => return Poll::Ready(Ended::Broken(objection(over.err()))),
             }
             self.connection.heard(n);
             if let Err(error) = self.handle_input() {
@@ -253,15 +275,28 @@ impl Traffic {
             if self.written == self.output.len() {
                 self.output.clear();
                 self.written = 0;
-                if !ready!(self.connection.outbound(self.lane).poll_take(cx, &mut self.output)) {
-                    return Poll::Ready(Ended::Overrun);
+                match self.connection.outbound(self.lane).poll_take(cx, &mut self.output) {
+                    Poll::Ready(true) => {}
+                    Poll::Ready(false) => return Poll::Ready(Ended::Overrun),
+                    Poll::Pending => return self.poll_flush(cx),
                 }
             }
             let rest = &self.output[self.written..];
             match ready!(Pin::new(&mut *self.opened.stream).poll_write(cx, rest)) {
-                Ok(n) if n > 0 => self.written += n,
-                _ => return Poll::Ready(Ended::Broken),
+                Ok(n) if n > 0 => (self.written, self.unflushed) = (self.written + n, true),
+                over => return Poll::Ready(Ended::Broken(objection(over.err()))),
             }
         }
+    }
+
+    /// Flushes once when nothing more waits; ready when that is not possible.
+    fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<Ended> {
+        if self.unflushed {
+            if let Err(error) = ready!(Pin::new(&mut *self.opened.stream).poll_flush(cx)) {
+                return Poll::Ready(Ended::Broken(objection(Some(error))));
+            }
+            self.unflushed = false;
+        }
+        Poll::Pending
     }
 }

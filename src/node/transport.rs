@@ -12,6 +12,10 @@ use tokio::net::{TcpListener, TcpStream};
 pub type Pending<'a, T> = Pin<Box<dyn Future<Output = io::Result<T>> + Send + 'a>>;
 
 /// Bytes in both directions, in order, none twice; or an error.
+///
+/// It is flushed when nothing more is to be written for now, and shut down before it is dropped, if time allows. An error of
+/// the kind [`InvalidData`](io::ErrorKind::InvalidData) says what is wrong with whoever is at the other end: it is told to
+/// who wanted the connection, and an event.
 pub trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
 
 impl<S: AsyncRead + AsyncWrite + Send + Unpin> Stream for S {}
@@ -29,11 +33,18 @@ pub trait Transport: Send + Sync + 'static {
     /// # Errors
     /// The address is none of this machine's, or is in use.
     fn listen<'a>(&'a self, at: &'a str) -> Pending<'a, Box<dyn Listener>>;
+
+    /// Whether others on the network cannot read what it carries: false, unless said otherwise. A node that listens without
+    /// says so in a warning, except on the machine's own addresses.
+    fn encrypts(&self) -> bool {
+        false
+    }
 }
 
 /// Where others connect to.
 pub trait Listener: Send + 'static {
-    /// The next connection.
+    /// The next connection. What takes long, such as a handshake of the transport's own, is left to the stream, whose first
+    /// reads it delays: who connects and says nothing keeps nobody waiting.
     ///
     /// # Errors
     /// This one failed; the listener goes on.
