@@ -1,5 +1,7 @@
 //! Nodes that reach each other, against the rows of OTP's suites that need a second one. A test is named by its row.
 
+#[path = "support/authority.rs"]
+mod authority;
 #[path = "node/basics.rs"]
 mod basics;
 #[path = "support/child.rs"]
@@ -16,7 +18,13 @@ mod processes;
 mod random;
 #[path = "node/refusals.rs"]
 mod refusals;
+#[path = "support/reports.rs"]
+mod reports;
 #[path = "node/rows.rs"]
 mod rows;
+#[path = "node/tls.rs"]
+mod tls;
+#[path = "node/transport.rs"]
+mod transport;
 #[path = "support/wait.rs"]
 mod wait;

@@ -374,7 +374,10 @@ impl Machine {
     pub(crate) fn handle_garbage(&mut self, now: Duration, conn: ConnId, error: FrameError) {
         match self.lanes.get(&conn).copied() {
             Some((peer, _)) => self.down(now, peer, DownBecause::BadFrame(error.to_string())),
-            None => self.refuse(now, conn, None, error.into()),
+            None => {
+                let peer = self.conns.get(&conn).and_then(|conn| conn.target.clone());
+                self.refuse(now, conn, peer, error.into());
+            }
         }
     }
 

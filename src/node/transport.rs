@@ -35,7 +35,7 @@ pub trait Transport: Send + Sync + 'static {
     fn listen<'a>(&'a self, at: &'a str) -> Pending<'a, Box<dyn Listener>>;
 
     /// Whether others on the network cannot read what it carries: false, unless said otherwise. A node that listens without
-    /// says so in a warning, except on the machine's own addresses.
+    /// says so in a warning, unless only its own machine reaches it.
     fn encrypts(&self) -> bool {
         false
     }
@@ -63,7 +63,7 @@ pub struct Tcp;
 
 impl Transport for Tcp {
     fn connect<'a>(&'a self, to: &'a str) -> Pending<'a, Box<dyn Stream>> {
-        Box::pin(async move { boxed(TcpStream::connect(to).await?) })
+        Box::pin(async move { Ok(Box::new(dial(to).await?) as Box<dyn Stream>) })
     }
 
     fn listen<'a>(&'a self, at: &'a str) -> Pending<'a, Box<dyn Listener>> {
@@ -71,15 +71,22 @@ impl Transport for Tcp {
     }
 }
 
-fn boxed(stream: TcpStream) -> io::Result<Box<dyn Stream>> {
-    // A message waits for nothing: what goes together is written together.
+pub(super) async fn dial(to: &str) -> io::Result<TcpStream> {
+    without_delay(TcpStream::connect(to).await?)
+}
+
+/// A message waits for nothing: what goes together is written together.
+pub(super) fn without_delay(stream: TcpStream) -> io::Result<TcpStream> {
     stream.set_nodelay(true)?;
-    Ok(Box::new(stream))
+    Ok(stream)
 }
 
 impl Listener for TcpListener {
     fn accept(&mut self) -> Pending<'_, Box<dyn Stream>> {
-        Box::pin(async move { boxed(TcpListener::accept(self).await?.0) })
+        Box::pin(async move {
+            let (stream, _) = TcpListener::accept(self).await?;
+            Ok(Box::new(without_delay(stream)?) as Box<dyn Stream>)
+        })
     }
 
     fn address(&self) -> String {

@@ -1,14 +1,10 @@
 //! Those that may not connect: refused by name, on both sides, and what they hold is bounded.
 
-use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
 use incarnate::Node;
-use incarnate::node::{
-    Cookie, Distribution, Listener, NotConnected, Pending, RefusedBecause, Start, StartError, Stream, Tcp,
-    Transport,
-};
-use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
+use incarnate::node::{Cookie, Distribution, NotConnected, RefusedBecause, Start, StartError};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
 use crate::pair::{COOKIE, distribution};
@@ -159,34 +155,4 @@ async fn a_replayed_handshake_is_refused() {
     let text = String::from_utf8_lossy(&answer);
     assert!(text.contains("WrongCookie"), "{text}");
     assert!(here.nodes().is_empty());
-}
-
-/// Reaches whoever is there, but takes its time.
-struct Slow(Mutex<Option<DuplexStream>>);
-
-impl Transport for Slow {
-    fn connect<'a>(&'a self, _: &'a str) -> Pending<'a, Box<dyn Stream>> {
-        Box::pin(async move {
-            let stream = self.0.lock().unwrap().take().unwrap();
-            tokio::time::sleep(Duration::from_secs(6)).await; // sleep: longer than a handshake may take, in virtual time
-            Ok(Box::new(stream) as Box<dyn Stream>)
-        })
-    }
-
-    fn listen<'a>(&'a self, at: &'a str) -> Pending<'a, Box<dyn Listener>> {
-        Tcp.listen(at)
-    }
-}
-
-#[tokio::test(start_paused = true)]
-async fn who_is_reached_too_late_is_let_go() {
-    let (near, mut far) = duplex(64);
-    let transport = Slow(Mutex::new(Some(near)));
-    let a = node();
-    let here = Distribution::of(&a, Cookie::new(COOKIE)).transport(transport).start().await.unwrap();
-    assert_eq!(here.connect("far away").await, Err(NotConnected::Timeout));
-    // Nothing is said there, and nothing is held.
-    let mut heard = Vec::new();
-    let read = tokio::time::timeout(Duration::from_secs(60), far.read_to_end(&mut heard)).await;
-    assert!(matches!(read, Ok(Ok(0))), "{read:?}");
 }
