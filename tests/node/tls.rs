@@ -19,7 +19,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio_rustls::TlsConnector;
 use tokio_rustls::rustls::pki_types::pem::PemObject;
-use tokio_rustls::rustls::pki_types::{CertificateDer, ServerName};
+use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use tokio_rustls::rustls::{ClientConfig, RootCertStore};
 use tracing::Level;
 
@@ -280,19 +280,27 @@ async fn a_name_may_be_expected_instead_of_the_host_of_the_address() {
     assert_eq!(error.to_string(), "`no name` is neither a DNS name nor an IP address");
 }
 
-/// Speaks TLS, takes the certificates of the authority, and has none.
-struct Nobody(TlsConnector);
+/// Speaks TLS, but is no node.
+struct Client(TlsConnector);
 
-impl Nobody {
-    fn knowing(authority: &Authority) -> Self {
+impl Client {
+    fn new(authority: &Authority, own: Option<Signed>) -> Self {
+        let certificate = |pem: &str| CertificateDer::from_pem_slice(pem.as_bytes()).unwrap();
         let mut roots = RootCertStore::empty();
-        roots.add(CertificateDer::from_pem_slice(authority.pem().as_bytes()).unwrap()).unwrap();
-        let config = ClientConfig::builder().with_root_certificates(roots).with_no_client_auth();
-        Nobody(Arc::new(config).into())
+        roots.add(certificate(&authority.pem())).unwrap();
+        let config = ClientConfig::builder().with_root_certificates(roots);
+        let config = match own {
+            Some(own) => {
+                let key = PrivateKeyDer::from_pem_slice(own.key.as_bytes()).unwrap();
+                config.with_client_auth_cert(vec![certificate(&own.chain)], key).unwrap()
+            }
+            None => config.with_no_client_auth(),
+        };
+        Client(Arc::new(config).into())
     }
 }
 
-impl Transport for Nobody {
+impl Transport for Client {
     fn connect<'a>(&'a self, to: &'a str) -> Pending<'a, Box<dyn Stream>> {
         Box::pin(async move {
             let name = ServerName::try_from("127.0.0.1").unwrap();
@@ -308,9 +316,24 @@ impl Transport for Nobody {
 #[tokio::test]
 async fn who_has_no_certificate_is_refused() {
     let authority = Authority::new();
-    let (error, warning) = refused(authority.tls(), Nobody::knowing(&authority)).await;
+    let (error, warning) = refused(authority.tls(), Client::new(&authority, None)).await;
     assert_eq!(error, NotConnected::Unreachable("received fatal alert: CertificateRequired".into()));
     assert_eq!(warning, "what answers there is no node: TLS: peer sent no certificates");
+}
+
+#[tokio::test]
+async fn who_has_a_certificate_and_says_nonsense_is_told_so_before_the_end() {
+    let authority = Authority::new();
+    let here = distribution(&node()).transport(authority.tls()).start().await.unwrap();
+    let client = Client::new(&authority, Some(authority.sign(HERE, |_| ())));
+    let mut stream = client.connect(here.address().unwrap()).await.unwrap();
+    stream.write_all(b"GET / HTTP/1.1\r\n\r\n").await.unwrap();
+    stream.flush().await.unwrap();
+    let mut answer = Vec::new();
+    // An end without a word would be an error here: somebody else might have cut it short.
+    in_time(stream.read_to_end(&mut answer)).await.unwrap();
+    let text = String::from_utf8_lossy(&answer);
+    assert!(text.contains("a frame of 1195725856 bytes, at most 4096"), "{text}");
 }
 
 #[tokio::test]
