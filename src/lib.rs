@@ -62,7 +62,8 @@
 //! # Nodes
 //!
 //! The feature `cluster`, on by default, has the module [`node`]. A build without it (`default-features = false`) has no
-//! network code and no cryptography.
+//! network code and no cryptography. `tls`, off by default, has nodes prove who they are by certificates and say nothing that
+//! others can read.
 //!
 //! # Metrics
 //!

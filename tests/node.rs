@@ -2,6 +2,8 @@
 
 #[path = "node/aliases.rs"]
 mod aliases;
+#[path = "support/authority.rs"]
+mod authority;
 #[path = "node/basics.rs"]
 mod basics;
 #[path = "node/bulk.rs"]
@@ -22,7 +24,13 @@ mod processes;
 mod random;
 #[path = "node/refusals.rs"]
 mod refusals;
+#[path = "support/reports.rs"]
+mod reports;
 #[path = "node/rows.rs"]
 mod rows;
+#[path = "node/tls.rs"]
+mod tls;
+#[path = "node/transport.rs"]
+mod transport;
 #[path = "support/wait.rs"]
 mod wait;

@@ -186,7 +186,9 @@ impl Start {
         };
         let (tell, events) = mpsc::channel(EVENTS);
         let address = listener.as_ref().map(|listener| listener.address().into());
-        warn_of_readers(self.node.name(), address.as_deref());
+        if !self.transport.encrypts() {
+            warn_of_readers(self.node.name(), address.as_deref());
+        }
         let machine = Machine::new(settings, nonce);
         let runtime = self.node.runtime();
         let driver = Driver::new(machine, shared.clone(), self.transport, (tell.clone(), events));

@@ -1,6 +1,8 @@
 //! Drives the machine: one task that hears of everything that happens to connections, and does what the machine decides.
 
 use std::collections::BTreeMap;
+use std::fmt::Display;
+use std::io::ErrorKind;
 use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -29,7 +31,7 @@ pub(crate) enum Event {
     Dialled { conn: ConnId, result: Result<Box<dyn Stream>, String> },
     Frame { conn: ConnId, kind: Kind, whole: Vec<u8>, fields: Range<usize> },
     Garbage { conn: ConnId, error: FrameError },
-    Closed { conn: ConnId },
+    Closed { conn: ConnId, why: Option<String> },
     View(oneshot::Sender<Vec<PeerInfo>>),
     Stop(oneshot::Sender<()>),
 }
@@ -126,14 +128,20 @@ impl Driver {
                 }
             }
             Event::Dialled { conn, result } => {
-                let result = result.map(|stream| self.open(conn, stream));
-                self.machine.handle_dialled(now, conn, result);
+                let (stream, result) = match result {
+                    Ok(stream) => (Some(stream), Ok(())),
+                    Err(why) => (None, Err(why)),
+                };
+                // What nobody waits for any more is closed by its drop.
+                if self.machine.handle_dialled(now, conn, result) {
+                    stream.into_iter().for_each(|stream| self.open(conn, stream));
+                }
             }
             Event::Frame { conn, kind, whole, fields } => {
                 self.machine.handle_frame(now, conn, kind, &whole[fields], &whole);
             }
             Event::Garbage { conn, error } => self.machine.handle_garbage(now, conn, error),
-            Event::Closed { conn } => self.machine.handle_closed(now, conn),
+            Event::Closed { conn, why } => self.machine.handle_closed(now, conn, why),
             Event::View(answer) => {
                 let _gave_up = answer.send(self.view(now));
             }
@@ -188,8 +196,7 @@ impl Driver {
                 }
                 Action::Refused { peer, here, why } => {
                     let peer = peer.as_deref().unwrap_or("somebody");
-                    let by = if here { "here" } else { "there" };
-                    tracing::warn!(target: "incarnate::node", peer, by, %why, "connection refused");
+                    refused(peer, if here { "here" } else { "there" }, &why);
                 }
             }
         }
@@ -204,8 +211,16 @@ impl Driver {
 
     fn dial(&mut self, conn: ConnId, to: Arc<str>) {
         let (transport, tell) = (self.transport.clone(), self.tell.clone());
+        let limit = self.machine.handshake_limit();
         tokio::spawn(async move {
-            let result = transport.connect(&to).await.map_err(|error| error.to_string());
+            // The machine has given it up by then.
+            let Ok(result) = timeout(limit, transport.connect(&to)).await else { return };
+            if let Err(error) = &result
+                && error.kind() == ErrorKind::InvalidData
+            {
+                refused(&to, "here", error);
+            }
+            let result = result.map_err(|error| error.to_string());
             let _stopped = tell.send(Event::Dialled { conn, result }).await;
         });
     }
@@ -243,6 +258,10 @@ impl Driver {
         }
         self.act().await;
     }
+}
+
+fn refused(peer: &str, by: &str, why: &dyn Display) {
+    tracing::warn!(target: "incarnate::node", peer, by, %why, "connection refused");
 }
 
 /// Accepts connections until the driver is gone.

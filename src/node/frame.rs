@@ -95,6 +95,12 @@ pub(crate) enum FrameError {
 impl fmt::Display for FrameError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            // What TLS begins with, a handshake or an alert, read as a length.
+            FrameError::Oversized { found, limit: CONTROL_LIMIT }
+                if matches!(found >> 16, 0x1603 | 0x1503) =>
+            {
+                f.write_str("TLS, which this node does not speak")
+            }
             FrameError::Oversized { found, limit } => {
                 write!(f, "a frame of {found} bytes, at most {limit} are taken here")
             }

@@ -134,7 +134,8 @@ pub enum RefusedBecause {
     Duplicate,
     /// A lane of a connection that is over.
     StaleLane,
-    /// Another node than the one that was dialled answered, or something that is none: what it said.
+    /// Another node than the one that was dialled answered, or something that is none, by what it said or by what the
+    /// transport found: what that was.
     NoNode(String),
 }
 

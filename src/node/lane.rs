@@ -1,6 +1,7 @@
 //! One stream of bytes, as a task: a handshake first, then one lane of a connection.
 
 use std::future::{Future, poll_fn};
+use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
@@ -99,6 +100,12 @@ impl Opened {
         }
     }
 
+    /// An error is told by what is read next.
+    async fn say(&mut self, bytes: &[u8]) -> io::Result<()> {
+        self.stream.write_all(bytes).await?;
+        self.stream.flush().await
+    }
+
     /// The handshake, and the lane of control, which goes on as it does: frame by frame through the driver.
     async fn shake(&mut self, input: &mut Input) -> Option<(Lane, Arc<Connection>)> {
         // Set: a frame was handed over, and what comes of it is not known yet.
@@ -124,8 +131,8 @@ impl Opened {
                 command = self.commands.recv() => match command? {
                     Command::Send(bytes) => {
                         // One that does not take this little is lost by the deadline of its handshake or its heart.
-                        if timeout(FAREWELL, self.stream.write_all(&bytes)).await.is_err() {
-                            let _over = self.events.send(Event::Closed { conn: self.conn }).await;
+                        if timeout(FAREWELL, self.say(&bytes)).await.is_err() {
+                            let _over = self.events.send(Event::Closed { conn: self.conn, why: None }).await;
                             return None;
                         }
                     }
@@ -135,14 +142,21 @@ impl Opened {
                 },
                 read = self.stream.read(input.room()), if !handed => match read {
                     Ok(n @ 1..) => input.filled(n),
-                    _ => {
-                        self.events.send(Event::Closed { conn: self.conn }).await.ok()?;
+                    over => {
+                        let why = objection(over.err());
+                        self.events.send(Event::Closed { conn: self.conn, why }).await.ok()?;
                         handed = true;
                     }
                 },
             }
         }
     }
+}
+
+/// What a stream that is over has against who is there; none, if it only ended.
+fn objection(error: Option<io::Error>) -> Option<String> {
+    let error = error.filter(|error| error.kind() == io::ErrorKind::InvalidData);
+    error.map(|error| error.to_string())
 }
 
 /// A lane that is up: reads and writes in one task, so that neither waits for a lock of the other.
@@ -154,6 +168,8 @@ struct Traffic {
     /// What is being written, and how much of it is.
     output: Vec<u8>,
     written: usize,
+    /// Some of what was written may still be held back by the stream.
+    unflushed: bool,
     /// Written in bulk since it last rested.
     burst: usize,
     rest: Option<Pin<Box<Sleep>>>,
@@ -163,7 +179,8 @@ struct Traffic {
 enum Ended {
     /// Told to close.
     Told(Option<oneshot::Sender<()>>),
-    Broken,
+    /// By the stream: what it has against who is there.
+    Broken(Option<String>),
     Garbage(FrameError),
     /// The other node does not read what it has asked for.
     Overrun,
@@ -172,10 +189,16 @@ enum Ended {
 impl Traffic {
     fn new(opened: Opened, lane: Lane, connection: Arc<Connection>, input: Input) -> Self {
         let output = Vec::new();
-        Traffic { opened, lane, connection, input, output, written: 0, burst: 0, rest: None }
+        let (written, unflushed, burst, rest) = (0, false, 0, None);
+        Traffic { opened, lane, connection, input, output, written, unflushed, burst, rest }
     }
 
     async fn run(mut self) {
+        self.carry().await;
+        let _late = timeout(FAREWELL, self.opened.stream.shutdown()).await;
+    }
+
+    async fn carry(&mut self) {
         let ended = match self.handle_input() {
             Ok(()) => poll_fn(|cx| self.poll(cx)).await,
             Err(error) => Ended::Garbage(error),
@@ -183,7 +206,7 @@ impl Traffic {
         let conn = self.opened.conn;
         let told = match ended {
             Ended::Told(told) => told,
-            Ended::Broken => self.wait_to_be_told(Event::Closed { conn }).await,
+            Ended::Broken(why) => self.wait_to_be_told(Event::Closed { conn, why }).await,
             Ended::Garbage(error) => self.wait_to_be_told(Event::Garbage { conn, error }).await,
             Ended::Overrun => {
                 let (peer, why) = (self.connection.peer.id(), DownBecause::Unread);
@@ -235,7 +258,7 @@ impl Traffic {
             let n = room.filled().len();
             match ready!(read) {
                 Ok(()) if n > 0 => self.input.filled(n),
-                _ => return Poll::Ready(Ended::Broken),
+                over => return Poll::Ready(Ended::Broken(objection(over.err()))),
             }
             self.connection.heard(self.lane, n);
             if let Err(error) = self.handle_input() {
@@ -290,8 +313,10 @@ impl Traffic {
             if self.written == self.output.len() {
                 self.output.clear();
                 self.written = 0;
-                if !ready!(self.connection.outbound(self.lane).poll_take(cx, &mut self.output)) {
-                    return Poll::Ready(Ended::Overrun);
+                match self.connection.outbound(self.lane).poll_take(cx, &mut self.output) {
+                    Poll::Ready(true) => {}
+                    Poll::Ready(false) => return Poll::Ready(Ended::Overrun),
+                    Poll::Pending => return self.poll_flush(cx),
                 }
                 if self.lane == Lane::Messages {
                     self.connection.says();
@@ -301,13 +326,25 @@ impl Traffic {
             let rest = &rest[..rest.len().min(budget)];
             match ready!(Pin::new(&mut *self.opened.stream).poll_write(cx, rest)) {
                 Ok(n) if n > 0 => {
-                    (self.written, budget) = (self.written + n, budget - n);
+                    (self.written, self.unflushed) = (self.written + n, true);
+                    budget -= n;
                     if self.lane == Lane::Bulk {
                         self.burst += n;
                     }
                 }
-                _ => return Poll::Ready(Ended::Broken),
+                over => return Poll::Ready(Ended::Broken(objection(over.err()))),
             }
         }
+    }
+
+    /// Flushes once when nothing more waits; ready when that is not possible.
+    fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<Ended> {
+        if self.unflushed {
+            if let Err(error) = ready!(Pin::new(&mut *self.opened.stream).poll_flush(cx)) {
+                return Poll::Ready(Ended::Broken(objection(Some(error))));
+            }
+            self.unflushed = false;
+        }
+        Poll::Pending
     }
 }

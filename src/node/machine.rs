@@ -232,6 +232,11 @@ impl Machine {
         })
     }
 
+    /// Who is dialled and has not answered for so long is given up.
+    pub(crate) fn handshake_limit(&self) -> Duration {
+        self.settings.handshake
+    }
+
     /// When [`handle_time`](Self::handle_time) is due.
     pub(crate) fn next_time(&self) -> Option<Duration> {
         let shaking = self.conns.values().map(|conn| conn.until);
@@ -278,9 +283,9 @@ impl Machine {
         self.next_conn - 1
     }
 
-    /// What was dialled is connected, or not: why.
-    pub(crate) fn handle_dialled(&mut self, now: Duration, conn: ConnId, result: Result<(), String>) {
-        let Some(dialled) = self.conns.get_mut(&conn) else { return };
+    /// What was dialled is connected, or not: why. False: it was given up before.
+    pub(crate) fn handle_dialled(&mut self, now: Duration, conn: ConnId, result: Result<(), String>) -> bool {
+        let Some(dialled) = self.conns.get_mut(&conn) else { return false };
         match result {
             Ok(()) => {
                 let (lane, session) = dialled.lane_of.map_or((Lane::Control, 0), |(_, lane, id)| (lane, id));
@@ -290,6 +295,7 @@ impl Machine {
             }
             Err(why) => self.give_up(now, conn, NotConnected::Unreachable(why)),
         }
+        true
     }
 
     /// Somebody has connected. `None`: too many have that did not say who they are.
@@ -368,16 +374,25 @@ impl Machine {
     pub(crate) fn handle_garbage(&mut self, now: Duration, conn: ConnId, error: FrameError) {
         match self.lanes.get(&conn).copied() {
             Some((peer, _)) => self.down(now, peer, DownBecause::BadFrame(error.to_string())),
-            None => self.refuse(now, conn, None, error.into()),
+            None => {
+                let peer = self.conns.get(&conn).and_then(|conn| conn.target.clone());
+                self.refuse(now, conn, peer, error.into());
+            }
         }
     }
 
-    /// A connection is over.
-    pub(crate) fn handle_closed(&mut self, now: Duration, conn: ConnId) {
+    /// A connection is over; `why`: what its transport has against who is there.
+    pub(crate) fn handle_closed(&mut self, now: Duration, conn: ConnId, why: Option<String>) {
         if let Some((peer, _)) = self.lanes.get(&conn).copied() {
-            return self.down(now, peer, DownBecause::Closed);
+            return self.down(now, peer, why.map_or(DownBecause::Closed, DownBecause::BadFrame));
         }
-        self.give_up(now, conn, NotConnected::Lost);
+        let (Some(why), Some(shaking)) = (why, self.conns.get(&conn)) else {
+            return self.give_up(now, conn, NotConnected::Lost);
+        };
+        let peer = shaking.target.clone();
+        let (here, no_node) = (peer.is_none(), RefusedBecause::NoNode(why.clone()));
+        self.actions.push_back(Action::Refused { peer, here, why: no_node });
+        self.give_up(now, conn, NotConnected::Unreachable(why));
     }
 
     /// Something last came on a lane of the session at this time.

@@ -60,6 +60,8 @@ mod remote;
 mod shared;
 #[cfg(test)]
 mod simulation;
+#[cfg(feature = "tls")]
+mod tls;
 mod transport;
 
 pub use distribution::{Distribution, Start, StartError};
@@ -67,4 +69,6 @@ pub use handshake::{Cookie, RefusedBecause};
 pub use machine::{DownBecause, NotConnected};
 pub use remote::RemoteName;
 pub use shared::PeerInfo;
+#[cfg(feature = "tls")]
+pub use tls::{Tls, TlsError};
 pub use transport::{Listener, Pending, Stream, Tcp, Transport};

@@ -1,6 +1,6 @@
-//! Two nodes in one program that are connected over TCP.
+//! Two nodes in one program that are connected, over TCP unless a test says otherwise.
 
-use incarnate::node::{Cookie, Distribution, Start};
+use incarnate::node::{Cookie, Distribution, Start, Tcp, Transport};
 use incarnate::process::Wire;
 use incarnate::{ExitReason, Info, Name, Never, Node, Process, ProcessRef};
 use tokio::sync::mpsc;
@@ -23,12 +23,21 @@ pub fn distribution(node: &Node) -> Start {
 
 impl Pair {
     pub async fn connected() -> Self {
-        let (a, b) = (Node::new("a"), Node::new("b"));
-        let on_a = distribution(&a).start().await.unwrap();
-        let on_b = distribution(&b).start().await.unwrap();
-        let pair = Pair { a, b, on_a, on_b };
+        Self::connected_by(Tcp, Tcp).await
+    }
+
+    pub async fn connected_by(a: impl Transport, b: impl Transport) -> Self {
+        let pair = Self::started(a, b).await;
         pair.connect().await;
         pair
+    }
+
+    /// Not connected yet.
+    pub async fn started(by_a: impl Transport, by_b: impl Transport) -> Self {
+        let (a, b) = (Node::new("a"), Node::new("b"));
+        let on_a = distribution(&a).transport(by_a).start().await.unwrap();
+        let on_b = distribution(&b).transport(by_b).start().await.unwrap();
+        Pair { a, b, on_a, on_b }
     }
 
     pub async fn connect(&self) {

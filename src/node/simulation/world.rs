@@ -211,7 +211,7 @@ impl World {
             }
             Carried::Closed => {
                 host.handed.insert(conn);
-                host.machine.handle_closed(now, conn);
+                host.machine.handle_closed(now, conn, None);
             }
         }
     }
@@ -254,7 +254,8 @@ impl World {
         let now = self.now;
         let cut = self.network.is_cut(from.0, to, now) || self.network.is_cut(to, from.0, now);
         if cut || self.hosts[to].paused > now {
-            return self.hosts[from.0].machine.handle_dialled(now, from.1, Err("nobody answers".into()));
+            self.hosts[from.0].machine.handle_dialled(now, from.1, Err("nobody answers".into()));
+            return;
         }
         if let Some(conn) = self.hosts[to].machine.handle_accepted(now) {
             self.network.join(from, (to, conn));
@@ -302,7 +303,7 @@ impl World {
                 if let Some(end) = ends.get(self.below(ends.len().max(1) as u64) as usize).copied() {
                     let at = self.now + self.delay();
                     self.network.close(end, at);
-                    self.hosts[a].machine.handle_closed(self.now, end.1);
+                    self.hosts[a].machine.handle_closed(self.now, end.1, None);
                 }
             }
             _ => {
