@@ -28,6 +28,8 @@ mod refusals;
 mod reports;
 #[path = "node/rows.rs"]
 mod rows;
+#[path = "node/spawning.rs"]
+mod spawning;
 #[path = "node/tls.rs"]
 mod tls;
 #[path = "node/transport.rs"]

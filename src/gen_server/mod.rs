@@ -58,6 +58,7 @@ pub use context::{Context, ServerMe};
 pub use engine::Engine;
 pub use flow::{CallReply, Init, Next, Then, noreply, stop};
 pub use source::{Chunks, Source, SourceRef, Sourced, chunks};
+pub(crate) use start::Tie;
 pub use start::{Start, StartError};
 pub use status::{Status, StatusView};
 

@@ -8,6 +8,8 @@ use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 use super::code::{BeginOf, Code, CodeChange, Hooks};
 use super::context::ServerMessage;
 use super::flow::Step;
@@ -16,13 +18,13 @@ use super::{Context, GenServer, Init, ServerRefOf};
 use crate::process::{
     AnyProcess, CallError, Callback, Cell, Core, Error, Inbox, Incarnation, Life, Me, Message,
     MonitorOptions, Node, Object, Outcome, RegisterError, ServerRef, SlotId, Timeout, answer, catch, fill,
-    link_child, monitor, open, register, start_life, unlink,
+    link_child, monitor_by, open, register, start_life, unlink,
 };
 use crate::sys::DebugOptions;
 use crate::term::{ExitReason, MonitorRef, Name, Pid, Term};
 
 /// Why a server was not started. No process and no name is left behind, whatever it is.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub enum StartError {
     /// `init` said that there is nothing to run.
@@ -197,7 +199,8 @@ impl<S: GenServer> Start<S> {
         Ok((server, monitor.ok_or(StartError::NoParent)?))
     }
 
-    async fn go(
+    /// Starts it for this parent, which may be a process of another node.
+    pub(crate) async fn go(
         self,
         parent: Option<Me>,
         tie: Tie,
@@ -228,7 +231,7 @@ impl<S: GenServer> Start<S> {
             Ok(Acknowledgement::Failed(error)) => Err(error),
             Err(CallError::Exit(reason)) => Err(StartError::Failed(reason)),
             Err(_) => {
-                give_up(&node, &process).await;
+                give_up(&node, parent.as_ref(), &process).await;
                 Err(StartError::Timeout)
             }
         }
@@ -309,9 +312,9 @@ impl Drop for Waits<'_> {
 }
 
 /// `init` took too long: unlinked, so that the starter lives, then killed, and gone before the start returns.
-async fn give_up(node: &Node, process: &Arc<dyn AnyProcess>) {
-    if let Some(me) = Me::current() {
-        unlink(me.process(), process);
+async fn give_up(node: &Node, parent: Option<&Me>, process: &Arc<dyn AnyProcess>) {
+    if let Some(parent) = parent {
+        unlink(parent.process(), process);
     }
     let ended = process.watch_end();
     node.exit(process.core().pid(), ExitReason::Kill);
@@ -321,11 +324,14 @@ async fn give_up(node: &Node, process: &Arc<dyn AnyProcess>) {
     }
 }
 
+/// How a new process is tied to the one that starts it.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Tie {
+pub(crate) enum Tie {
     None,
     Link,
     Monitor,
+    /// As `Monitor`, by a reference that is known on another node.
+    MonitorBy(MonitorRef),
 }
 
 /// What the starter is told.
@@ -345,12 +351,16 @@ impl Starter {
     /// The start returns.
     pub(super) fn acknowledge(self, me: &Arc<dyn AnyProcess>) {
         me.core().set_started();
-        let watcher = self.process.filter(|_| self.tie == Tie::Monitor);
-        let monitor = watcher.map(|watcher| {
+        let reference = match self.tie {
+            Tie::None | Tie::Link => None,
+            Tie::Monitor => Some(MonitorRef(me.core().node().next_reference())),
+            Tie::MonitorBy(reference) => Some(reference),
+        };
+        if let (Some(reference), Some(watcher)) = (reference, self.process) {
             let object = Object::Pid(me.core().pid());
-            monitor(&watcher, Some(me.clone()), object, MonitorOptions::default()).0
-        });
-        fill(self.id, Acknowledgement::Ready(monitor));
+            monitor_by(&watcher, reference, Some(me.clone()), object, MonitorOptions::default());
+        }
+        fill(self.id, Acknowledgement::Ready(reference));
     }
 }
 

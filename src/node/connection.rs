@@ -20,17 +20,34 @@ use super::frame::{self, FrameError, Kind, Unsent};
 use super::handshake::{Identity, Lane};
 use super::machine::SessionId;
 use super::outbound::{Added, NotQueued, Outbound, Place};
+use super::spawn::{Request, SpawnError, Spawnables, Spawning, Tied};
 use crate::process::elsewhere::{Delayed, Dest, Intake, NotTaken, Room, Route, Sort, Standin, Tie};
 use crate::process::wire::{self, Crossing, Fill, Owed};
 use crate::process::{
-    AnyProcess, ExitBy, Failure, Linked, MonitorOptions, Node, Object, Pending, Rejected, Signal, SlotId,
+    AnyProcess, ExitBy, Failure, Linked, Me, MonitorOptions, Node, Object, Pending, Rejected, Signal, SlotId,
     System, Unsendable, WeakNode, fail, fill, hold_back, is_waiting, link, monitor_by, open, tell_link,
     tell_monitor, unlink,
 };
 use crate::term::{AliasRef, ExitReason, MonitorRef, Pid};
 
-/// Names that other nodes may send to, and what reads their messages.
-pub(crate) type Exposed = Mutex<FxHashMap<&'static str, &'static dyn Intake>>;
+/// What a node lets others do.
+#[derive(Default)]
+pub(crate) struct Offered {
+    names: Mutex<FxHashMap<&'static str, &'static dyn Intake>>,
+    spawnables: Mutex<Spawnables>,
+}
+
+impl Offered {
+    /// Names that others may send to, and what reads their messages.
+    pub(crate) fn names(&self) -> MutexGuard<'_, FxHashMap<&'static str, &'static dyn Intake>> {
+        self.names.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What others may have started.
+    pub(crate) fn spawnables(&self) -> MutexGuard<'_, Spawnables> {
+        self.spawnables.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
 
 /// The limits of a connection.
 #[derive(Clone, Copy, Debug)]
@@ -46,7 +63,7 @@ pub(crate) struct Connection {
     pub(crate) session: SessionId,
     pub(crate) peer: Identity,
     limits: Limits,
-    exposed: Arc<Exposed>,
+    offered: Arc<Offered>,
     pub(crate) messages: Outbound,
     pub(crate) bulk: Outbound,
     /// When something last came, in microseconds of `clock`.
@@ -71,6 +88,8 @@ struct State {
     /// Slots here that the other side has the address of.
     expected: FxHashMap<SlotId, Fill>,
     prune_at: usize,
+    /// Processes that are being started there.
+    spawning: FxHashMap<SlotId, Spawning>,
     /// Answers that the other side waits for, by the slot here that they come into.
     owed: FxHashMap<SlotId, (u64, Box<dyn Owed>)>,
 }
@@ -95,7 +114,7 @@ impl Connection {
         session: SessionId,
         peer: Identity,
         limits: Limits,
-        exposed: Arc<Exposed>,
+        offered: Arc<Offered>,
         clock: Instant,
     ) -> Arc<Self> {
         Arc::new_cyclic(|me| Connection {
@@ -103,7 +122,7 @@ impl Connection {
             session,
             peer,
             limits,
-            exposed,
+            offered,
             messages: Outbound::new(limits.queue),
             bulk: Outbound::new(limits.queue),
             heard: AtomicU64::new(0),
@@ -232,9 +251,83 @@ impl Connection {
                     fail(slot, failure);
                 }
             }
+            Kind::Spawn | Kind::Spawned => self.handle_spawn(&node, kind, bytes)?,
             _ => self.handle_signal(&node, kind, bytes)?,
         }
         Ok(())
+    }
+
+    fn handle_spawn(&self, node: &Node, kind: Kind, bytes: &[u8]) -> Result<(), FrameError> {
+        let Some(me) = self.me.upgrade() else { return Ok(()) };
+        if kind == Kind::Spawned {
+            let (slot, result): (u64, Result<Pid, SpawnError>) = frame::all(kind, bytes)?;
+            self.handle_spawned(SlotId::from_number(slot), result);
+            return Ok(());
+        }
+        let ((from, slot, tied, name), args) = frame::fields::<(u64, u64, Tied, String)>(kind, bytes)?;
+        let parent = if from == 0 { None } else { self.stand_for_id(from).map(Me::of) };
+        let spawns = self.offered.spawnables().get(&name);
+        let born = spawns.and_then(|spawns| {
+            wire::reading(me.clone(), None, || spawns.start(node, parent.as_ref(), tied.into(), args))
+        });
+        let spawned = move |result: Result<Pid, SpawnError>| me.signal(Kind::Spawned, &(slot, result));
+        match born {
+            Ok(mut born) => match born.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
+                Poll::Ready(result) => spawned(result),
+                Poll::Pending => _ = node.runtime().spawn(async move { spawned(born.await) }),
+            },
+            Err(error) => spawned(Err(error)),
+        }
+        Ok(())
+    }
+
+    fn handle_spawned(&self, slot: SlotId, result: Result<Pid, SpawnError>) {
+        let Some(spawning) = self.state().spawning.remove(&slot) else { return };
+        if let Ok(pid) = &result {
+            let process = self.stand_for_id(pid.id());
+            if let Some((watcher, reference)) = spawning.settle(process, is_waiting(slot)) {
+                self.signal(Kind::Demonitor, &(watcher, reference.0));
+            }
+        }
+        fill(slot, result);
+    }
+
+    /// Has a process started there. It is asked for as soon as there is room.
+    pub(crate) fn spawn(
+        self: &Arc<Self>,
+        request: &Request<'_>,
+        args: &mut dyn FnMut(&mut Vec<u8>) -> Result<(), String>,
+    ) -> Result<(Pending<Result<Pid, SpawnError>>, Box<dyn Delayed>), SpawnError> {
+        let pending = open::<Result<Pid, SpawnError>>();
+        let (slot, mut frame) = (pending.id(), Vec::new());
+        let from = request.parent.map_or(0, |parent| parent.pid().id());
+        let fields = (from, slot.number(), Tied::from(request.tie), request.name);
+        let limit = self.limits.frame;
+        let written =
+            wire::writing(self.clone(), || frame::put(&mut frame, Kind::Spawn, &fields, limit, args));
+        written.map_err(|error| SpawnError::Unsendable(unsent(error)))?;
+        let spawning = Spawning::new(request);
+        let mut state = self.state();
+        if state.lost {
+            drop(state);
+            return Err(SpawnError::NoConnection);
+        }
+        state.spawning.insert(slot, spawning);
+        drop(state);
+        Ok((pending, late_frame(self.clone(), Lane::Messages, frame, Some(slot))))
+    }
+
+    /// A process there was linked to one that is gone. If it was started for that one, which did not live to know of it, it
+    /// hears of the same end as all its links.
+    fn refuse_link(&self, node: &Node, there: u64, gone: u64) {
+        let end = self.state().spawning.values().find_map(|spawning| spawning.end_of(gone));
+        let (Some(mut end), Some(me)) = (end, self.me.upgrade()) else {
+            return self.signal(Kind::LinkExit, &(gone, there, ExitReason::NoProc));
+        };
+        node.runtime().spawn(async move {
+            let reason = end.wait_for(Option::is_some).await.ok().and_then(|reason| reason.clone());
+            me.signal(Kind::LinkExit, &(gone, there, reason.unwrap_or(ExitReason::NoProc)));
+        });
     }
 
     fn handle_message(&self, node: &Node, to: &Dest, sort: Sort, request: Option<u64>, body: &[u8]) {
@@ -244,10 +337,7 @@ impl Connection {
                 let intake = process.as_ref().and_then(|process| process.core().intake());
                 (process, intake)
             }
-            Dest::Name(name) => {
-                let exposed = self.exposed.lock().unwrap_or_else(PoisonError::into_inner);
-                (node.registered_as(name), exposed.get(&**name).copied())
-            }
+            Dest::Name(name) => (node.registered_as(name), self.offered.names().get(&**name).copied()),
         };
         let taken = match (process, intake, self.me.upgrade()) {
             (None, ..) => Err(NotTaken::Rejected(Rejected::Closed)),
@@ -285,7 +375,7 @@ impl Connection {
                 }
                 let Some(standin) = self.stand_for_id(from) else { return Ok(()) };
                 if here(to).is_none_or(|process| link(&standin, &process) != Linked::Done) {
-                    self.signal(Kind::LinkExit, &(to, from, ExitReason::NoProc));
+                    self.refuse_link(node, from, to);
                 }
             }
             Kind::Unlink => {
@@ -346,9 +436,15 @@ impl Connection {
             _ => {
                 let (to, reference, reason): (u64, u64, ExitReason) = frame::all(kind, bytes)?;
                 let reference = MonitorRef(reference);
-                if let Some(slot) = self.state().ends.remove(&reference) {
+                let mut state = self.state();
+                if let Some(slot) = state.ends.remove(&reference) {
+                    drop(state);
                     fill(slot, reason);
-                } else if let Some(process) = node.find(node.pid_of(to)) {
+                    return Ok(());
+                }
+                let early = state.spawning.values_mut().any(|it| it.ended(reference, &reason));
+                drop(state);
+                if !early && let Some(process) = node.find(node.pid_of(to)) {
                     tell_monitor(&process, reference, reason);
                 }
             }
@@ -412,9 +508,11 @@ impl Connection {
     }
 
     fn unexpect(&self, request: Option<SlotId>) {
-        if let Some(slot) = request {
-            self.state().expected.remove(&slot);
-        }
+        let Some(slot) = request else { return };
+        let mut state = self.state();
+        let gone = (state.expected.remove(&slot), state.spawning.remove(&slot));
+        drop(state);
+        drop(gone);
     }
 
     /// The connection is lost: all that was tied over it hears of it. Nothing is handled after this.
@@ -427,6 +525,7 @@ impl Connection {
         let ends = std::mem::take(&mut state.ends);
         let expected = std::mem::take(&mut state.expected);
         let owed = std::mem::take(&mut state.owed);
+        let spawning = std::mem::take(&mut state.spawning);
         drop(state);
         self.messages.close();
         self.bulk.close();
@@ -437,7 +536,7 @@ impl Connection {
         for slot in ends.into_values() {
             fill(slot, ExitReason::NoConnection);
         }
-        for slot in expected.into_keys() {
+        for slot in expected.into_keys().chain(spawning.into_keys()) {
             fail(slot, Failure::Exit(ExitReason::NoConnection));
         }
         drop(owed);

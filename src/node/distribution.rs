@@ -1,6 +1,7 @@
 //! The distribution of a node: how it is reached, and whom it reaches.
 
 use std::fmt;
+use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -13,10 +14,12 @@ use super::driver::{self, Driver, Event};
 use super::handshake::{Cookie, Identity, LONGEST_NAME};
 use super::machine::{DownBecause, Machine, NotConnected, Settings};
 use super::shared::{PeerInfo, Shared};
+use super::spawn::{self, Spawnable};
 use super::transport::{Tcp, Transport};
+use crate::gen_server::{GenServer, Start as ServerStart};
 use crate::process::elsewhere::intake;
-use crate::process::{Me, Node, Wire};
-use crate::term::{Name, NodeId};
+use crate::process::{IntoExit, Me, Node, Process, Wire};
+use crate::term::{Name, Never, NodeId};
 
 /// Events that wait for the driver, at most: who brings more waits.
 const EVENTS: usize = 256;
@@ -285,6 +288,28 @@ impl Distribution {
     /// Other nodes may send to whoever has this name here.
     pub fn expose<C: Wire, K: Wire, I: Wire>(&self, name: Name<C, K, I>) {
         self.shared.expose(name.as_str(), intake::<C, K, I>());
+    }
+
+    /// Lets other nodes have a server started here, by this name. `start` makes its start of the arguments that they send, with
+    /// whatever options it is to have; where it runs and what it is tied to is up to who asks.
+    pub fn register_server<A, S, F>(&self, name: Spawnable<A, S::Call, S::Cast, S::Info>, start: F)
+    where
+        A: Wire,
+        S: GenServer<Call: Wire, Cast: Wire, Info: Wire>,
+        F: Fn(A) -> ServerStart<S> + Send + Sync + 'static,
+    {
+        self.shared.spawnables().register(name.as_str(), spawn::server(start));
+    }
+
+    /// Lets other nodes have a function run as a process here, by this name, with the arguments that they send.
+    pub fn register_function<A, M, F, Fut>(&self, name: Spawnable<A, Never, Never, M>, code: F)
+    where
+        A: Wire,
+        M: Wire,
+        F: Fn(A, Process<M>) -> Fut + Send + Sync + 'static,
+        Fut: Future<Output: IntoExit> + Send + 'static,
+    {
+        self.shared.spawnables().register(name.as_str(), spawn::function(code));
     }
 
     /// Has a process hear of each node that comes or goes, by [`Info::NodeUp`](crate::Info::NodeUp) and

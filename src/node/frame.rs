@@ -43,10 +43,12 @@ pub(crate) enum Kind {
     Down = 29,
     Stop = 30,
     Alias = 31,
+    Spawn = 32,
+    Spawned = 33,
 }
 
 impl Kind {
-    const ALL: [Kind; 23] = [
+    const ALL: [Kind; 25] = [
         Kind::Hello,
         Kind::Challenge,
         Kind::Proof,
@@ -70,6 +72,8 @@ impl Kind {
         Kind::Down,
         Kind::Stop,
         Kind::Alias,
+        Kind::Spawn,
+        Kind::Spawned,
     ];
 
     fn of(byte: u8) -> Option<Self> {

@@ -60,6 +60,7 @@ mod remote;
 mod shared;
 #[cfg(test)]
 mod simulation;
+mod spawn;
 #[cfg(feature = "tls")]
 mod tls;
 mod transport;
@@ -69,6 +70,7 @@ pub use handshake::{Cookie, RefusedBecause};
 pub use machine::{DownBecause, NotConnected};
 pub use remote::RemoteName;
 pub use shared::PeerInfo;
+pub use spawn::{SpawnError, Spawnable};
 #[cfg(feature = "tls")]
 pub use tls::{Tls, TlsError};
 pub use transport::{Listener, Pending, Stream, Tcp, Transport};

@@ -1,14 +1,16 @@
 //! What a node knows of those that it is connected with, for everybody on it.
 
+use std::any::Any;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::Duration;
 
 use rustc_hash::FxHashMap;
 use tokio::time::Instant;
 
-use super::connection::{Connection, Exposed, Limits};
+use super::connection::{Connection, Limits, Offered};
 use super::handshake::Identity;
 use super::machine::SessionId;
+use super::spawn::Spawnables;
 use crate::process::elsewhere::{Intake, Network, Route};
 use crate::process::{AnyProcess, Node, Signal, WeakNode};
 use crate::term::{NodeId, Pid};
@@ -42,7 +44,7 @@ pub struct PeerInfo {
 pub(crate) struct Shared {
     node: WeakNode,
     limits: Limits,
-    exposed: Arc<Exposed>,
+    offered: Arc<Offered>,
     connections: RwLock<FxHashMap<NodeId, Arc<Connection>>>,
     watchers: Mutex<FxHashMap<Pid, Watcher>>,
 }
@@ -59,7 +61,7 @@ impl Shared {
         Shared {
             node: node.downgrade(),
             limits,
-            exposed: Arc::default(),
+            offered: Arc::default(),
             connections: RwLock::default(),
             watchers: Mutex::default(),
         }
@@ -67,7 +69,16 @@ impl Shared {
 
     /// Others may send to whoever has the name what `intake` reads.
     pub(crate) fn expose(&self, name: &'static str, intake: &'static dyn Intake) {
-        self.exposed.lock().unwrap_or_else(PoisonError::into_inner).insert(name, intake);
+        self.offered.names().insert(name, intake);
+    }
+
+    /// What others may have started here.
+    pub(crate) fn spawnables(&self) -> MutexGuard<'_, Spawnables> {
+        self.offered.spawnables()
+    }
+
+    pub(crate) fn connection(&self, node: NodeId) -> Option<Arc<Connection>> {
+        self.connections.read().unwrap_or_else(PoisonError::into_inner).get(&node).cloned()
     }
 
     pub(crate) fn connections(&self) -> Vec<Arc<Connection>> {
@@ -83,7 +94,7 @@ impl Shared {
     pub(crate) fn connect(&self, session: SessionId, peer: Identity, clock: Instant) -> Arc<Connection> {
         let id = peer.id();
         let connection =
-            Connection::new(self.node.clone(), session, peer, self.limits, self.exposed.clone(), clock);
+            Connection::new(self.node.clone(), session, peer, self.limits, self.offered.clone(), clock);
         let mut connections = self.connections.write().unwrap_or_else(PoisonError::into_inner);
         connections.insert(id, connection.clone());
         drop(connections);
@@ -137,7 +148,10 @@ impl Shared {
 
 impl Network for Shared {
     fn route(&self, node: NodeId) -> Option<Arc<dyn Route>> {
-        let connections = self.connections.read().unwrap_or_else(PoisonError::into_inner);
-        connections.get(&node).map(|connection| connection.clone() as Arc<dyn Route>)
+        self.connection(node).map(|connection| connection as Arc<dyn Route>)
+    }
+
+    fn as_any(&self) -> &dyn Any {
+        self
     }
 }

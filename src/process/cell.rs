@@ -195,13 +195,18 @@ impl Core {
 
     pub(crate) fn pid(&self) -> Pid {
         match self.origin.as_deref() {
-            Some(Origin::Elsewhere(pid)) if self.id == 0 => *pid,
+            Some(Origin::Elsewhere(pid)) if self.is_elsewhere() => *pid,
             _ => self.node.pid_of(self.id),
         }
     }
 
     pub(crate) fn id(&self) -> u64 {
         self.id
+    }
+
+    /// Whether the process lives on another node.
+    pub(crate) fn is_elsewhere(&self) -> bool {
+        self.id == 0
     }
 
     pub(crate) fn node(&self) -> &Node {
@@ -538,7 +543,7 @@ impl<M: Send + 'static> Cell<M> {
 
     /// The process as others are tied to it: what stands for it, if it lives on another node that is connected.
     pub(crate) fn as_process(self: &Arc<Self>) -> Arc<dyn Process> {
-        if self.core.id != 0 {
+        if !self.core.is_elsewhere() {
             return self.clone();
         }
         self.outlet().and_then(|outlet| outlet.process()).unwrap_or_else(|| self.clone())

@@ -84,9 +84,10 @@ impl fmt::Debug for dyn Delayed {
 }
 
 /// The other nodes.
-pub(crate) trait Network: Send + Sync {
+pub(crate) trait Network: Any + Send + Sync {
     /// The way to a node, in this life of it. `None`: it is not connected.
     fn route(&self, node: NodeId) -> Option<Arc<dyn Route>>;
+    fn as_any(&self) -> &dyn Any;
 }
 
 /// The way to one other node, as long as one connection lasts.

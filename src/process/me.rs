@@ -312,10 +312,15 @@ pub(crate) fn link(me: &Arc<dyn Process>, peer: &Arc<dyn Process>) -> Linked {
     Linked::Done
 }
 
-/// Links a new process to the one that starts it. A parent that has ended meanwhile leaves no child behind.
+/// Links a new process to the one that starts it. A parent that has ended meanwhile leaves no child behind; one of another
+/// node hears of the link as of any.
 pub(crate) fn link_child(parent: &Arc<dyn Process>, child: &Arc<dyn Process>) {
-    if link(parent, child) == Linked::MeGone {
-        child.exit(parent.core().pid(), ExitReason::NoProc, By::Link);
+    let (gone, reason) = match parent.core().is_elsewhere() {
+        true => (link(child, parent) == Linked::PeerGone, ExitReason::NoConnection),
+        false => (link(parent, child) == Linked::MeGone, ExitReason::NoProc),
+    };
+    if gone {
+        child.exit(parent.core().pid(), reason, By::Link);
     }
 }
 
@@ -401,6 +406,20 @@ pub(crate) fn monitor_by(
         death::tell(me, reference, if elsewhere { ExitReason::NoConnection } else { ExitReason::NoProc });
     }
     (reference, alias.map(|(alias, _)| alias))
+}
+
+/// Notes a monitor whose other half is set on the node of its target already. False: who was to watch has ended, or the
+/// target's node is lost.
+pub(crate) fn adopt_monitor(me: &Arc<dyn Process>, reference: MonitorRef, target: &Arc<dyn Process>) -> bool {
+    let object = Object::Pid(target.core().pid());
+    let Some((mut mine, mut theirs)) = lock_both(me.core(), target.core()) else { return false };
+    if mine.gone || theirs.gone {
+        return false;
+    }
+    let monitor = Monitor { target: Some(target.clone()), object, alias: None, tag: None };
+    mine.rare_mut().monitors.insert(reference, monitor);
+    theirs.rare_mut().watchers.insert(reference, me.clone());
+    true
 }
 
 /// Registers a name.

@@ -69,10 +69,13 @@ pub(crate) use envelope::{Envelope, Timed};
 pub(crate) use inbox::{FAIRNESS, Inbox, ParkedInbox};
 pub(crate) use life::{Incarnation, Life, Outcome};
 pub(crate) use me::sealed::Target as SealedTarget;
-pub(crate) use me::{Linked, demonitor, link, link_child, locate, monitor, monitor_by, register, unlink};
+pub(crate) use me::{
+    Linked, adopt_monitor, demonitor, link, link_child, locate, monitor_by, register, unlink,
+};
 pub(crate) use relations::Group;
 pub(crate) use signal::{Shape, Signal, Successor, System};
 pub(crate) use slots::{Failure, Pending, SlotId, fail, fill, is_waiting, open};
+pub(crate) use spawn::spawn;
 pub(crate) use system::{is_system, reaches_suspended, serve};
 pub(crate) use timers::{start as start_timer, start_for as start_timer_for};
 pub(crate) use wait::answer;

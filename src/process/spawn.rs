@@ -361,7 +361,7 @@ where
 
 /// Spawns a process; `tie` ties it to its parent before it runs, so that there is no moment in which it can end
 /// unseen.
-fn spawn<M, F, Fut, T>(
+pub(crate) fn spawn<M, F, Fut, T>(
     node: &Node,
     parent: Option<&Me>,
     options: &SpawnOptions,

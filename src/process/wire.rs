@@ -124,7 +124,7 @@ pub(crate) fn read<T: DeserializeOwned>(bytes: &[u8]) -> Result<(T, Asked), Stri
 }
 
 /// Reads a value; a panic in its `Deserialize` is an error like any other.
-fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, String> {
+pub(crate) fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, String> {
     check_shape(bytes).map_err(|flaw| flaw.to_string())?;
     let read = catch_unwind(AssertUnwindSafe(|| rmp_serde::from_slice(bytes)));
     read.map_err(|_| "its Deserialize panicked".to_owned())?.map_err(|error| error.to_string())

@@ -13,7 +13,7 @@ use crate::pair::{COOKIE, Pair};
 use crate::probe::{HANGS, Probe, ends_as_told, idle, in_time, polled_once};
 
 /// Nothing more is read, and so much is sent that nothing more is taken: how often was it?
-async fn fill(pair: &Pair, ear: &Deaf) -> i64 {
+pub async fn fill(pair: &Pair, ear: &Deaf) -> i64 {
     ear.set(true);
     let there = COUNTER.at(&pair.a, pair.b.id());
     there.cast(Cast::Add(1));
