@@ -20,7 +20,7 @@ use super::frame::{self, FrameError, Kind, Unsent};
 use super::handshake::{Identity, Lane};
 use super::machine::SessionId;
 use super::outbound::{Added, NotQueued, Outbound, Place};
-use super::spawn::{Request, SpawnError, Spawnables, Spawning, Tied};
+use super::spawn::{Answer, Request, SpawnError, Spawnables, Spawning, Tied};
 use crate::process::elsewhere::{Delayed, Dest, Intake, NotTaken, Room, Route, Sort, Standin, Tie};
 use crate::process::wire::{self, Crossing, Fill, Owed};
 use crate::process::{
@@ -297,7 +297,7 @@ impl Connection {
         self: &Arc<Self>,
         request: &Request<'_>,
         args: &mut dyn FnMut(&mut Vec<u8>) -> Result<(), String>,
-    ) -> Result<(Pending<Result<Pid, SpawnError>>, Box<dyn Delayed>), SpawnError> {
+    ) -> Result<(Answer, Box<dyn Delayed>), SpawnError> {
         let pending = open::<Result<Pid, SpawnError>>();
         let (slot, mut frame) = (pending.id(), Vec::new());
         let from = request.parent.map_or(0, |parent| parent.pid().id());

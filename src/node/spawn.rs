@@ -218,6 +218,9 @@ impl From<Tied> for Tie {
     }
 }
 
+/// What came of it, when it is known.
+pub(crate) type Answer = Pending<Result<Pid, SpawnError>>;
+
 /// Somebody here waits for a process to be started there.
 pub(crate) struct Spawning {
     parent: Option<Arc<dyn AnyProcess>>,
