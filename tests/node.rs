@@ -6,6 +6,8 @@ mod aliases;
 mod authority;
 #[path = "node/basics.rs"]
 mod basics;
+#[path = "node/broadcast.rs"]
+mod broadcast;
 #[path = "node/bulk.rs"]
 mod bulk;
 #[path = "node/busy.rs"]

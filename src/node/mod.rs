@@ -48,6 +48,7 @@
 //! # }
 //! ```
 
+mod broadcast;
 mod connection;
 mod distribution;
 mod driver;
@@ -65,6 +66,7 @@ mod spawn;
 mod tls;
 mod transport;
 
+pub use broadcast::Replies;
 pub use distribution::{Distribution, Start, StartError};
 pub use handshake::{Cookie, RefusedBecause};
 pub use machine::{DownBecause, NotConnected};

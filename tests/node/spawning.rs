@@ -200,7 +200,7 @@ async fn pr_033_spawn_request_link_parent_exit() {
         pair.b.spawn(move |me: Process<()>| async move {
             let reason = ExitReason::term(&round);
             let mut asked = Box::pin(WORKER.spawn_link(&me, there, Order::End(reason.clone())));
-            crate::probe::polled_once(&mut asked).await;
+            polled_once(&mut asked).await;
             reason
         });
     }
