@@ -30,6 +30,8 @@ mod refusals;
 mod reports;
 #[path = "node/rows.rs"]
 mod rows;
+#[path = "node/seeds.rs"]
+mod seeds;
 #[path = "node/spawning.rs"]
 mod spawning;
 #[path = "node/tls.rs"]

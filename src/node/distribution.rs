@@ -12,7 +12,7 @@ use tokio::sync::{mpsc, oneshot};
 use super::connection::Limits;
 use super::driver::{self, Driver, Event};
 use super::handshake::{Cookie, Identity, LONGEST_NAME};
-use super::machine::{DownBecause, Machine, NotConnected, Settings};
+use super::machine::{DownBecause, Keep, LONGEST_ADDRESS, Machine, NotConnected, Settings};
 use super::shared::{PeerInfo, Shared};
 use super::spawn::{self, Spawnable};
 use super::transport::{Tcp, Transport};
@@ -39,7 +39,9 @@ pub struct Start {
     node: Node,
     cookie: Cookie,
     listen: Option<String>,
+    advertised: Option<String>,
     peers: Vec<String>,
+    learns: bool,
     deadline: Duration,
     handshake: Duration,
     redial: (Duration, Duration),
@@ -98,6 +100,21 @@ impl Start {
         self
     }
 
+    /// Is to be connected with whoever is at these addresses, as by [`peers`](Self::peers), and with all that those are
+    /// connected with: one address that others know is enough to join them. Those that are learned of so are dialled again
+    /// after a loss as long as anybody is connected with them, and for a minute or so more.
+    pub fn seeds<A: Into<String>>(mut self, addresses: impl IntoIterator<Item = A>) -> Self {
+        self.learns = true;
+        self.peers(addresses)
+    }
+
+    /// Where others reach this node, which they tell each other: the address where it listens, unless said here. One that
+    /// listens at all addresses of its machine, or behind a translation of them, has to say it; else nobody learns of it.
+    pub fn advertise(mut self, address: impl Into<String>) -> Self {
+        self.advertised = Some(address.into());
+        self
+    }
+
     /// A node that says nothing for so long is lost: 1 s, unless said here (`net_ticktime`, which is 60 s in OTP). All nodes
     /// need the same.
     pub fn heartbeat_deadline(mut self, deadline: Duration) -> Self {
@@ -147,6 +164,9 @@ impl Start {
         if self.releases.0 > self.releases.1 {
             return Err(StartError::BadOption("the first release is higher than the last"));
         }
+        if self.advertised.as_ref().is_some_and(|it| it.is_empty() || it.len() > LONGEST_ADDRESS) {
+            return Err(StartError::BadOption("the address to advertise is empty or longer than 255 bytes"));
+        }
         if self.limits.frame < 1024 || self.limits.queue < 1024 {
             return Err(StartError::BadOption("a bound is below 1,024 bytes, which signals may need"));
         }
@@ -180,7 +200,12 @@ impl Start {
             creation: self.node.creation(),
             releases: self.releases,
         };
+        let address: Option<Arc<str>> = listener.as_ref().map(|listener| listener.address().into());
+        let advertised =
+            self.advertised.as_deref().or_else(|| address.as_deref().filter(|it| is_specific(it)));
         let settings = Settings {
+            address: advertised.map(Arc::from),
+            learns: self.learns,
             me,
             cookie: self.cookie,
             deadline: self.deadline,
@@ -188,7 +213,6 @@ impl Start {
             redial: self.redial,
         };
         let (tell, events) = mpsc::channel(EVENTS);
-        let address = listener.as_ref().map(|listener| listener.address().into());
         if !self.transport.encrypts() {
             warn_of_readers(self.node.name(), address.as_deref());
         }
@@ -200,7 +224,7 @@ impl Start {
             runtime.spawn(driver::accept(listener, tell.clone()));
         }
         for to in self.peers {
-            let _over = tell.send(Event::Connect { to, keep: true, answer: None }).await;
+            let _over = tell.send(Event::Connect { to, keep: Keep::Always, answer: None }).await;
         }
         Ok(Distribution { shared, tell, address })
     }
@@ -219,6 +243,11 @@ fn warn_of_readers(node: &str, address: Option<&str>) {
     }
 }
 
+/// Whether an address leads others here: one that stands for all addresses of a machine leads each to its own.
+fn is_specific(address: &str) -> bool {
+    address.parse::<SocketAddr>().map_or(true, |address| !address.ip().is_unspecified())
+}
+
 /// 32 bytes that nobody can guess, and that never came before.
 fn nonce() -> [u8; 32] {
     let mut bytes = [0; 32];
@@ -234,7 +263,9 @@ impl Distribution {
             node: node.clone(),
             cookie,
             listen: None,
+            advertised: None,
             peers: Vec::new(),
+            learns: false,
             deadline: Duration::from_secs(1),
             handshake: Duration::from_secs(5),
             redial: (Duration::from_millis(50), Duration::from_secs(2)),
@@ -259,7 +290,7 @@ impl Distribution {
     /// Dropping the future does not take the connection back.
     pub async fn connect(&self, to: impl Into<String>) -> Result<NodeId, NotConnected> {
         let (answer, connected) = oneshot::channel();
-        let event = Event::Connect { to: to.into(), keep: false, answer: Some(answer) };
+        let event = Event::Connect { to: to.into(), keep: Keep::Once, answer: Some(answer) };
         self.tell.send(event).await.map_err(|_| NotConnected::Stopped)?;
         connected.await.unwrap_or(Err(NotConnected::Stopped))
     }

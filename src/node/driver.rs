@@ -15,7 +15,7 @@ use super::connection::Connection;
 use super::frame::{FrameError, Kind};
 use super::handshake::{Identity, Lane};
 use super::lane::{Command, Opened};
-use super::machine::{Action, ConnId, DownBecause, Machine, NotConnected, SessionId, Ticket};
+use super::machine::{Action, ConnId, DownBecause, Keep, Machine, NotConnected, SessionId, Ticket};
 use super::shared::{PeerInfo, Shared};
 use super::transport::{Listener, Stream, Transport};
 use crate::term::NodeId;
@@ -25,7 +25,7 @@ const LOSING: Duration = Duration::from_millis(100);
 
 /// What happens.
 pub(crate) enum Event {
-    Connect { to: String, keep: bool, answer: Option<oneshot::Sender<Result<NodeId, NotConnected>>> },
+    Connect { to: String, keep: Keep, answer: Option<oneshot::Sender<Result<NodeId, NotConnected>>> },
     Disconnect { peer: NodeId, why: DownBecause },
     Accepted(Box<dyn Stream>),
     Dialled { conn: ConnId, result: Result<Box<dyn Stream>, String> },

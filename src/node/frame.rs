@@ -27,6 +27,7 @@ pub(crate) enum Kind {
     Refusal = 5,
     Ping = 6,
     Pong = 7,
+    Peer = 8,
     Call = 16,
     Ask = 17,
     Cast = 18,
@@ -48,7 +49,7 @@ pub(crate) enum Kind {
 }
 
 impl Kind {
-    const ALL: [Kind; 25] = [
+    const ALL: [Kind; 26] = [
         Kind::Hello,
         Kind::Challenge,
         Kind::Proof,
@@ -56,6 +57,7 @@ impl Kind {
         Kind::Refusal,
         Kind::Ping,
         Kind::Pong,
+        Kind::Peer,
         Kind::Call,
         Kind::Ask,
         Kind::Cast,

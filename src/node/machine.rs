@@ -17,7 +17,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::frame::{self, FrameError, Kind};
-use super::handshake::{self, Agreed, Cookie, Handshake, Identity, Lane, RefusedBecause, Step};
+use super::handshake::{self, Agreed, Cookie, Handshake, Identity, LONGEST_NAME, Lane, RefusedBecause, Step};
 use crate::term::NodeId;
 
 pub(crate) type ConnId = u64;
@@ -27,6 +27,12 @@ pub(crate) type Ticket = u64;
 
 /// Connections that have not proved the cookie, at most. More are closed at once.
 const STRANGERS: usize = 256;
+/// A node tells of so many others at most.
+const VOUCHED: usize = 1024;
+/// Somebody who is told of by nobody any more is forgotten after so many dials, a minute or so.
+const FORGET: u32 = 32;
+/// The longest address.
+pub(crate) const LONGEST_ADDRESS: usize = 255;
 const LANES: [Lane; 3] = [Lane::Control, Lane::Messages, Lane::Bulk];
 
 #[derive(Clone, Debug)]
@@ -39,6 +45,10 @@ pub(crate) struct Settings {
     pub(crate) handshake: Duration,
     /// The first and the longest pause before somebody is dialled again.
     pub(crate) redial: (Duration, Duration),
+    /// Where others reach this node, which is told to all that it is connected with.
+    pub(crate) address: Option<Arc<str>>,
+    /// It connects with those that it is told of.
+    pub(crate) learns: bool,
 }
 
 impl Settings {
@@ -166,13 +176,27 @@ struct Session {
     next_ping: Duration,
     rtt: Option<Duration>,
     began: Duration,
+    /// Where others reach it, as it says.
+    address: Option<Arc<str>>,
+    /// Whom it tells of: who they are, and where.
+    vouched: BTreeMap<NodeId, Arc<str>>,
+}
+
+/// How long an address is dialled.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Keep {
+    /// Once.
+    #[default]
+    Once,
+    /// As long as somebody tells of it.
+    Learned,
+    Always,
 }
 
 /// An address that somebody wants to be connected with.
 #[derive(Debug, Default)]
 struct Target {
-    /// Dialled again and again.
-    keep: bool,
+    keep: Keep,
     tickets: Vec<Ticket>,
     /// Who was found there.
     found: Option<NodeId>,
@@ -246,11 +270,11 @@ impl Machine {
         shaking.chain(beating).chain(dialling).min()
     }
 
-    /// Somebody wants to be connected with who is at this address; `keep`: for ever.
-    pub(crate) fn handle_connect(&mut self, now: Duration, to: &str, keep: bool, ticket: Option<Ticket>) {
+    /// Somebody wants to be connected with who is at this address.
+    pub(crate) fn handle_connect(&mut self, now: Duration, to: &str, keep: Keep, ticket: Option<Ticket>) {
         let to: Arc<str> = to.into();
         let target = self.targets.entry(to.clone()).or_default();
-        target.keep |= keep;
+        target.keep = target.keep.max(keep);
         let up = target.found.filter(|id| self.sessions.get(id).is_some_and(|session| session.up));
         match (up, ticket) {
             (Some(id), Some(ticket)) => {
@@ -513,6 +537,8 @@ impl Machine {
         let peer = known.peer.clone();
         self.actions.push_back(Action::Up { session, peer, messages, bulk });
         self.answer(id, &Ok(id));
+        self.tell_of_others(id);
+        self.introduce(id);
     }
 
     fn begin(&mut self, now: Duration, id: SessionId, peer: Identity, target: Option<Arc<str>>) {
@@ -532,6 +558,8 @@ impl Machine {
             next_ping: now,
             rtt: None,
             began: now,
+            address: None,
+            vouched: BTreeMap::new(),
         };
         self.sessions.insert(node, session);
         if let Some(to) = target {
@@ -551,12 +579,18 @@ impl Machine {
                 self.actions.push_back(Action::Connected { ticket, result: result.clone() });
             }
         }
-        self.targets.retain(|_, target| target.keep || target.dialling || target.found == Some(peer));
+        self.targets.retain(|_, target| target.is_wanted() || target.dialling || target.found == Some(peer));
     }
 
     fn handle_control(&mut self, now: Duration, peer: NodeId, conn: ConnId, kind: Kind, bytes: &[u8]) {
         let Some(session) = self.sessions.get_mut(&peer) else { return };
         session.heard = now;
+        if kind == Kind::Peer {
+            return match frame::all::<(String, String)>(kind, bytes) {
+                Ok((name, address)) => self.handle_peer(now, peer, &name, &address),
+                Err(error) => self.down(now, peer, DownBecause::BadFrame(error.to_string())),
+            };
+        }
         let read = frame::all::<(u64,)>(kind, bytes);
         match (kind, read) {
             (Kind::Ping, Ok(stamp)) => {
@@ -569,6 +603,73 @@ impl Machine {
             (kind, _) => {
                 self.down(now, peer, DownBecause::BadFrame(FrameError::Misplaced(kind).to_string()));
             }
+        }
+    }
+
+    /// A node tells where it is reached, or another one that it is connected with; or that the other is no longer.
+    fn handle_peer(&mut self, now: Duration, from: NodeId, name: &str, address: &str) {
+        let Some(session) = self.sessions.get_mut(&from) else { return };
+        if name.is_empty() || name.len() > LONGEST_NAME || address.len() > LONGEST_ADDRESS {
+            let error = FrameError::Malformed(Kind::Peer, "a name or an address is too long, or none".into());
+            return self.down(now, from, DownBecause::BadFrame(error.to_string()));
+        }
+        let id = NodeId::of(name);
+        if id == from {
+            session.address = (!address.is_empty()).then(|| address.into());
+            self.introduce(from);
+        } else if address.is_empty() {
+            session.vouched.remove(&id);
+        } else if id != self.settings.me.id() && session.vouched.len() < VOUCHED {
+            session.vouched.insert(id, address.into());
+            self.learn(now, id);
+        }
+    }
+
+    /// Connects with somebody whom others tell of.
+    fn learn(&mut self, now: Duration, id: NodeId) {
+        if !self.settings.learns || self.sessions.contains_key(&id) {
+            return;
+        }
+        let told = self.sessions.values().find_map(|session| session.vouched.get(&id)).cloned();
+        if let Some(address) = told.filter(|address| !self.targets.contains_key(address)) {
+            self.handle_connect(now, &address, Keep::Learned, None);
+        }
+    }
+
+    fn is_vouched(&self, address: &str) -> bool {
+        self.sessions.values().any(|session| session.vouched.values().any(|told| &**told == address))
+    }
+
+    /// Tells a node that is up where this one and all others are reached.
+    fn tell_of_others(&mut self, id: NodeId) {
+        let me = self.settings.address.clone().map(|address| (self.settings.me.name.clone(), address));
+        let others = self.sessions.values().filter(|session| session.up && session.peer.id() != id);
+        let others = others.filter_map(|other| Some((other.peer.name.clone(), other.address.clone()?)));
+        let all: Vec<_> = me.into_iter().chain(others).collect();
+        for (name, address) in all {
+            self.tell(id, &name, &address);
+        }
+    }
+
+    /// Tells all others that are up where this one is reached.
+    fn introduce(&mut self, id: NodeId) {
+        let Some(session) = self.sessions.get(&id).filter(|session| session.up) else { return };
+        let Some(address) = session.address.clone() else { return };
+        self.tell_others(id, &session.peer.name.clone(), &address);
+    }
+
+    fn tell_others(&mut self, but: NodeId, name: &str, address: &str) {
+        let others: Vec<_> = self.sessions.keys().copied().filter(|other| *other != but).collect();
+        for other in others {
+            self.tell(other, name, address);
+        }
+    }
+
+    fn tell(&mut self, to: NodeId, name: &str, address: &str) {
+        let Some(session) = self.sessions.get(&to).filter(|session| session.up) else { return };
+        if let Some(conn) = session.lanes.get(&Lane::Control) {
+            let bytes = frame::plain(Kind::Peer, &(name, address));
+            self.actions.push_back(Action::Send { conn: *conn, bytes });
         }
     }
 
@@ -613,7 +714,12 @@ impl Machine {
         for ticket in target.tickets.drain(..) {
             self.actions.push_back(Action::Connected { ticket, result: Err(why.clone()) });
         }
-        if !target.keep {
+        let forgets = match target.keep {
+            Keep::Once => true,
+            Keep::Learned => target.failures >= FORGET,
+            Keep::Always => false,
+        };
+        if forgets && !self.is_vouched(to) {
             self.targets.remove(to);
         }
     }
@@ -621,6 +727,7 @@ impl Machine {
     /// A session is over, and so are its lanes, those that are being dialled, too.
     fn down(&mut self, now: Duration, peer: NodeId, why: DownBecause) {
         let Some(session) = self.sessions.remove(&peer) else { return };
+        let (up, name, address) = (session.up, session.peer.name.clone(), session.address.clone());
         if session.up {
             self.actions.push_back(Action::Down { session: session.id, peer: session.peer, why });
         }
@@ -642,6 +749,10 @@ impl Machine {
             }
             self.missed(now, &to, NotConnected::Lost);
         }
+        if up && address.is_some() {
+            self.tell_others(peer, &name, "");
+        }
+        self.learn(now, peer);
     }
 }
 
@@ -654,9 +765,12 @@ impl Session {
 }
 
 impl Target {
+    fn is_wanted(&self) -> bool {
+        self.keep > Keep::Once || !self.tickets.is_empty()
+    }
+
     /// It will be dialled again.
     fn is_due_later(&self) -> bool {
-        let wanted = self.keep || !self.tickets.is_empty();
-        wanted && !self.dialling && self.found.is_none() && !self.itself
+        self.is_wanted() && !self.dialling && self.found.is_none() && !self.itself
     }
 }

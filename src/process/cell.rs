@@ -21,10 +21,10 @@ use super::codes::{CodeId, Kind};
 use super::elsewhere::{Delayed, Intake, Outlet, Room, Tie};
 use super::envelope::Envelope;
 use super::error::Unsendable;
-use super::life::{Incarnation, Life};
+use super::life::Incarnation;
+use super::next::Next;
 use super::node::Node;
 use super::relations::{Group, Relations};
-use super::shell;
 use super::signal::{Exit, Signal};
 use super::slots::{self, Failure, Pending, SlotId};
 use crate::handoff::ModuleVsn;
@@ -397,38 +397,6 @@ struct Mail<M> {
     /// Requests that were taken out and not yet answered when their inbox went.
     #[expect(clippy::box_collection, reason = "one word instead of three in every process; rarely used")]
     unanswered: Option<Box<Vec<SlotId>>>,
-}
-
-/// What is left to do once the lock is gone.
-#[must_use]
-pub(crate) enum Next {
-    Nothing,
-    Wake(Waker),
-    Start(Box<dyn Incarnation>),
-    /// A backlog stands before a receiver that does not come: let another thread of this node have it.
-    Spread(Node),
-}
-
-impl Next {
-    #[inline]
-    pub(crate) fn run(self) {
-        if !matches!(self, Next::Nothing) {
-            self.run_something();
-        }
-    }
-
-    fn run_something(self) {
-        match self {
-            Next::Nothing => {}
-            Next::Wake(waker) => waker.wake(),
-            Next::Start(incarnation) => {
-                let process = incarnation.process();
-                // The process is held, not its node: every waking process would count the node up and down.
-                shell::start_short(process.core().node(), Life::new(process.clone(), incarnation));
-            }
-            Next::Spread(node) => shell::spread(&node),
-        }
-    }
 }
 
 impl<M> Mail<M> {

@@ -17,9 +17,10 @@ use serde::{Deserialize, Serialize};
 
 use super::address::{Message, ServerCell, ServerRef};
 use super::alias::Alias;
-use super::cell::{By, Cell, Core, Next, Process, Rejected};
+use super::cell::{By, Cell, Core, Process, Rejected};
 use super::envelope::Envelope;
 use super::life::Incarnation;
+use super::next::Next;
 use super::node::Node;
 use super::signal::{Down, Signal, System};
 use super::slots::{Pending, SlotId};

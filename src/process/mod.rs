@@ -22,6 +22,7 @@ mod info;
 mod life;
 mod me;
 pub(crate) mod meter;
+mod next;
 mod node;
 mod ordered;
 mod registry;

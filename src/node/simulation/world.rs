@@ -7,7 +7,9 @@ use std::time::Duration;
 use super::network::{Carried, End, Network, NodeNumber};
 use crate::node::frame;
 use crate::node::handshake::{Cookie, Identity, RefusedBecause};
-use crate::node::machine::{Action, ConnId, DownBecause, Machine, NotConnected, SessionId, Settings, Ticket};
+use crate::node::machine::{
+    Action, ConnId, DownBecause, Keep, Machine, NotConnected, SessionId, Settings, Ticket,
+};
 use crate::term::NodeId;
 
 pub(super) const NODES: usize = 3;
@@ -87,6 +89,8 @@ pub(super) struct World {
     next_send: Duration,
     next_ticket: Ticket,
     seen: Vec<Seen>,
+    /// So many addresses are known from the beginning.
+    known: usize,
 }
 
 fn name(node: NodeNumber) -> Arc<str> {
@@ -105,6 +109,8 @@ fn host(node: NodeNumber, life: u32, seed: u64) -> Host {
         deadline: DEADLINE,
         handshake: Duration::from_secs(2),
         redial: (Duration::from_millis(50), Duration::from_millis(800)),
+        address: Some(name(node)),
+        learns: true,
     };
     let mut state = seed ^ (node as u64) << 32 ^ u64::from(life) << 40 | 1;
     let nonce = move || {
@@ -128,6 +134,7 @@ impl World {
             next_send: Duration::ZERO,
             next_ticket: 1,
             seen: Vec::new(),
+            known: if seed.is_multiple_of(2) { NODES } else { 1 },
         };
         (0..NODES).for_each(|node| world.begin(node));
         world
@@ -150,11 +157,12 @@ impl World {
         Duration::from_micros(100 + micros)
     }
 
-    /// All have the same list of addresses; one that has begun anew dials all again.
+    /// All have the same list of addresses: of all, or of the first alone, who tells the others of each other. One that has
+    /// begun anew dials all of it again.
     fn begin(&mut self, node: NodeNumber) {
         let now = self.now;
-        for to in 0..NODES {
-            self.hosts[node].machine.handle_connect(now, &name(to), true, None);
+        for to in 0..self.known {
+            self.hosts[node].machine.handle_connect(now, &name(to), Keep::Always, None);
         }
         self.act(node);
     }
@@ -297,6 +305,8 @@ impl World {
                 self.seen.push(Seen::Pause { at: a, until: self.hosts[a].paused });
             }
             3 => self.crash(a),
+            // One that stands still hears of nothing, and says nothing of it.
+            4 if self.hosts[a].paused > self.now => {}
             4 => {
                 // One connection is reset, whatever it is for.
                 let ends = self.network.ends_of(a);
@@ -310,7 +320,7 @@ impl World {
                 let ticket = self.next_ticket;
                 self.next_ticket += 1;
                 self.seen.push(Seen::Asked { at: a, ticket });
-                self.hosts[a].machine.handle_connect(self.now, &name(b), false, Some(ticket));
+                self.hosts[a].machine.handle_connect(self.now, &name(b), Keep::Once, Some(ticket));
             }
         }
     }
