@@ -49,6 +49,9 @@ const PATIENCE: u32 = 3;
 
 /// Runs the plan; `show` gets the rows of each workload as soon as they are there.
 pub fn run(plan: &Plan, mut show: impl FnMut(&[Row])) -> Result<Vec<Row>> {
+    if plan.systems.contains(&Name::Ractor) && plan.workloads.iter().any(|workload| workload.is_remote()) {
+        systems::build_ractor_remote()?;
+    }
     let beam = plan.systems.contains(&Name::Erlang).then(systems::compile_erlang);
     let rows = plan.workloads.iter().try_fold(Vec::new(), |mut rows, &workload| {
         let measured = interleave(plan, workload, beam.as_deref())?;
@@ -116,7 +119,7 @@ pub fn measure(workload: Workload, system: Name, time: Duration) -> Result<Optio
     if let Some(figure) = first.bytes_per_process {
         return Ok(Some(Measurement { figure, p50_ns: None, p99_ns: None }));
     }
-    if under_test.repeats_itself() {
+    if under_test.repeats_itself(workload) {
         // And warms up itself.
         return Ok(Some(sum_up(&[first])));
     }

@@ -1,0 +1,47 @@
+//! ractor between two nodes: a program of its own, `benches/ractor_cluster`, built when it is needed.
+
+use std::{
+    env,
+    path::PathBuf,
+    process::{Command, Stdio},
+    time::Duration,
+};
+
+use anyhow::{Context, Result, ensure};
+
+use crate::{
+    systems::{Sample, support},
+    workload::Workload,
+};
+
+const MANIFEST: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/ractor_cluster/Cargo.toml");
+
+/// Beside this program.
+fn program() -> Result<PathBuf> {
+    Ok(env::current_exe()?.with_file_name("incarnate-bench-ractor-cluster"))
+}
+
+/// Builds the program, if it is not as new as its source, with the profile of this one.
+pub fn build() -> Result<()> {
+    let program = program()?;
+    let target = program.ancestors().nth(2).context("this program lies in a target directory")?;
+    let profile = if cfg!(debug_assertions) { "dev" } else { "release" };
+    let mut cargo = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    cargo.args(["build", "--quiet", "--locked", "--profile", profile, "--manifest-path", MANIFEST]);
+    let built = cargo.arg("--target-dir").arg(target).stdin(Stdio::null()).status().context("cargo")?;
+    ensure!(built.success(), "ractor_cluster was not built; --systems can leave ractor out");
+    Ok(())
+}
+
+/// The workload of two processes.
+pub fn run(workload: Workload, n: u64, time: Duration) -> Sample {
+    let program = program().expect("this program has a path");
+    if !program.is_file() {
+        build().expect("the program is built");
+    }
+    let mut command = Command::new(program);
+    command.args([workload.name(), &n.to_string(), &time.as_millis().to_string()]);
+    let measured =
+        command.stdin(Stdio::null()).stderr(Stdio::inherit()).output().expect("the program starts");
+    support::read(workload, &measured).expect("it has all the workloads of two processes")
+}
