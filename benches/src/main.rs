@@ -2,6 +2,7 @@
 //!
 //! `cargo run --release -p incarnate-bench -- --help` says how; `docs/benchmarks.md` says what each row means.
 
+mod peer;
 mod remote;
 mod report;
 mod runner;

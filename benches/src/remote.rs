@@ -1,14 +1,11 @@
-//! The work between two processes of the operating system, apart from any system: the loops of a client, and the other
-//! process.
+//! The work between two processes of the operating system, apart from any system.
 //!
 //! `benches/ractor_cluster` compiles this file too, so that both measure by the same lines. It names nothing of this
 //! crate.
 
 use std::{
     future::Future,
-    io::{self, BufRead, BufReader, Read},
-    net::TcpListener,
-    process::{Child, Command, Stdio},
+    io::{self, Read},
     time::{Duration, Instant},
 };
 
@@ -149,44 +146,8 @@ pub fn on_workers<T: Send + 'static>(work: impl Future<Output = T> + Send + 'sta
     runtime.block_on(async { tokio::spawn(work).await }).expect("the work ended well")
 }
 
-/// The other process. It has a pipe for its standard input, and is to end when that does: so it ends with this one,
-/// however that comes about.
-#[derive(Debug)]
-pub struct Peer {
-    process: Child,
-    /// The first line that it has said.
-    pub said: String,
-}
-
-impl Peer {
-    /// Starts it, and waits for the line by which it says that it is ready.
-    pub fn start(command: &mut Command) -> io::Result<Peer> {
-        let process = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn()?;
-        let mut peer = Peer { process, said: String::new() };
-        if let Some(output) = peer.process.stdout.take() {
-            BufReader::new(output).read_line(&mut peer.said)?;
-        }
-        match peer.said.pop() {
-            Some('\n') => Ok(peer),
-            _ => Err(io::Error::other("the other process ended before it was ready")),
-        }
-    }
-}
-
-impl Drop for Peer {
-    fn drop(&mut self) {
-        let _ended = self.process.kill();
-        let _reaped = self.process.wait();
-    }
-}
-
 /// Says that this process, a peer, is ready, and waits for the end of who has started it.
 pub fn serve(said: &str) -> io::Result<()> {
     println!("{said}");
     io::stdin().read_to_end(&mut Vec::new()).map(drop)
-}
-
-/// A port of the loopback address that nobody has just now, for those who cannot tell which one they got.
-pub fn free_port() -> io::Result<u16> {
-    Ok(TcpListener::bind(("127.0.0.1", 0))?.local_addr()?.port())
 }

@@ -1,5 +1,6 @@
-//! ractor between two processes: `incarnate-bench-ractor-cluster WORKLOAD N MILLISECONDS` starts itself once more as
-//! the other node, measures, and prints `operations microseconds sum p50 p99 0`, as `benches/erlang/bench.erl` does.
+//! ractor between two processes: `incarnate-bench-ractor-cluster peer PORT` is the node with the server, until its
+//! standard input ends. `incarnate-bench-ractor-cluster PORT WORKLOAD N MILLISECONDS` is the other one, and prints
+//! `operations microseconds sum p50 p99 0`, as `benches/erlang/bench.erl` does.
 
 #[path = "../../src/remote.rs"]
 mod remote;
@@ -8,14 +9,13 @@ use std::{
     env,
     error::Error,
     net::{IpAddr, Ipv4Addr},
-    process::Command,
     time::Duration,
 };
 
 use ractor::{Actor, ActorProcessingErr, ActorRef, RpcReplyPort, pg, rpc::CallResult};
 use ractor_cluster::{NodeServer, NodeServerMessage, RactorClusterMessage, client_connect};
 
-use crate::remote::{Client, Peer, Work, free_port, measure, on_workers, serve};
+use crate::remote::{Client, Work, measure, on_workers, serve};
 
 /// By which a node finds the server of the other.
 const GROUP: &str = "counters";
@@ -103,7 +103,7 @@ async fn connect(port: u16) -> Remote {
     }
 }
 
-/// The other node, in this process.
+/// Is the node with the server.
 fn be_peer(port: u16) -> Result<(), Box<dyn Error>> {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let _kept = runtime.block_on(async {
@@ -115,16 +115,15 @@ fn be_peer(port: u16) -> Result<(), Box<dyn Error>> {
 fn main() -> Result<(), Box<dyn Error>> {
     let args: Vec<String> = env::args().skip(1).collect();
     let args: Vec<&str> = args.iter().map(String::as_str).collect();
-    let [workload, n, millis] = args[..] else {
+    let [port, workload, n, millis] = args[..] else {
         return match args[..] {
-            ["--peer", port] => be_peer(port.parse()?),
-            _ => Err("expected WORKLOAD N MILLISECONDS".into()),
+            ["peer", port] => be_peer(port.parse()?),
+            _ => Err("expected peer PORT, or PORT WORKLOAD N MILLISECONDS".into()),
         };
     };
+    let port = port.parse()?;
     let work = Work::named(workload).ok_or("there is no such workload")?;
     let (n, time) = (n.parse()?, Duration::from_millis(millis.parse()?));
-    let port = free_port()?;
-    let _peer = Peer::start(Command::new(env::current_exe()?).args(["--peer", &port.to_string()]))?;
     let took = on_workers(async move { measure(connect(port).await, work, n, time).await });
     let percentile = |of: usize| took.latencies.get(took.latencies.len() * of / 100).copied().unwrap_or(0);
     let micros = took.elapsed.as_micros();

@@ -10,7 +10,7 @@ use std::{
 
 use super::{Sample, System, support};
 use crate::{
-    remote::{Peer, free_port},
+    peer::{Peer, free_port},
     workload::Workload,
 };
 

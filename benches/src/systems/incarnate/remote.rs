@@ -11,7 +11,8 @@ use incarnate::{
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    remote::{Client, Peer, Work, measure, on_workers, serve},
+    peer::Peer,
+    remote::{Client, Work, measure, on_workers, serve},
     systems::{Sample, support},
     workload::Workload,
 };

@@ -10,6 +10,7 @@ use std::{
 use anyhow::{Context, Result, ensure};
 
 use crate::{
+    peer::{Peer, free_port},
     systems::{Sample, support},
     workload::Workload,
 };
@@ -33,15 +34,20 @@ pub fn build() -> Result<()> {
     Ok(())
 }
 
-/// The workload of two processes.
+/// The workload of two processes, which are both the program.
 pub fn run(workload: Workload, n: u64, time: Duration) -> Sample {
     let program = program().expect("this program has a path");
     if !program.is_file() {
         build().expect("the program is built");
     }
-    let mut command = Command::new(program);
-    command.args([workload.name(), &n.to_string(), &time.as_millis().to_string()]);
-    let measured =
-        command.stdin(Stdio::null()).stderr(Stdio::inherit()).output().expect("the program starts");
+    let port = free_port().expect("a free port").to_string();
+    // It ends with this process, and by its loss so does the one that measures.
+    let _peer = Peer::start(Command::new(&program).args(["peer", &port])).expect("the other node starts");
+    let measured = Command::new(program)
+        .args([&port, workload.name(), &n.to_string(), &time.as_millis().to_string()])
+        .stdin(Stdio::null())
+        .stderr(Stdio::inherit())
+        .output()
+        .expect("the program starts");
     support::read(workload, &measured).expect("it has all the workloads of two processes")
 }
