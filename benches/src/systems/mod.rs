@@ -17,7 +17,7 @@ use crate::workload::Workload;
 
 pub use erlang::{DIRECTORY as ERLANG_DIRECTORY, compile as compile_erlang};
 pub use incarnate::be_peer;
-pub use ractor::build_remote as build_ractor_remote;
+pub use ractor::{REMOTE_PROGRAM as RACTOR_PROGRAM, build_remote as build_ractor_program};
 
 /// What one run came to.
 #[derive(Debug)]

@@ -22,7 +22,7 @@ use super::{
 };
 use crate::workload::{BATCH, CROWD, RING, Workload};
 
-pub use remote::build as build_remote;
+pub use remote::{PROGRAM as REMOTE_PROGRAM, build as build_remote};
 
 /// The system by the name of ractor.
 pub struct Ractor {
