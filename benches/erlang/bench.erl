@@ -9,7 +9,7 @@
 %% A supervisor too, but two behaviours in one module would make erlc warn.
 -behaviour(gen_server).
 
--export([main/1]).
+-export([main/1, peer/0]).
 -export([init/1, handle_call/3, handle_cast/2, handle_info/2]).
 -export([start_mortal/1]).
 
@@ -127,6 +127,28 @@ workload("one_death_spread", N) ->
         Pid ! stop,
         receive all_heard -> N - atomics:get(Left, 1) end
     end);
+workload("remote_call", N) ->
+    {Server, Before} = remote(),
+    {Took, Total, []} = timed(fun() -> call_often(Server, 5000, N) end),
+    {Took, Total - Before, [call_timed(Server, next, 5000) || _ <- lists:seq(1, N)]};
+workload("remote_call_1k", N) ->
+    {Server, _} = remote(),
+    Binary = binary:copy(<<"x">>, 1024),
+    {Took, Same, []} = timed(fun() -> echo_often(Server, Binary, N, 0) end),
+    {Took, Same, [call_timed(Server, {echo, Binary}, 5000) || _ <- lists:seq(1, N)]};
+workload("remote_call_64", N) ->
+    {Server, Before} = remote(),
+    {Took, Total, []} = timed(fun() ->
+        lists:max(together([fun() -> call_often(Server, 5000, N div ?CROWD) end || _ <- crowd()]))
+    end),
+    {Took, Total - Before, []};
+workload("remote_cast", N) ->
+    {Server, Before} = remote(),
+    {Took, Total, []} = timed(fun() ->
+        cast_all(Server, 0, N),
+        gen_server:call(Server, next, infinity) - 1
+    end),
+    {Took, Total - Before, []};
 workload(_, _) ->
     io:format("none~n"),
     halt(0).
@@ -141,13 +163,36 @@ cast_all(Server, I, N) ->
 call_alone(N, Timeout) ->
     {ok, Server} = gen_server:start(?MODULE, counter, []),
     {Took, Sum, []} = timed(fun() -> call_often(Server, Timeout, N) end),
-    Latencies = [call_timed(Server, Timeout) || _ <- lists:seq(1, N div 10)],
+    Latencies = [call_timed(Server, next, Timeout) || _ <- lists:seq(1, N div 10)],
     gen_server:stop(Server),
     {Took, Sum, Latencies}.
 
-call_timed(Server, Timeout) ->
+%% The server on the node that -peer names, and its total.
+remote() ->
+    {ok, [[Name]]} = init:get_argument(peer),
+    Node = list_to_atom(Name),
+    pong = net_adm:ping(Node),
+    Server = gen_server:call({counter, Node}, who),
+    {Server, gen_server:call(Server, next)}.
+
+%% That other node: says when it is up, and ends with its standard input.
+peer() ->
+    {ok, _} = gen_server:start({local, counter}, ?MODULE, counter, []),
+    io:format("ready~n"),
+    eof = io:get_line(""),
+    halt(0).
+
+%% How many of N answers were what was sent.
+echo_often(_, _, 0, Same) -> Same;
+echo_often(Server, Binary, N, Same) ->
+    case gen_server:call(Server, {echo, Binary}) of
+        Binary -> echo_often(Server, Binary, N - 1, Same + 1);
+        _ -> echo_often(Server, Binary, N - 1, Same)
+    end.
+
+call_timed(Server, Request, Timeout) ->
     Start = erlang:monotonic_time(nanosecond),
-    gen_server:call(Server, next, Timeout),
+    gen_server:call(Server, Request, Timeout),
     erlang:monotonic_time(nanosecond) - Start.
 
 call_often(Server, Timeout, 1) -> gen_server:call(Server, next, Timeout);
@@ -235,7 +280,9 @@ init({supervisor, Main}) ->
     Child = #{id => mortal, start => {?MODULE, start_mortal, [Main]}},
     {ok, {#{strategy => one_for_one, intensity => 1000000000, period => 1}, [Child]}}.
 
-handle_call(next, _From, Total) -> {reply, Total + 1, Total + 1}.
+handle_call(next, _From, Total) -> {reply, Total + 1, Total + 1};
+handle_call({echo, Binary}, _From, Total) -> {reply, Binary, Total};
+handle_call(who, _From, Total) -> {reply, self(), Total}.
 
 handle_cast({add, Amount}, Total) -> {noreply, Total + Amount};
 handle_cast(fail, Main) -> {stop, told_to_fail, Main};

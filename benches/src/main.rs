@@ -2,6 +2,8 @@
 //!
 //! `cargo run --release -p incarnate-bench -- --help` says how; `docs/benchmarks.md` says what each row means.
 
+mod peer;
+mod remote;
 mod report;
 mod runner;
 mod systems;
@@ -27,7 +29,7 @@ struct Args {
     #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u16).range(1..))]
     rounds: u16,
 
-    /// Only these workloads, or groups of them: spawn, restart, down, memory.
+    /// Only these workloads, or groups of them: spawn, restart, down, remote, memory.
     #[arg(long, value_delimiter = ',', value_name = "WORKLOADS")]
     only: Vec<Selection>,
 
@@ -46,6 +48,10 @@ struct Args {
     /// Measure WORKLOAD:SYSTEM once, in this process, and print one line of JSON (what each round starts).
     #[arg(long, value_name = "WORKLOAD:SYSTEM", conflicts_with_all = ["only", "systems", "json"])]
     child: Option<Child>,
+
+    /// Be the other node of incarnate's workloads between two processes, until standard input ends.
+    #[arg(long, hide = true)]
+    peer: bool,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -99,6 +105,9 @@ fn main() -> ExitCode {
 }
 
 fn run(args: &Args) -> Result<()> {
+    if args.peer {
+        return systems::be_peer();
+    }
     if let Some(Child(workload, system)) = args.child {
         let measured = runner::measure(workload, system, args.time())?;
         println!("{}", serde_json::to_string(&measured)?);

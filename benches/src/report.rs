@@ -20,6 +20,7 @@ pub struct Row {
     p99_ns: Option<u64>,
     ratio_to_ractor: Option<f64>,
     ratio_to_tokio: Option<f64>,
+    ratio_to_erlang: Option<f64>,
 }
 
 impl Row {
@@ -29,10 +30,12 @@ impl Row {
             taken.iter().filter_map(|(system, taken)| Row::new(workload, *system, taken)).collect();
         let median_of =
             |rows: &[Row], system| rows.iter().find(|row| row.system == system).map(|row| row.median);
-        let (ractor, tokio) = (median_of(&rows, Name::Ractor), median_of(&rows, Name::Tokio));
+        let [ractor, tokio, erlang] =
+            [Name::Ractor, Name::Tokio, Name::Erlang].map(|system| median_of(&rows, system));
         for row in &mut rows {
             row.ratio_to_ractor = ractor.map(|ractor| row.median / ractor);
             row.ratio_to_tokio = tokio.map(|tokio| row.median / tokio);
+            row.ratio_to_erlang = erlang.map(|erlang| row.median / erlang);
         }
         rows
     }
@@ -51,6 +54,7 @@ impl Row {
             p99_ns: median_of_whole(taken.iter().filter_map(|taken| taken.p99_ns)),
             ratio_to_ractor: None,
             ratio_to_tokio: None,
+            ratio_to_erlang: None,
         })
     }
 
@@ -65,6 +69,7 @@ impl Row {
             "rounds": self.rounds,
             "ratio_to_ractor": self.ratio_to_ractor,
             "ratio_to_tokio": self.ratio_to_tokio,
+            "ratio_to_erlang": self.ratio_to_erlang,
         });
         if self.workload.is_memory() {
             object["bytes_per_process"] = json!(self.median);
@@ -87,7 +92,7 @@ impl Row {
         let ratio = |ratio: Option<f64>| ratio.map_or_else(|| "-".into(), |ratio| format!("{ratio:.2}"));
         let nanos = |nanos: Option<u64>| nanos.map_or_else(String::new, |nanos| format!("{nanos} ns"));
         format!(
-            "{:<20}{:<11}{:>7}{:>12}{:>12}{:>12}{:>10}{:>9}{:>10}{:>10}",
+            "{:<20}{:<11}{:>7}{:>12}{:>12}{:>12}{:>10}{:>9}{:>10}{:>11}{:>11}",
             self.workload,
             self.system,
             self.rounds,
@@ -96,6 +101,7 @@ impl Row {
             figure(self.max),
             ratio(self.ratio_to_ractor),
             ratio(self.ratio_to_tokio),
+            ratio(self.ratio_to_erlang),
             nanos(self.p50_ns),
             nanos(self.p99_ns),
         )
@@ -127,8 +133,18 @@ fn bytes(bytes: f64) -> String {
 /// The line above the rows.
 pub fn heading() -> String {
     format!(
-        "{:<20}{:<11}{:>7}{:>12}{:>12}{:>12}{:>10}{:>9}{:>10}{:>10}",
-        "workload", "system", "rounds", "median", "min", "max", "× ractor", "× tokio", "p50", "p99"
+        "{:<20}{:<11}{:>7}{:>12}{:>12}{:>12}{:>10}{:>9}{:>10}{:>11}{:>11}",
+        "workload",
+        "system",
+        "rounds",
+        "median",
+        "min",
+        "max",
+        "× ractor",
+        "× tokio",
+        "× erlang",
+        "p50",
+        "p99"
     )
 }
 

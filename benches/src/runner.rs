@@ -5,7 +5,7 @@
 
 use std::{
     env, fs, panic,
-    path::Path,
+    path::PathBuf,
     process::{Command, Stdio},
     time::{Duration, Instant},
 };
@@ -47,11 +47,19 @@ pub struct Measurement {
 /// A run's set-up is outside its time, so the runs of a measurement are bounded by this many times its time too.
 const PATIENCE: u32 = 3;
 
+/// What was compiled once for all children: the variable by which they find it, and where it is.
+type Compiled = (&'static str, PathBuf);
+
 /// Runs the plan; `show` gets the rows of each workload as soon as they are there.
 pub fn run(plan: &Plan, mut show: impl FnMut(&[Row])) -> Result<Vec<Row>> {
+    let mut compiled = Vec::new();
+    if plan.systems.contains(&Name::Ractor) && plan.workloads.iter().any(|workload| workload.is_remote()) {
+        compiled.push((systems::RACTOR_PROGRAM, systems::build_ractor_program()?));
+    }
     let beam = plan.systems.contains(&Name::Erlang).then(systems::compile_erlang);
+    compiled.extend(beam.clone().map(|directory| (systems::ERLANG_DIRECTORY, directory)));
     let rows = plan.workloads.iter().try_fold(Vec::new(), |mut rows, &workload| {
-        let measured = interleave(plan, workload, beam.as_deref())?;
+        let measured = interleave(plan, workload, &compiled)?;
         show(&measured);
         rows.extend(measured);
         Ok(rows)
@@ -64,7 +72,7 @@ pub fn run(plan: &Plan, mut show: impl FnMut(&[Row])) -> Result<Vec<Row>> {
 
 /// All rounds of one workload. A system that went second in one round goes second to last in the next, so that a
 /// machine that slows down or speeds up favours nobody.
-fn interleave(plan: &Plan, workload: Workload, beam: Option<&Path>) -> Result<Vec<Row>> {
+fn interleave(plan: &Plan, workload: Workload, compiled: &[Compiled]) -> Result<Vec<Row>> {
     let rounds = plan.rounds.min(workload.most_rounds());
     let mut taken: Vec<(Name, Vec<Measurement>)> =
         plan.systems.iter().map(|&system| (system, Vec::new())).collect();
@@ -75,7 +83,7 @@ fn interleave(plan: &Plan, workload: Workload, beam: Option<&Path>) -> Result<Ve
         }
         for at in order {
             let (system, measurements) = &mut taken[at];
-            let measured = in_child(workload, *system, plan.time, beam);
+            let measured = in_child(workload, *system, plan.time, compiled);
             measurements.extend(measured.with_context(|| format!("{workload} on {system}"))?);
         }
     }
@@ -86,13 +94,11 @@ fn in_child(
     workload: Workload,
     system: Name,
     time: Duration,
-    beam: Option<&Path>,
+    compiled: &[Compiled],
 ) -> Result<Option<Measurement>> {
     let mut command = Command::new(env::current_exe()?);
     command.args(["--child", &format!("{workload}:{system}"), "--millis", &time.as_millis().to_string()]);
-    if let Some(directory) = beam {
-        command.env(systems::ERLANG_DIRECTORY, directory);
-    }
+    command.envs(compiled.iter().map(|(variable, path)| (variable, path)));
     let child = command.stdin(Stdio::null()).stderr(Stdio::inherit()).output()?;
     if !child.status.success() {
         bail!("the measuring process ended with {}", child.status);
@@ -116,7 +122,7 @@ pub fn measure(workload: Workload, system: Name, time: Duration) -> Result<Optio
     if let Some(figure) = first.bytes_per_process {
         return Ok(Some(Measurement { figure, p50_ns: None, p99_ns: None }));
     }
-    if under_test.repeats_itself() {
+    if under_test.repeats_itself(workload) {
         // And warms up itself.
         return Ok(Some(sum_up(&[first])));
     }

@@ -4,8 +4,7 @@ use std::{fmt, str::FromStr};
 
 use serde::{Serialize, Serializer};
 
-/// How many callers `call_64_1` and pairs `call_64_64` have, and how many parents start processes at once.
-pub const CROWD: u64 = 64;
+pub use crate::remote::CROWD;
 
 /// How many processes stand in the ring.
 pub const RING: u64 = 1_000;
@@ -48,6 +47,14 @@ pub enum Workload {
     OneDeath,
     /// 100,000 processes with one monitor each hear of one death.
     OneDeathSpread,
+    /// One client of one node calls a server of another, in another process of the operating system.
+    RemoteCall,
+    /// `remote_call` with 1,024 bytes, there and back.
+    RemoteCall1k,
+    /// `remote_call` with 64 clients.
+    RemoteCall64,
+    /// One client casts to such a server; a final call returns the sum.
+    RemoteCast,
     /// Resident bytes per process that has started and was told nothing, 200,000 alive.
     MemoryNew,
     /// Resident bytes per idle process that has answered a call, 200,000 alive.
@@ -58,7 +65,7 @@ pub enum Workload {
 
 impl Workload {
     /// Every workload, in the order of the table.
-    pub const ALL: [Workload; 19] = [
+    pub const ALL: [Workload; 23] = [
         Workload::Cast,
         Workload::Notify,
         Workload::Call,
@@ -75,6 +82,10 @@ impl Workload {
         Workload::Fanout,
         Workload::OneDeath,
         Workload::OneDeathSpread,
+        Workload::RemoteCall,
+        Workload::RemoteCall1k,
+        Workload::RemoteCall64,
+        Workload::RemoteCast,
         Workload::MemoryNew,
         Workload::MemoryIdle,
         Workload::MemoryHibernated,
@@ -99,6 +110,10 @@ impl Workload {
             Workload::Fanout => "fanout",
             Workload::OneDeath => "one_death",
             Workload::OneDeathSpread => "one_death_spread",
+            Workload::RemoteCall => "remote_call",
+            Workload::RemoteCall1k => "remote_call_1k",
+            Workload::RemoteCall64 => "remote_call_64",
+            Workload::RemoteCast => "remote_cast",
             Workload::MemoryNew => "memory_new",
             Workload::MemoryIdle => "memory_idle",
             Workload::MemoryHibernated => "memory_hibernated",
@@ -112,6 +127,7 @@ impl Workload {
             Workload::RestartErr | Workload::RestartPanic => Some("restart"),
             Workload::OneDeath | Workload::OneDeathSpread => Some("down"),
             Workload::MemoryNew | Workload::MemoryIdle | Workload::MemoryHibernated => Some("memory"),
+            _ if self.is_remote() => Some("remote"),
             _ => None,
         }
     }
@@ -128,6 +144,9 @@ impl Workload {
             // Small, because OTP keeps each restart of the last seconds in a list that it walks at the next one.
             Workload::RestartErr | Workload::RestartPanic => 2_000,
             Workload::Fanout | Workload::OneDeath | Workload::OneDeathSpread => 100_000,
+            Workload::RemoteCall | Workload::RemoteCall1k => 2_000,
+            Workload::RemoteCall64 => CROWD * 250,
+            Workload::RemoteCast => 200_000,
             Workload::MemoryNew | Workload::MemoryIdle | Workload::MemoryHibernated => 200_000,
         }
     }
@@ -135,7 +154,7 @@ impl Workload {
     /// The sum that a run of `ops` operations must come to: casts and events carry 0, 1, 2 …, all else counts.
     pub fn expected_sum(self, ops: u64) -> u64 {
         match self {
-            Workload::Cast | Workload::Notify => ops * (ops - 1) / 2,
+            Workload::Cast | Workload::Notify | Workload::RemoteCast => ops * (ops - 1) / 2,
             _ => ops,
         }
     }
@@ -154,6 +173,15 @@ impl Workload {
             Workload::MemoryNew | Workload::MemoryIdle | Workload::MemoryHibernated => 2,
             _ => usize::MAX,
         }
+    }
+
+    /// Whether a second process of the operating system takes part. Whoever has such workloads warms up and repeats them
+    /// itself, so that the two are started once.
+    pub fn is_remote(self) -> bool {
+        matches!(
+            self,
+            Workload::RemoteCall | Workload::RemoteCall1k | Workload::RemoteCall64 | Workload::RemoteCast
+        )
     }
 
     /// Whether the figure is bytes per process and not a rate.
@@ -189,7 +217,7 @@ impl FromStr for Selection {
         if chosen.is_empty() {
             let names: Vec<&str> = Workload::ALL.iter().map(|workload| workload.name()).collect();
             return Err(format!(
-                "there is no workload {name:?}; the workloads are {}, and the groups spawn, restart, down, memory",
+                "there is no workload {name:?}; the workloads are {}, and the groups spawn, restart, down, remote, memory",
                 names.join(", ")
             ));
         }

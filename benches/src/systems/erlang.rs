@@ -2,16 +2,17 @@
 
 use std::{
     env, fs,
-    path::PathBuf,
-    process::{Command, Output, Stdio},
+    path::{Path, PathBuf},
+    process::{Command, Stdio},
     sync::OnceLock,
     time::Duration,
 };
 
-use hdrhistogram::Histogram;
-
-use super::{Sample, System};
-use crate::workload::Workload;
+use super::{Sample, System, support};
+use crate::{
+    peer::{Peer, free_port},
+    workload::Workload,
+};
 
 /// The system by the name of Erlang/OTP.
 pub struct Erlang {
@@ -49,9 +50,13 @@ impl Erlang {
     fn measure(&self, workload: Workload, n: u64) -> Option<Sample> {
         let directory = env::var_os(DIRECTORY).map(PathBuf::from);
         let compiled = directory.clone().unwrap_or_else(compile);
-        let erl = Command::new("erl")
-            .args(["-noshell", "+P", "1048576", "-pa"])
-            .arg(&compiled)
+        let pair = workload.is_remote().then(|| Pair::start(&compiled));
+        let mut erl = erl(&compiled);
+        if let Some(pair) = &pair {
+            be_node(&mut erl, &pair.port, "a");
+            erl.args(["-dist_listen", "false", "-peer", &name(&pair.port, "b")]);
+        }
+        let measured = erl
             .args(["-run", "bench", "main", workload.name(), &n.to_string()])
             .arg(self.time.as_millis().to_string())
             .stdin(Stdio::null())
@@ -60,37 +65,47 @@ impl Erlang {
         if directory.is_none() {
             let _ = fs::remove_dir_all(compiled);
         }
-        read(workload, &erl)
+        support::read(workload, &measured)
     }
 }
 
-/// Reads `ops microseconds sum p50 p99 bytes`.
-fn read(workload: Workload, erl: &Output) -> Option<Sample> {
-    let line = String::from_utf8_lossy(&erl.stdout);
-    if line.trim() == "none" {
-        return None;
-    }
-    let numbers: Vec<u64> = line.split_whitespace().map_while(|word| word.parse().ok()).collect();
-    let [ops, micros, sum, p50, p99, bytes] = numbers[..] else {
-        panic!("erl: {line}{}", String::from_utf8_lossy(&erl.stderr));
-    };
-    if workload.is_memory() {
-        return Some(Sample::bytes(ops, bytes, sum));
-    }
-    let sample = Sample::new(ops, Duration::from_micros(micros), sum);
-    Some(Sample { latencies: (p99 > 0).then(|| two_points(p50, p99)), ..sample })
+fn erl(compiled: &Path) -> Command {
+    let mut erl = Command::new("erl");
+    erl.args(["-noshell", "+P", "1048576", "-pa"]).arg(compiled);
+    erl
 }
 
-/// A histogram with these two percentiles, for erl gives no more.
-fn two_points(p50: u64, p99: u64) -> Histogram<u64> {
-    let mut histogram = Histogram::new(3).expect("three digits are a valid precision");
-    let _ = histogram.record_n(p50, 98);
-    let _ = histogram.record_n(p99, 2);
-    histogram
+/// Two nodes, `a` and `b`, of which `b` is up. They find each other by the port that both are told, so that no epmd is
+/// needed, none is started, and none is asked that may run for others.
+struct Pair {
+    port: String,
+    _b: Peer,
+}
+
+impl Pair {
+    fn start(compiled: &Path) -> Self {
+        let port = free_port().expect("a free port").to_string();
+        let mut b = erl(compiled);
+        be_node(&mut b, &port, "b");
+        b.args(["-kernel", "inet_dist_use_interface", "{127,0,0,1}"]);
+        let peer = Peer::start(b.args(["-run", "bench", "peer"])).expect("the other erl starts");
+        Pair { port, _b: peer }
+    }
+}
+
+/// The name of a node, which nobody else on this machine has.
+fn name(port: &str, node: &str) -> String {
+    format!("incarnate-bench-{node}-{port}@127.0.0.1")
+}
+
+/// Has `erl` be the node.
+fn be_node(erl: &mut Command, port: &str, node: &str) {
+    erl.args(["-name", &name(port, node), "-setcookie", &format!("incarnate-bench-{port}")]);
+    erl.args(["-connect_all", "false", "-start_epmd", "false", "-erl_epmd_port", port]);
 }
 
 impl System for Erlang {
-    fn repeats_itself(&self) -> bool {
+    fn repeats_itself(&self, _: Workload) -> bool {
         true
     }
     fn cast(&self, n: u64) -> Option<Sample> {
@@ -131,6 +146,9 @@ impl System for Erlang {
     }
     fn one_death_spread(&self, n: u64) -> Option<Sample> {
         self.measure(Workload::OneDeathSpread, n)
+    }
+    fn remote(&self, workload: Workload, n: u64) -> Option<Sample> {
+        self.measure(workload, n)
     }
     fn memory_idle(&self, n: u64) -> Option<Sample> {
         self.measure(Workload::MemoryIdle, n)

@@ -1,5 +1,7 @@
 //! incarnate: GenServers with every default in force, the 5 s deadline of a call among them.
 
+mod remote;
+
 use std::{
     iter,
     sync::Arc,
@@ -22,10 +24,15 @@ use super::{
     Sample, System,
     support::{Caller, Countdown, call_alone, call_crowd, call_pairs, on_workers, resident_bytes},
 };
-use crate::workload::{BATCH, CROWD, RING};
+use crate::workload::{BATCH, CROWD, RING, Workload};
+
+pub use remote::be_peer;
 
 /// The system by the name of incarnate.
-pub struct Incarnate;
+pub struct Incarnate {
+    /// How long a measurement repeats its run, where it does so itself.
+    pub time: Duration,
+}
 
 struct Counter(u64);
 
@@ -377,6 +384,10 @@ fn restart(n: u64, crash: fn() -> MortalCast) -> Sample {
 }
 
 impl System for Incarnate {
+    fn repeats_itself(&self, workload: Workload) -> bool {
+        workload.is_remote()
+    }
+
     fn cast(&self, n: u64) -> Option<Sample> {
         Some(on_workers(async move {
             let server = start(&Node::new("bench"), Rest::Awake).await;
@@ -561,6 +572,10 @@ impl System for Incarnate {
             let heard = countdown.all_heard().await;
             Sample::new(n, start.elapsed(), heard)
         }))
+    }
+
+    fn remote(&self, workload: Workload, n: u64) -> Option<Sample> {
+        Some(remote::run(workload, n, self.time))
     }
 
     fn memory_new(&self, n: u64) -> Option<Sample> {

@@ -16,6 +16,8 @@ use serde::{Serialize, Serializer};
 use crate::workload::Workload;
 
 pub use erlang::{DIRECTORY as ERLANG_DIRECTORY, compile as compile_erlang};
+pub use incarnate::be_peer;
+pub use ractor::{REMOTE_PROGRAM as RACTOR_PROGRAM, build_remote as build_ractor_program};
 
 /// What one run came to.
 #[derive(Debug)]
@@ -47,9 +49,9 @@ impl Sample {
 
 /// A system under test: one method per workload, `n` operations each. `None` where a system has no such thing.
 pub trait System {
-    /// Whether each method warms up and repeats on its own until `time` is used up, because starting the
+    /// Whether the workload's method warms up and repeats on its own until `time` is used up, because starting the
     /// system is too dear to do once per run.
-    fn repeats_itself(&self) -> bool {
+    fn repeats_itself(&self, _: Workload) -> bool {
         false
     }
 
@@ -101,6 +103,10 @@ pub trait System {
     fn one_death_spread(&self, _: u64) -> Option<Sample> {
         None
     }
+    /// The workloads of two processes, which all [repeat themselves](Self::repeats_itself).
+    fn remote(&self, _: Workload, _: u64) -> Option<Sample> {
+        None
+    }
     /// See [`Workload::MemoryNew`]. Elsewhere it is the same as an idle process.
     fn memory_new(&self, _: u64) -> Option<Sample> {
         None
@@ -132,6 +138,9 @@ pub fn run(system: &dyn System, workload: Workload, n: u64) -> Option<Sample> {
         Workload::Fanout => system.fanout(n),
         Workload::OneDeath => system.one_death(n),
         Workload::OneDeathSpread => system.one_death_spread(n),
+        Workload::RemoteCall | Workload::RemoteCall1k | Workload::RemoteCall64 | Workload::RemoteCast => {
+            system.remote(workload, n)
+        }
         Workload::MemoryNew => system.memory_new(n),
         Workload::MemoryIdle => system.memory_idle(n),
         Workload::MemoryHibernated => system.memory_hibernated(n),
@@ -175,9 +184,9 @@ impl Name {
     /// The system itself; a measurement of it should take about `time`.
     pub fn system(self, time: Duration) -> Box<dyn System> {
         match self {
-            Name::Incarnate => Box::new(incarnate::Incarnate),
+            Name::Incarnate => Box::new(incarnate::Incarnate { time }),
             Name::Tokio => Box::new(tokio::Tokio),
-            Name::Ractor => Box::new(ractor::Ractor),
+            Name::Ractor => Box::new(ractor::Ractor { time }),
             Name::Kameo => Box::new(kameo::Kameo),
             Name::Actix => Box::new(actix::Actix),
             Name::Erlang => Box::new(erlang::Erlang { time }),

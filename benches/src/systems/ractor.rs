@@ -1,6 +1,12 @@
 //! ractor with its default features, and its monitors where the work is to watch.
 
-use std::{iter, sync::Arc, time::Instant};
+mod remote;
+
+use std::{
+    iter,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use ractor::{
     Actor, ActorProcessingErr, ActorRef, ActorStatus, RpcReplyPort, SupervisionEvent, rpc::CallResult,
@@ -14,10 +20,15 @@ use super::{
     Sample, System,
     support::{Caller, Countdown, TIMEOUT, call_alone, call_crowd, call_pairs, on_workers, resident_bytes},
 };
-use crate::workload::{BATCH, CROWD, RING};
+use crate::workload::{BATCH, CROWD, RING, Workload};
+
+pub use remote::{PROGRAM as REMOTE_PROGRAM, build as build_remote};
 
 /// The system by the name of ractor.
-pub struct Ractor;
+pub struct Ractor {
+    /// How long a measurement repeats its run, where it does so itself.
+    pub time: Duration,
+}
 
 type Done = Result<(), ActorProcessingErr>;
 
@@ -288,6 +299,10 @@ impl Actor for Watcher {
 }
 
 impl System for Ractor {
+    fn repeats_itself(&self, workload: Workload) -> bool {
+        workload.is_remote()
+    }
+
     fn cast(&self, n: u64) -> Option<Sample> {
         Some(on_workers(async move {
             let server = start().await;
@@ -421,6 +436,10 @@ impl System for Ractor {
             let heard = countdown.all_heard().await;
             Sample::new(n, start.elapsed(), heard)
         }))
+    }
+
+    fn remote(&self, workload: Workload, n: u64) -> Option<Sample> {
+        Some(remote::run(workload, n, self.time))
     }
 
     fn memory_idle(&self, n: u64) -> Option<Sample> {

@@ -1,7 +1,10 @@
-//! What the systems on tokio share: the runtime, the loops around a call, the memory of this process.
+//! What the systems on tokio share: the runtime, the loops around a call, the memory of this process. And how a
+//! measurement is read that another program has made.
 
 use std::{
     future::Future,
+    iter,
+    process::Output,
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering},
@@ -10,21 +13,15 @@ use std::{
 };
 
 use hdrhistogram::Histogram;
-use tokio::{runtime::Builder, sync::Notify, task::JoinSet};
+use tokio::{sync::Notify, task::JoinSet};
 
 use super::Sample;
-use crate::workload::CROWD;
+use crate::workload::{CROWD, Workload};
+
+pub use crate::remote::on_workers;
 
 /// The deadline of a call, where a system has one in force: OTP's default.
 pub const TIMEOUT: Duration = Duration::from_secs(5);
-
-/// Runs `work` on a worker of a fresh runtime with tokio's own default number of workers. Not on the thread that
-/// waits: that is no worker, and each wake would cross threads.
-pub fn on_workers<T: Send + 'static>(work: impl Future<Output = T> + Send + 'static) -> T {
-    let runtime = Builder::new_multi_thread().enable_all().build().expect("a runtime");
-    // Dropping the runtime waits until its tasks are dropped, so that they cost the next run nothing.
-    runtime.block_on(async { tokio::spawn(work).await }).expect("the work ended well")
-}
 
 /// Somebody who calls a server that adds one and answers with its total.
 pub trait Caller: Send + 'static {
@@ -40,13 +37,13 @@ pub async fn call_alone(mut caller: impl Caller, n: u64) -> Sample {
         total = caller.call().await;
     }
     let elapsed = start.elapsed();
-    let mut latencies = Histogram::new(3).expect("three digits are a valid precision");
+    let mut latencies = Vec::new();
     for _ in 0..n / 10 {
         let start = Instant::now();
         caller.call().await;
-        latencies.saturating_record(start.elapsed().as_nanos() as u64);
+        latencies.push(start.elapsed().as_nanos() as u64);
     }
-    Sample { latencies: Some(latencies), ..Sample::new(n, elapsed, total) }
+    Sample { latencies: Some(histogram(latencies)), ..Sample::new(n, elapsed, total) }
 }
 
 /// 64 callers of one server; the last answer of all holds the whole sum.
@@ -115,4 +112,32 @@ pub fn resident_bytes() -> u64 {
     let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("VmRSS in the status");
     let kib: u64 = line.trim().trim_end_matches(" kB").parse().expect("VmRSS in kB");
     kib * 1024
+}
+
+/// Reads `ops microseconds sum p50 p99 bytes`, what a program that measures by itself prints; or `none`.
+pub fn read(workload: Workload, program: &Output) -> Option<Sample> {
+    let line = String::from_utf8_lossy(&program.stdout);
+    if line.trim() == "none" {
+        return None;
+    }
+    let numbers: Vec<u64> = line.split_whitespace().map_while(|word| word.parse().ok()).collect();
+    let [ops, micros, sum, p50, p99, bytes] = numbers[..] else {
+        panic!("{workload}: {line}{}", String::from_utf8_lossy(&program.stderr));
+    };
+    if workload.is_memory() {
+        return Some(Sample::bytes(ops, bytes, sum));
+    }
+    // No more than two percentiles are known.
+    let latencies = (p99 > 0).then(|| histogram(iter::repeat_n(p50, 98).chain([p99, p99])));
+    Some(Sample { latencies, ..Sample::new(ops, Duration::from_micros(micros), sum) })
+}
+
+/// A histogram of nanoseconds.
+pub fn histogram(nanos: impl IntoIterator<Item = u64>) -> Histogram<u64> {
+    let mut histogram = Histogram::new(3).expect("three digits are a valid precision");
+    for nanos in nanos {
+        // Not `saturating_record`: it does not grow, and takes all that is beyond its first 2 µs for 2 ns.
+        histogram.record(nanos).expect("it grows");
+    }
+    histogram
 }
