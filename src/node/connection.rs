@@ -20,8 +20,9 @@ use super::frame::{self, FrameError, Kind, Unsent};
 use super::handshake::{Identity, Lane};
 use super::machine::SessionId;
 use super::outbound::{Added, NotQueued, Outbound, Place};
+use super::shared::Carried;
 use super::spawn::{Answer, Request, SpawnError, Spawnables, Spawning, Tied};
-use crate::process::elsewhere::{Delayed, Dest, Intake, NotTaken, Room, Route, Sort, Standin, Tie};
+use crate::process::elsewhere::{Delayed, Dest, Intake, NotTaken, PeerInfo, Room, Route, Sort, Standin, Tie};
 use crate::process::wire::{self, Crossing, Fill, Owed};
 use crate::process::{
     AnyProcess, ExitBy, Failure, Linked, Me, MonitorOptions, Node, Object, Pending, Rejected, Signal, SlotId,
@@ -64,14 +65,17 @@ pub(crate) struct Connection {
     pub(crate) peer: Identity,
     limits: Limits,
     offered: Arc<Offered>,
-    pub(crate) messages: Outbound,
-    pub(crate) bulk: Outbound,
+    messages: Outbound,
+    bulk: Outbound,
     /// When something last came, in microseconds of `clock`.
     heard: AtomicU64,
     /// When messages last went or came, as `heard`; 0: never.
     conversed: AtomicU64,
     clock: Instant,
-    pub(crate) received: AtomicU64,
+    since: Instant,
+    /// How long the last heartbeat took there and back, in microseconds, at least 1; 0: none has come back.
+    round_trip: AtomicU64,
+    received: AtomicU64,
     state: Mutex<State>,
     me: Weak<Connection>,
 }
@@ -116,6 +120,7 @@ impl Connection {
         limits: Limits,
         offered: Arc<Offered>,
         clock: Instant,
+        carried: Carried,
     ) -> Arc<Self> {
         Arc::new_cyclic(|me| Connection {
             node,
@@ -123,12 +128,14 @@ impl Connection {
             peer,
             limits,
             offered,
-            messages: Outbound::new(limits.queue),
-            bulk: Outbound::new(limits.queue),
+            messages: Outbound::new(limits.queue, carried.sent),
+            bulk: Outbound::new(limits.queue, 0),
             heard: AtomicU64::new(0),
             conversed: AtomicU64::new(0),
             clock,
-            received: AtomicU64::new(0),
+            since: Instant::now(),
+            round_trip: AtomicU64::new(0),
+            received: AtomicU64::new(carried.received),
             state: Mutex::default(),
             me: me.clone(),
         })
@@ -165,6 +172,30 @@ impl Connection {
     pub(crate) fn converses(&self, within: Duration) -> bool {
         let last = self.conversed.load(Ordering::Relaxed);
         last != 0 && Duration::from_micros(self.now().saturating_sub(last)) < within
+    }
+
+    pub(crate) fn set_round_trip(&self, took: Duration) {
+        let micros = u64::try_from(took.as_micros()).unwrap_or(u64::MAX).max(1);
+        self.round_trip.store(micros, Ordering::Relaxed);
+    }
+
+    /// What is known of the other node.
+    pub(crate) fn info(&self) -> PeerInfo {
+        let (queued_bytes, sent) = self.messages.counts();
+        let (bulk_queued_bytes, bulk_sent) = self.bulk.counts();
+        let round_trip = self.round_trip.load(Ordering::Relaxed);
+        PeerInfo {
+            node: self.peer.id(),
+            name: self.peer.name.to_string(),
+            creation: self.peer.creation,
+            releases: self.peer.releases,
+            up_for: self.since.elapsed(),
+            round_trip: (round_trip > 0).then(|| Duration::from_micros(round_trip)),
+            queued_bytes,
+            bulk_queued_bytes,
+            sent_bytes: sent + bulk_sent,
+            received_bytes: self.received.load(Ordering::Relaxed),
+        }
     }
 
     /// When something last came, since the beginning of the clock.

@@ -13,11 +13,11 @@ use super::connection::Limits;
 use super::driver::{self, Driver, Event};
 use super::handshake::{Cookie, Identity, LONGEST_NAME};
 use super::machine::{DownBecause, Keep, LONGEST_ADDRESS, Machine, NotConnected, Settings};
-use super::shared::{PeerInfo, Shared};
+use super::shared::Shared;
 use super::spawn::{self, Spawnable};
 use super::transport::{Tcp, Transport};
 use crate::gen_server::{GenServer, Start as ServerStart};
-use crate::process::elsewhere::intake;
+use crate::process::elsewhere::{Network, PeerInfo, intake};
 use crate::process::{IntoExit, Me, Node, Process, Wire};
 use crate::term::{Name, Never, NodeId};
 
@@ -303,17 +303,17 @@ impl Distribution {
 
     /// The names of the nodes that this one is connected with, sorted (`erlang:nodes/0`).
     pub fn nodes(&self) -> Vec<String> {
-        let connections = self.shared.connections();
-        let mut names: Vec<_> = connections.iter().map(|it| it.peer.name.to_string()).collect();
-        names.sort_unstable();
-        names
+        self.view().into_iter().map(|peer| peer.name).collect()
     }
 
-    /// What is known of the nodes that this one is connected with.
-    pub async fn view(&self) -> Vec<PeerInfo> {
-        let (answer, view) = oneshot::channel();
-        let _stopped = self.tell.send(Event::View(answer)).await;
-        view.await.unwrap_or_default()
+    /// What is known of the nodes that this one is connected with, sorted by their names.
+    pub fn view(&self) -> Vec<PeerInfo> {
+        self.shared.peers()
+    }
+
+    /// What is known of one of them (`net_kernel:node_info/1`); `None`: it is not connected.
+    pub fn node_info(&self, peer: impl Into<NodeId>) -> Option<PeerInfo> {
+        self.shared.connection(peer.into()).map(|connection| connection.info())
     }
 
     /// Other nodes may send to whoever has this name here.

@@ -5,7 +5,6 @@ use std::fmt::Display;
 use std::io::ErrorKind;
 use std::ops::Range;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot};
@@ -16,7 +15,7 @@ use super::frame::{FrameError, Kind};
 use super::handshake::{Identity, Lane};
 use super::lane::{Command, Opened};
 use super::machine::{Action, ConnId, DownBecause, Keep, Machine, NotConnected, SessionId, Ticket};
-use super::shared::{PeerInfo, Shared};
+use super::shared::Shared;
 use super::transport::{Listener, Stream, Transport};
 use crate::term::NodeId;
 
@@ -32,7 +31,6 @@ pub(crate) enum Event {
     Frame { conn: ConnId, kind: Kind, whole: Vec<u8>, fields: Range<usize> },
     Garbage { conn: ConnId, error: FrameError },
     Closed { conn: ConnId, why: Option<String> },
-    View(oneshot::Sender<Vec<PeerInfo>>),
     Stop(oneshot::Sender<()>),
 }
 
@@ -109,6 +107,15 @@ impl Driver {
         self.machine.handle_time(now);
     }
 
+    /// For those who look at the connection.
+    fn note_round_trips(&self) {
+        for seen in self.machine.up() {
+            if let (Some((connection, _)), Some(took)) = (self.sessions.get(&seen.session), seen.rtt) {
+                connection.set_round_trip(took);
+            }
+        }
+    }
+
     fn handle(&mut self, event: Event) {
         let now = self.now();
         match event {
@@ -139,35 +146,14 @@ impl Driver {
             }
             Event::Frame { conn, kind, whole, fields } => {
                 self.machine.handle_frame(now, conn, kind, &whole[fields], &whole);
+                if kind == Kind::Pong {
+                    self.note_round_trips();
+                }
             }
             Event::Garbage { conn, error } => self.machine.handle_garbage(now, conn, error),
             Event::Closed { conn, why } => self.machine.handle_closed(now, conn, why),
-            Event::View(answer) => {
-                let _gave_up = answer.send(self.view(now));
-            }
             Event::Stop(_) => {}
         }
-    }
-
-    fn view(&self, now: Duration) -> Vec<PeerInfo> {
-        let seen = self.machine.up().filter_map(|seen| {
-            let (connection, _) = self.sessions.get(&seen.session)?;
-            let (queued_bytes, sent) = connection.messages.counts();
-            let (bulk_queued_bytes, bulk_sent) = connection.bulk.counts();
-            Some(PeerInfo {
-                node: seen.peer.id(),
-                name: seen.peer.name.to_string(),
-                creation: seen.peer.creation,
-                releases: seen.peer.releases,
-                up_for: now.saturating_sub(seen.since),
-                round_trip: seen.rtt,
-                queued_bytes,
-                bulk_queued_bytes,
-                sent_bytes: sent + bulk_sent,
-                received_bytes: connection.received.load(Ordering::Relaxed),
-            })
-        });
-        seen.collect()
     }
 
     fn open(&mut self, conn: ConnId, stream: Box<dyn Stream>) {
@@ -246,7 +232,7 @@ impl Driver {
             }
         }
         connection.lose();
-        self.shared.down(&connection);
+        self.shared.down(&connection, why);
         tracing::warn!(target: "incarnate::node", peer = %peer.name, ?why, "node down");
     }
 

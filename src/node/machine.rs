@@ -75,6 +75,20 @@ pub enum DownBecause {
     Replaced,
 }
 
+impl DownBecause {
+    /// In a word.
+    pub(crate) fn label(&self) -> &'static str {
+        match self {
+            DownBecause::Closed => "closed",
+            DownBecause::Silence => "silence",
+            DownBecause::Disconnected => "disconnected",
+            DownBecause::Unread => "unread",
+            DownBecause::BadFrame(_) => "bad frame",
+            DownBecause::Replaced => "replaced",
+        }
+    }
+}
+
 /// What is to be done.
 #[derive(Debug, PartialEq)]
 pub(crate) enum Action {
@@ -223,7 +237,6 @@ pub(crate) struct Machine {
 pub(crate) struct Seen<'a> {
     pub(crate) session: SessionId,
     pub(crate) peer: &'a Identity,
-    pub(crate) since: Duration,
     pub(crate) rtt: Option<Duration>,
 }
 
@@ -251,7 +264,6 @@ impl Machine {
         self.sessions.values().filter(|session| session.up).map(|session| Seen {
             session: session.id,
             peer: &session.peer,
-            since: session.began,
             rtt: session.rtt,
         })
     }

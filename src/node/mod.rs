@@ -66,12 +66,12 @@ mod spawn;
 mod tls;
 mod transport;
 
+pub use crate::process::elsewhere::PeerInfo;
 pub use broadcast::Replies;
 pub use distribution::{Distribution, Start, StartError};
 pub use handshake::{Cookie, RefusedBecause};
 pub use machine::{DownBecause, NotConnected};
 pub use remote::RemoteName;
-pub use shared::PeerInfo;
 pub use spawn::{SpawnError, Spawnable};
 #[cfg(feature = "tls")]
 pub use tls::{Tls, TlsError};

@@ -68,9 +68,9 @@ pub(crate) enum NotQueued {
 }
 
 impl Outbound {
-    /// At most about so many bytes wait.
-    pub(crate) fn new(limit: usize) -> Self {
-        Outbound { waiting: Mutex::default(), limit }
+    /// At most about so many bytes wait; so many were sent before.
+    pub(crate) fn new(limit: usize, sent: u64) -> Self {
+        Outbound { waiting: Mutex::new(Waiting { sent, ..Waiting::default() }), limit }
     }
 
     fn waiting(&self) -> MutexGuard<'_, Waiting> {
@@ -183,7 +183,7 @@ mod tests {
 
     #[test]
     fn the_bound_holds_for_messages_and_signals_pass_it() {
-        let out = Outbound::new(10);
+        let out = Outbound::new(10, 0);
         assert_eq!(out.push(&[0; 5], false), Ok(Added::Well));
         assert_eq!(out.push(&[0; 3], false), Ok(Added::Busy));
         assert_eq!(out.push(&[0; 8], false), Err(NotQueued::Full));
@@ -195,7 +195,7 @@ mod tests {
 
     #[test]
     fn what_passes_the_bound_is_bounded_too() {
-        let out = Outbound::new(10);
+        let out = Outbound::new(10, 0);
         let taken = (0..100).take_while(|_| out.push(&[0; 8], true).is_ok()).count();
         assert_eq!(taken, 6);
         assert_eq!(out.counts().0, 0);
@@ -205,14 +205,14 @@ mod tests {
 
     #[test]
     fn a_frame_larger_than_the_bound_goes_alone() {
-        let out = Outbound::new(10);
+        let out = Outbound::new(10, 0);
         assert_eq!(out.push(&[0; 100], false), Ok(Added::Busy));
         assert_eq!(out.push(&[0; 1], false), Err(NotQueued::Full));
     }
 
     #[test]
     fn who_waits_for_room_is_woken_when_there_is_some_or_never_will_be() {
-        let out = Outbound::new(10);
+        let out = Outbound::new(10, 0);
         let mut cx = Context::from_waker(Waker::noop());
         let (mut first, mut second) = (None, None);
         assert_eq!(out.poll_room(&mut cx, 1, &mut first), Poll::Ready(()));
@@ -229,7 +229,7 @@ mod tests {
         out.push(&[0; 8], false).unwrap();
         assert_eq!(out.poll_room(&mut cx, 1, &mut first), Poll::Pending);
         // One that needs more than there is waits until all is gone.
-        let (small, mut large) = (Outbound::new(10), None);
+        let (small, mut large) = (Outbound::new(10, 0), None);
         small.push(&[0; 2], false).unwrap();
         assert_eq!(small.poll_room(&mut cx, 100, &mut large), Poll::Pending);
         assert_eq!(small.poll_take(&mut cx, &mut Vec::new()), Poll::Ready(true));

@@ -2,44 +2,17 @@
 
 use std::any::Any;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
-use std::time::Duration;
 
 use rustc_hash::FxHashMap;
 use tokio::time::Instant;
 
 use super::connection::{Connection, Limits, Offered};
 use super::handshake::Identity;
-use super::machine::SessionId;
+use super::machine::{DownBecause, SessionId};
 use super::spawn::Spawnables;
-use crate::process::elsewhere::{Intake, Network, Route};
-use crate::process::{AnyProcess, Node, Signal, WeakNode};
+use crate::process::elsewhere::{Intake, Network, PeerInfo, Route};
+use crate::process::{AnyProcess, Node, Signal, WeakNode, meter};
 use crate::term::{NodeId, Pid};
-
-/// A node that this one is connected with.
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct PeerInfo {
-    /// Its identity in pids.
-    pub node: NodeId,
-    /// Its name.
-    pub name: String,
-    /// Which life of it.
-    pub creation: u32,
-    /// The releases that it works with, first and last.
-    pub releases: (u32, u32),
-    /// Since when it is up.
-    pub up_for: Duration,
-    /// How long the last heartbeat took there and back.
-    pub round_trip: Option<Duration>,
-    /// Bytes of messages that wait to be sent to it.
-    pub queued_bytes: usize,
-    /// Bytes that wait to be sent to it on the lane of bulk.
-    pub bulk_queued_bytes: usize,
-    /// Bytes of messages and bulk sent to it, those that wait included.
-    pub sent_bytes: u64,
-    /// Bytes of messages and bulk that came from it.
-    pub received_bytes: u64,
-}
 
 pub(crate) struct Shared {
     node: WeakNode,
@@ -47,6 +20,15 @@ pub(crate) struct Shared {
     offered: Arc<Offered>,
     connections: RwLock<FxHashMap<NodeId, Arc<Connection>>>,
     watchers: Mutex<FxHashMap<Pid, Watcher>>,
+    /// What went over the former connections with a node.
+    carried: Mutex<FxHashMap<NodeId, Carried>>,
+}
+
+/// Bytes that went to a node and came from it.
+#[derive(Clone, Copy, Default)]
+pub(crate) struct Carried {
+    pub(crate) sent: u64,
+    pub(crate) received: u64,
 }
 
 /// Who hears of nodes that come and go (`net_kernel:monitor_nodes/1`).
@@ -64,6 +46,7 @@ impl Shared {
             offered: Arc::default(),
             connections: RwLock::default(),
             watchers: Mutex::default(),
+            carried: Mutex::default(),
         }
     }
 
@@ -81,9 +64,8 @@ impl Shared {
         self.connections.read().unwrap_or_else(PoisonError::into_inner).get(&node).cloned()
     }
 
-    pub(crate) fn connections(&self) -> Vec<Arc<Connection>> {
-        let connections = self.connections.read().unwrap_or_else(PoisonError::into_inner);
-        connections.values().cloned().collect()
+    fn carried(&self) -> MutexGuard<'_, FxHashMap<NodeId, Carried>> {
+        self.carried.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn watchers(&self) -> MutexGuard<'_, FxHashMap<Pid, Watcher>> {
@@ -93,8 +75,9 @@ impl Shared {
     /// A node is up.
     pub(crate) fn connect(&self, session: SessionId, peer: Identity, clock: Instant) -> Arc<Connection> {
         let id = peer.id();
-        let connection =
-            Connection::new(self.node.clone(), session, peer, self.limits, self.offered.clone(), clock);
+        let carried = self.carried().get(&id).copied().unwrap_or_default();
+        let (limits, offered) = (self.limits, self.offered.clone());
+        let connection = Connection::new(self.node.clone(), session, peer, limits, offered, clock, carried);
         let mut connections = self.connections.write().unwrap_or_else(PoisonError::into_inner);
         connections.insert(id, connection.clone());
         drop(connections);
@@ -111,8 +94,14 @@ impl Shared {
     }
 
     /// The node is down, and all that was tied to it has heard so.
-    pub(crate) fn down(&self, connection: &Connection) {
+    pub(crate) fn down(&self, connection: &Connection, why: &DownBecause) {
         let id = connection.peer.id();
+        let info = connection.info();
+        let carried = Carried { sent: info.sent_bytes, received: info.received_bytes };
+        self.carried().insert(id, carried);
+        if let Some(node) = self.node.upgrade() {
+            meter::lost(&node, why.label());
+        }
         self.tell(|| Signal::Node { node: id, up: false });
     }
 
@@ -149,6 +138,14 @@ impl Shared {
 impl Network for Shared {
     fn route(&self, node: NodeId) -> Option<Arc<dyn Route>> {
         self.connection(node).map(|connection| connection as Arc<dyn Route>)
+    }
+
+    fn peers(&self) -> Vec<PeerInfo> {
+        let connections = self.connections.read().unwrap_or_else(PoisonError::into_inner);
+        let mut peers: Vec<_> = connections.values().map(|connection| connection.info()).collect();
+        drop(connections);
+        peers.sort_unstable_by(|a, b| a.name.cmp(&b.name));
+        peers
     }
 
     fn as_any(&self) -> &dyn Any {

@@ -11,6 +11,7 @@ use std::fmt;
 use std::marker::PhantomData;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
+use std::time::Duration;
 
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -84,10 +85,38 @@ impl fmt::Debug for dyn Delayed {
     }
 }
 
+/// A node that this one is connected with.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct PeerInfo {
+    /// Its identity in pids.
+    pub node: NodeId,
+    /// Its name.
+    pub name: String,
+    /// Which life of it.
+    pub creation: u32,
+    /// The releases that it works with, first and last.
+    pub releases: (u32, u32),
+    /// Since when it is up.
+    pub up_for: Duration,
+    /// How long the last heartbeat took there and back.
+    pub round_trip: Option<Duration>,
+    /// Bytes of messages that wait to be sent to it.
+    pub queued_bytes: usize,
+    /// Bytes that wait to be sent to it on the lane of bulk.
+    pub bulk_queued_bytes: usize,
+    /// Bytes of messages and bulk sent to it since this node began, those that wait included.
+    pub sent_bytes: u64,
+    /// Bytes of messages and bulk that came from it since this node began.
+    pub received_bytes: u64,
+}
+
 /// The other nodes.
 pub(crate) trait Network: Any + Send + Sync {
     /// The way to a node, in this life of it. `None`: it is not connected.
     fn route(&self, node: NodeId) -> Option<Arc<dyn Route>>;
+    /// Those that are connected, sorted by their names.
+    fn peers(&self) -> Vec<PeerInfo>;
     fn as_any(&self) -> &dyn Any;
 }
 

@@ -229,3 +229,21 @@ async fn a_server_of_another_node_is_stopped_and_its_end_awaited() {
     b.run(move |me| me.link(&gone).unwrap()).await;
     assert_eq!(b.next_exit().await, (server.pid(), ExitReason::NoProc));
 }
+
+#[tokio::test]
+async fn the_view_says_who_is_up_and_how_it_goes() {
+    let pair = Pair::connected().await;
+    pair.on_a.expose(COUNTER);
+    counter(&pair.a).await;
+    assert_eq!(COUNTER.at(&pair.b, pair.a.id()).call(|to| Call::Add(2, to)).await, Ok(2));
+    crate::pair::until(|| pair.on_b.node_info("a").unwrap().round_trip.is_some()).await;
+    let view = pair.on_b.view();
+    let [peer] = &view[..] else { panic!("{view:?}") };
+    assert_eq!((peer.node, &*peer.name, peer.creation), (pair.a.id(), "a", pair.a.creation()));
+    assert_eq!((peer.releases, peer.queued_bytes, peer.bulk_queued_bytes), ((1, 1), 0, 0));
+    assert!(peer.sent_bytes > 0 && peer.received_bytes > 0, "{peer:?}");
+    assert!(peer.round_trip.unwrap() < Duration::from_secs(1) && peer.up_for > Duration::ZERO);
+    assert_eq!(pair.on_b.node_info("nobody"), None);
+    pair.cut().await;
+    assert_eq!(pair.on_b.view(), []);
+}

@@ -89,7 +89,7 @@ async fn bulk_waits_for_room_and_calls_pass_it() {
     });
     until(|| ear.is_met()).await;
     for _ in 0..100 {
-        let view = pair.on_a.view().await;
+        let view = pair.on_a.view();
         assert!(view[0].bulk_queued_bytes <= BOUND, "{view:?}");
         tokio::task::yield_now().await;
     }

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use incarnate::handoff::{ChangeError, StateVersion};
+use incarnate::node::{Cookie, Distribution};
 use incarnate::supervisor::{ChildSpec, Supervisor};
 use incarnate::upgrade::{Direction, Update, Upgrade, Value, Versions};
 use incarnate::{
@@ -88,15 +89,20 @@ impl Recorder {
         Recorder { snapshots: recorder.snapshotter(), _guard: metrics::set_default_local_recorder(recorder) }
     }
 
-    /// What there is, each with its labels but the node's, which is that of the test. Counters and
+    /// What there is of node a, each with its labels but the node's. Counters and
     /// histograms show what came since the last look.
     fn take(&self) -> BTreeMap<String, Vec<f64>> {
         let all = self.snapshots.snapshot().into_vec().into_iter();
+        let of_a = |labels: &[metrics::Label]| {
+            let node =
+                labels.iter().find(|label| label.key() == "node").map(|label| label.value().to_owned());
+            node.expect("each has its node") == "a"
+        };
         all.filter(|(.., value)| !matches!(value, DebugValue::Histogram(values) if values.is_empty()))
+            .filter(|(key, ..)| of_a(&key.key().labels().cloned().collect::<Vec<_>>()))
             .map(|(key, _, described, value)| {
                 let mut name = key.key().name().to_owned();
                 let labels: Vec<_> = key.key().labels().collect();
-                assert!(labels.iter().any(|label| (label.key(), label.value()) == ("node", "a")), "{key:?}");
                 for label in labels.iter().filter(|label| label.key() != "node") {
                     name = format!("{name} {}={}", label.key(), label.value());
                 }
@@ -228,6 +234,48 @@ async fn upgrades_are_counted_and_their_pauses_measured() {
     let seen = recorder.take();
     assert_eq!(seen["upgrades_total outcome=done"], [1.0]);
     assert_eq!(seen["upgrade_pause_seconds"].len(), 3);
+}
+
+#[tokio::test]
+async fn nodes_that_are_connected_are_sampled_and_losses_counted() {
+    let recorder = Recorder::install();
+    let (a, b) = (Node::new("a"), Node::new("b"));
+    let _observer = a.observe(MINUTE);
+    let cookie = Cookie::new("a cookie for tests");
+    let on_a = Distribution::of(&a, cookie.clone()).listen("127.0.0.1:0").start().await.unwrap();
+    let on_b = Distribution::of(&b, cookie).start().await.unwrap();
+    let address = on_a.address().unwrap();
+    on_b.connect(address).await.unwrap();
+    let sink: Name<Never, Never, Vec<u8>> = Name::new("sink");
+    // Until its heart has beaten, and something has gone to it.
+    let mut peer = on_a.node_info("b");
+    while !peer.as_ref().is_some_and(|peer| peer.round_trip.is_some() && peer.sent_bytes > 1000) {
+        sink.at(&a, "b").send(vec![0; 100]);
+        tokio::time::sleep(Duration::from_millis(10)).await; // sleep: until the next look
+        peer = on_a.node_info("b");
+    }
+    a.sample();
+    let seen = recorder.take();
+    assert_eq!(seen["peers"], [1.0]);
+    assert!(seen["peer_sent_bytes_total peer=b"][0] > 1000.0, "{seen:?}");
+    assert!(seen["peer_round_trip_seconds peer=b"][0] > 0.0, "{seen:?}");
+    assert_eq!(seen["peer_queued_bytes peer=b lane=bulk"], [0.0]);
+    assert!(seen.contains_key("peer_queued_bytes peer=b lane=messages"), "{seen:?}");
+    let carried = on_a.node_info("b").unwrap().sent_bytes;
+    on_a.disconnect("b").await;
+    while on_a.node_info("b").is_some() || !on_b.nodes().is_empty() {
+        tokio::task::yield_now().await;
+    }
+    a.sample();
+    let seen = recorder.take();
+    assert_eq!((&seen["peers"], &seen["peer_losses_total why=disconnected"]), (&vec![0.0], &vec![1.0]));
+    // What went over the former connection is not forgotten.
+    on_b.connect(address).await.unwrap();
+    while on_a.node_info("b").is_none() {
+        tokio::task::yield_now().await;
+    }
+    assert!(on_a.node_info("b").unwrap().sent_bytes >= carried);
+    on_b.stop().await;
 }
 
 /// The task that samples is none of the node's references: it ends with it.

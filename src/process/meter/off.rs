@@ -44,6 +44,9 @@ pub(crate) fn started(_: &Core) {}
 pub(crate) fn restarted(_: &Node, _supervisor: &str) {}
 
 #[inline(always)]
+pub(crate) fn lost(_: &Node, _why: &'static str) {}
+
+#[inline(always)]
 pub(crate) fn upgraded(_: &Node, _outcome: &'static str) {}
 
 #[inline(always)]

@@ -9,6 +9,7 @@ use tokio::task::AbortHandle;
 use tokio::time::{Instant, MissedTickBehavior, interval};
 
 use crate::process::cell::Core;
+use crate::process::elsewhere::PeerInfo;
 use crate::process::error::CallError;
 use crate::process::node::Node;
 use crate::term::{CrashClass, ExitReason};
@@ -183,13 +184,56 @@ impl Node {
             mailboxes.record_many(length as f64, processes);
         }
         gauge!("incarnate_timers", "node" => name()).set(self.timer_count() as f64);
+        if let Some(network) = self.network() {
+            sample_peers(self, &network.peers());
+        }
         counter!("incarnate_messages_handled_total", "node" => name()).absolute(handled);
         counter!("incarnate_dead_letters_total", "node" => name()).absolute(self.dead_letters());
         counter!("incarnate_stalled_callbacks_total", "node" => name()).absolute(self.stalled_callbacks());
     }
 }
 
+/// The nodes that one is connected with.
+fn sample_peers(node: &Node, peers: &[PeerInfo]) {
+    let name = || node.name().to_owned();
+    gauge!("incarnate_peers", "node" => name()).set(peers.len() as f64);
+    for peer in peers {
+        let other = || peer.name.clone();
+        for (lane, bytes) in [("messages", peer.queued_bytes), ("bulk", peer.bulk_queued_bytes)] {
+            let queue =
+                gauge!("incarnate_peer_queued_bytes", "node" => name(), "peer" => other(), "lane" => lane);
+            queue.set(bytes as f64);
+        }
+        counter!("incarnate_peer_sent_bytes_total", "node" => name(), "peer" => other())
+            .absolute(peer.sent_bytes);
+        counter!("incarnate_peer_received_bytes_total", "node" => name(), "peer" => other())
+            .absolute(peer.received_bytes);
+        if let Some(took) = peer.round_trip {
+            gauge!("incarnate_peer_round_trip_seconds", "node" => name(), "peer" => other()).set(took);
+        }
+    }
+}
+
+/// The connection with a node is lost.
+pub(crate) fn lost(node: &Node, why: &'static str) {
+    counter!("incarnate_peer_losses_total", "node" => node.name().to_owned(), "why" => why).increment(1);
+}
+
 fn describe() {
+    describe_gauge!("incarnate_peers", Unit::Count, "Nodes that this one is connected with");
+    describe_gauge!("incarnate_peer_queued_bytes", Unit::Bytes, "Bytes that wait to be sent to a node");
+    describe_counter!(
+        "incarnate_peer_sent_bytes_total",
+        Unit::Bytes,
+        "Bytes sent to a node over its connection"
+    );
+    describe_counter!(
+        "incarnate_peer_received_bytes_total",
+        Unit::Bytes,
+        "Bytes that came from a node over it"
+    );
+    describe_gauge!("incarnate_peer_round_trip_seconds", Unit::Seconds, "The last heartbeat, there and back");
+    describe_counter!("incarnate_peer_losses_total", Unit::Count, "Connections that were lost, by why");
     describe_gauge!("incarnate_processes", Unit::Count, "Processes that live, hibernated ones included");
     describe_gauge!("incarnate_mailbox_longest_messages", Unit::Count, "Messages in the longest mailbox");
     describe_gauge!("incarnate_mailbox_waiting_messages", Unit::Count, "Messages that wait in all mailboxes");
