@@ -5,8 +5,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
+use incarnate::gen_statem::{
+    Actions, Context, Event, EventOf, GenStatem, HandleEvent, Init, Transition, keep_state,
+};
 use incarnate::process::{CallError, Object, StopError};
-use incarnate::{ExitReason, Info, Name, Never, Process, ProcessRef, Timeout};
+use incarnate::{ExitReason, Info, Name, Never, Process, ProcessRef, Result, Timeout};
 
 use crate::basics::{COUNTER, Call, Cast, counter};
 use crate::pair::Pair;
@@ -355,4 +358,57 @@ async fn what_ends_is_awaited_from_another_node() {
     counter(&pair.a).await;
     let request = COUNTER.at(&pair.b, pair.a.id()).send_request(Call::Never);
     assert_eq!(request.receive(Timeout::Infinity).await, Err(CallError::WrongProtocol));
+}
+
+/// A machine that adds.
+struct Adder;
+
+impl GenStatem for Adder {
+    type Args = ();
+    type State = i64;
+    type Call = Call;
+    type Cast = Cast;
+    type Info = Never;
+    type Internal = Never;
+    type Timer = Never;
+    type Mode = HandleEvent;
+
+    async fn init(_: (), _: &mut Context<Self>) -> Result<Init<Self>> {
+        Ok(Init::ready(0, Adder))
+    }
+
+    async fn handle_event(
+        &mut self,
+        event: EventOf<Self>,
+        sum: &mut i64,
+        cx: &mut Context<Self>,
+    ) -> Result<Transition<Self>> {
+        match event {
+            Event::Call(Call::Add(n, caller)) => {
+                *sum += n;
+                keep_state().reply(caller, *sum)
+            }
+            Event::Call(Call::Me(caller)) => keep_state().reply(caller, cx.server()),
+            _ => keep_state(),
+        }
+    }
+}
+
+#[tokio::test]
+async fn st_022_stop8_st_023_stop9_a_remote_machine_is_stopped_by_its_reference_and_its_name() {
+    let pair = Pair::connected().await;
+    pair.on_a.expose(COUNTER);
+    let by_name = COUNTER.at(&pair.b, pair.a.id());
+    for by_its_name in [false, true] {
+        Adder::statem(()).name(COUNTER).on(&pair.a).start().await.unwrap();
+        assert_eq!(by_name.call(|to| Call::Add(3, to)).await, Ok(3));
+        let by_reference = by_name.call(Call::Me).await.unwrap();
+        let stopped = if by_its_name { by_name.stop().await } else { by_reference.stop().await };
+        assert_eq!(stopped, Ok(()));
+        assert_eq!(pair.a.whereis("counter"), None);
+        assert_eq!(by_name.stop().await, Err(StopError::NoProc));
+        assert_eq!(by_reference.stop().await, Err(StopError::NoProc));
+    }
+    pair.cut().await;
+    assert_eq!(by_name.stop().await, Err(StopError::NoConnection));
 }
