@@ -205,6 +205,15 @@ impl<M: Content> Inbox<M> {
         }
     }
 
+    /// Waits while the process is held back: a time within which a message is awaited begins after that.
+    pub(crate) async fn room(&mut self) {
+        poll_fn(|cx| match self.cell.core().is_held_back() {
+            true => self.cell.core().poll_room(cx),
+            false => Poll::Ready(()),
+        })
+        .await;
+    }
+
     /// A process that an untrapped exit signal has reached goes no further than this, whatever it was about to do.
     pub(crate) async fn heed(&mut self) {
         if self.cell.core().is_doomed() {

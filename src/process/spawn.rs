@@ -178,6 +178,7 @@ impl<M: Send + 'static> Process<M> {
         timeout: Duration,
         mut wanted: impl FnMut(Info<&M>) -> bool,
     ) -> Option<Info<M>> {
+        self.inbox.room().await;
         if timeout.is_zero() {
             // A loop of these is no wait: it lets others run, as every loop must.
             tokio::task::coop::consume_budget().await;

@@ -129,6 +129,33 @@ async fn a_process_that_has_sent_too_much_is_held_until_there_is_room() {
     assert_eq!(pair.a.dead_letters(), 0);
 }
 
+/// What waits is taken, however short the wait is, also by one that could not look for a while.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_process_that_is_held_misses_no_message_that_it_waits_for_with_a_limit() {
+    let (pair, ear) = deafenable().await;
+    pair.on_b.expose(COUNTER);
+    counter(&pair.b).await;
+    let there = COUNTER.at(&pair.a, pair.b.id());
+    let (tell, told) = tokio::sync::oneshot::channel();
+    let process = pair.a.spawn(move |mut me: Process<u32>| async move {
+        me.receive().await;
+        there.cast(Cast::Add(1));
+        let _ = tell.send(me.receive_after(Duration::ZERO).await.is_some());
+    });
+    ear.set(true);
+    COUNTER.at(&pair.a, pair.b.id()).cast(Cast::Add(1));
+    until(|| ear.is_met()).await;
+    // More than half of the bound, and room for one more.
+    while queued(&pair) <= BOUND / 2 {
+        COUNTER.at(&pair.a, pair.b.id()).cast(Cast::Add(1));
+    }
+    process.send(1);
+    process.send(2);
+    tokio::time::sleep(Duration::from_millis(20)).await; // sleep: in which it would have looked
+    ear.set(false);
+    assert_eq!(in_time(told).await, Ok(true));
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn lk_011_busy_dist_port_monitor_sig_010_sig_011_what_monitors_say_passes_a_full_queue() {
     let (pair, ear) = deafenable().await;
