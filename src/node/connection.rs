@@ -292,6 +292,10 @@ impl Connection {
         let Some(me) = self.me.upgrade() else { return Ok(()) };
         if kind == Kind::Spawned {
             let (slot, result): (u64, Result<Pid, SpawnError>) = frame::all(kind, bytes)?;
+            let mine = |pid: &Pid| pid.node() == self.peer.id() && pid.creation() == self.peer.creation;
+            if result.as_ref().is_ok_and(|pid| !mine(pid)) {
+                return Err(FrameError::Malformed(kind, "a process of another node".into()));
+            }
             self.handle_spawned(SlotId::from_number(slot), result);
             return Ok(());
         }

@@ -643,8 +643,11 @@ impl Machine {
             return;
         }
         let told = self.sessions.values().find_map(|session| session.vouched.get(&id)).cloned();
-        if let Some(address) = told.filter(|address| !self.targets.contains_key(address)) {
-            self.handle_connect(now, &address, Keep::Learned, None);
+        let Some(address) = told else { return };
+        match self.targets.get_mut(&address) {
+            // It is dialled already, or will be when its pause is over.
+            Some(target) => target.keep = target.keep.max(Keep::Learned),
+            None => self.handle_connect(now, &address, Keep::Learned, None),
         }
     }
 
@@ -726,12 +729,13 @@ impl Machine {
         for ticket in target.tickets.drain(..) {
             self.actions.push_back(Action::Connected { ticket, result: Err(why.clone()) });
         }
-        let forgets = match target.keep {
+        let (keep, failures) = (target.keep, target.failures);
+        let forgets = match keep {
             Keep::Once => true,
-            Keep::Learned => target.failures >= FORGET,
+            Keep::Learned => failures >= FORGET && !self.is_vouched(to),
             Keep::Always => false,
         };
-        if forgets && !self.is_vouched(to) {
+        if forgets {
             self.targets.remove(to);
         }
     }

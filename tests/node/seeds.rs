@@ -93,3 +93,18 @@ async fn what_is_advertised_is_where_others_connect() {
     let long = distribution(&Node::new("d")).advertise("x".repeat(256)).start().await;
     assert!(matches!(long, Err(StartError::BadOption(_))), "{long:?}");
 }
+
+/// Also where it was connected with by hand before.
+#[tokio::test]
+async fn one_that_was_asked_for_once_is_found_again_when_others_tell_of_it() {
+    let a = member("a", &[]).await;
+    let c = member("c", &[]).await;
+    let b = member("b", &[]).await;
+    in_time(b.on.connect(c.address())).await.unwrap();
+    in_time(b.on.connect(a.address())).await.unwrap();
+    in_time(c.on.connect(a.address())).await.unwrap();
+    all_connected(&[&a, &b, &c]).await;
+    b.on.disconnect(c.node.id()).await;
+    until(|| !b.on.nodes().contains(&"c".to_owned()) || !c.on.nodes().contains(&"b".to_owned())).await;
+    all_connected(&[&a, &b, &c]).await;
+}
