@@ -100,7 +100,9 @@ async fn one_that_was_asked_for_once_is_found_again_when_others_tell_of_it() {
     let a = member("a", &[]).await;
     let c = member("c", &[]).await;
     let b = member("b", &[]).await;
+    // Both know the other by an address that was asked for once.
     in_time(b.on.connect(c.address())).await.unwrap();
+    in_time(c.on.connect(b.address())).await.unwrap();
     in_time(b.on.connect(a.address())).await.unwrap();
     in_time(c.on.connect(a.address())).await.unwrap();
     all_connected(&[&a, &b, &c]).await;
