@@ -17,8 +17,8 @@ use super::group::GroupName;
 use super::letter::{Join, Leave, Letter, Sync};
 use crate::term::Pid;
 
-/// A part of a sync has about so many bytes at most: far below what one message may have.
-const PART: usize = 16 << 10;
+/// A part of a sync has about so many bytes at most: far below what one message may have. Tests have few members.
+const PART: usize = if cfg!(test) { 64 } else { 4 << 10 };
 
 /// Which way a membership has changed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -283,8 +283,8 @@ impl Groups {
         self.changed(name.clone(), Event::Leave, gone.iter().flat_map(Bag::iter).copied().collect());
     }
 
-    /// Something did not get to a peer: it is told everything anew.
-    pub(super) fn handle_behind(&mut self, peer: Pid) {
+    /// Not all has got to a peer: it is told everything anew.
+    pub(super) fn handle_stale(&mut self, peer: Pid) {
         if let Some(me) = self.me.filter(|_| self.peers.contains_key(&peer)) {
             self.actions.push(Action::Send(peer, Letter::discover(me)));
             self.sync(me, peer);

@@ -48,6 +48,7 @@ mod error;
 mod group;
 mod groups;
 mod letter;
+mod outbox;
 mod scope;
 mod server;
 #[cfg(test)]

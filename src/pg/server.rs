@@ -10,6 +10,7 @@ use super::change::{Member, Tell};
 use super::group::GroupName;
 use super::groups::{Action, Changed, Groups};
 use super::letter::{Here, Letter};
+use super::outbox::{Outbox, Posted};
 use super::table::Table;
 use crate::gen_server::{CallReply, Context, GenServer, Init, Next, noreply};
 use crate::node::Shared;
@@ -56,8 +57,7 @@ pub(super) struct Server {
 
 struct Peer {
     reference: ScopeRef,
-    /// Something did not get through to it. It is told all anew, and nothing until then.
-    behind: bool,
+    outbox: Outbox,
 }
 
 struct Subscriber {
@@ -179,12 +179,12 @@ impl Server {
                 Action::Watch(pid) => {
                     let reference: ScopeRef = reference(cx.node(), pid);
                     self.watched.insert(cx.monitor(pid), Watched::Peer(pid));
-                    self.peers.insert(pid, Peer { reference, behind: false });
+                    self.peers.insert(pid, Peer { reference, outbox: Outbox::default() });
                 }
-                Action::Send(peer, letter) => self.send(peer, &letter, cx),
+                Action::Send(peer, letter) => self.send(peer, letter, cx),
                 Action::Broadcast(letter) => {
                     let peers: Vec<Pid> = self.peers.keys().copied().collect();
-                    peers.into_iter().for_each(|peer| self.send(peer, &letter, cx));
+                    peers.into_iter().for_each(|peer| self.send(peer, letter.clone(), cx));
                 }
                 Action::Changed(changed) => self.tell(&changed, cx),
             }
@@ -192,16 +192,10 @@ impl Server {
         decided
     }
 
-    fn send(&mut self, to: Pid, letter: &Arc<Letter>, cx: &Context<Self>) {
-        let Some(peer) = self.peers.get_mut(&to).filter(|peer| !peer.behind) else { return };
-        peer.behind = match peer.reference.try_cast(letter.clone()) {
-            // Much waits for that node; or the members are too many for one message, and a sync has parts.
-            Err(SendError::Overloaded) => true,
-            Err(SendError::Unsendable) => matches!(**letter, Letter::Join(_) | Letter::Leave(_)),
-            // Of one that is gone the monitor tells.
-            _ => false,
-        };
-        if peer.behind {
+    fn send(&mut self, to: Pid, letter: Arc<Letter>, cx: &Context<Self>) {
+        let Some(peer) = self.peers.get_mut(&to) else { return };
+        peer.outbox.send(letter, |letter| post(&peer.reference, letter));
+        if peer.outbox.owes() {
             self.retry_later(cx);
         }
     }
@@ -212,12 +206,9 @@ impl Server {
             return;
         }
         let scope: ScopeRef = named(cx.node(), there, self.name.as_str());
-        match scope.try_cast(Letter::discover(cx.pid())) {
-            Err(SendError::Overloaded) => {
-                self.undiscovered.insert(there);
-                self.retry_later(cx);
-            }
-            _ => _ = self.undiscovered.remove(&there),
+        if post(&scope, &Letter::discover(cx.pid())) == Posted::NoRoom {
+            self.undiscovered.insert(there);
+            self.retry_later(cx);
         }
     }
 
@@ -232,13 +223,15 @@ impl Server {
         for there in std::mem::take(&mut self.undiscovered) {
             self.discover(there, cx);
         }
-        let behind: Vec<Pid> =
-            self.peers.iter().filter(|(_, peer)| peer.behind).map(|(pid, _)| *pid).collect();
-        for peer in behind {
-            if let Some(peer) = self.peers.get_mut(&peer) {
-                peer.behind = false;
+        let mut stale = Vec::new();
+        for (pid, peer) in &mut self.peers {
+            if peer.outbox.retry(|letter| post(&peer.reference, letter)) {
+                stale.push(*pid);
             }
-            self.decide(cx, |groups| groups.handle_behind(peer));
+        }
+        stale.into_iter().for_each(|peer| self.decide(cx, |groups| groups.handle_stale(peer)));
+        if self.peers.values().any(|peer| peer.outbox.owes()) {
+            self.retry_later(cx);
         }
     }
 
@@ -339,6 +332,15 @@ impl Server {
             self.unsubscribe(reference);
             cx.demonitor_flush(reference);
         }
+    }
+}
+
+/// Hands a letter to the connection.
+fn post(to: &ScopeRef, letter: &Arc<Letter>) -> Posted {
+    match to.try_cast(letter.clone()) {
+        Err(SendError::Overloaded) => Posted::NoRoom,
+        Err(SendError::Unsendable) => Posted::TooLong,
+        _ => Posted::Done,
     }
 }
 
