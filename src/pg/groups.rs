@@ -221,7 +221,8 @@ impl Groups {
     /// These are the members of a peer now, and no others.
     fn replace(&mut self, peer: Pid, all: FxHashMap<GroupName, Bag<Pid>>) {
         let names = all.keys().cloned().collect();
-        let Some(before) = self.peers.get_mut(&peer).map(|it| std::mem::replace(&mut it.groups, names)) else {
+        let Some(before) = self.peers.get_mut(&peer).map(|it| std::mem::replace(&mut it.groups, names))
+        else {
             return;
         };
         for name in before.iter().filter(|name| !all.contains_key(*name)) {

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::letter::Letter;
 
 /// So many joins and leaves may wait for one peer. With more it is cheaper to tell it all anew. Tests send few.
-const LIMIT: usize = if cfg!(test) { 8 } else { 1 << 16 };
+const LIMIT: usize = if cfg!(test) { 4 } else { 1 << 16 };
 
 /// What became of a letter that was handed to the connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

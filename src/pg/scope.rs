@@ -113,9 +113,9 @@ impl Scope {
             members.push(self.local(process).map_err(JoinError::NotLocal)?);
         }
         // Others get its pid from the scope, and reach it by that.
-        let exposed = members.iter().filter_map(|process| {
-            process.clone().into_any().downcast().ok().map(ServerRef::<C, K, I>::of)
-        });
+        let exposed = members
+            .iter()
+            .filter_map(|process| process.clone().into_any().downcast().ok().map(ServerRef::<C, K, I>::of));
         exposed.for_each(|process| process.cell().expose(intake::<C, K, I>()));
         let group = group.as_str().into();
         self.ask(|to| Request::Join(group, members, to)).await.map_err(JoinError::Call)
@@ -218,7 +218,8 @@ impl Scope {
             let members: Vec<_> = members.iter().filter_map(|member| member.typed(&node)).collect();
             if !members.is_empty() {
                 // One that has ended is taken off the list soon.
-                let _gone = subscriber.try_send(message(Change { reference, group: name.clone(), event, members }));
+                let _gone =
+                    subscriber.try_send(message(Change { reference, group: name.clone(), event, members }));
             }
         });
         let name = group.as_str().into();
@@ -249,7 +250,8 @@ impl Scope {
         let subscriber = subscriber.clone();
         let tell = Box::new(move |reference, name: &Arc<str>, event, members: &[Member]| {
             let members = members.iter().map(Member::pid).collect();
-            let _gone = subscriber.try_send(message(Change { reference, group: name.clone(), event, members }));
+            let _gone =
+                subscriber.try_send(message(Change { reference, group: name.clone(), event, members }));
         });
         let asked = self.ask(|to| Request::MonitorScope(process.core().pid(), tell, to)).await;
         let (reference, groups) = asked.map_err(MonitorError::Call)?;
@@ -288,7 +290,11 @@ impl Scope {
     }
 
     fn member(&self, pid: Pid) -> Option<Member> {
-        if pid.node() == self.node.id() { self.node.find(pid).map(Member::Here) } else { Some(Member::There(pid)) }
+        if pid.node() == self.node.id() {
+            self.node.find(pid).map(Member::Here)
+        } else {
+            Some(Member::There(pid))
+        }
     }
 }
 

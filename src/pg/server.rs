@@ -136,7 +136,8 @@ impl GenServer for Server {
             Request::MonitorScope(pid, tell, to) => {
                 let reference = self.subscribe(pid, None, tell, cx);
                 self.of_scope.insert(reference);
-                let groups = self.table.0.read().all().map(|(name, members)| (name.clone(), members)).collect();
+                let groups =
+                    self.table.0.read().all().map(|(name, members)| (name.clone(), members)).collect();
                 to.reply((reference, groups))
             }
             Request::Demonitor(reference, to) => {
@@ -161,7 +162,9 @@ impl GenServer for Server {
             Info::NodeDown(node) => _ = self.undiscovered.remove(&node),
             Info::Down(down) => self.handle_down(&down, cx),
             Info::User(Here(Retry)) => self.retry(cx),
-            other => tracing::debug!(target: "incarnate::pg", scope = %self.name, kind = other.kind(), "unexpected message"),
+            other => {
+                tracing::debug!(target: "incarnate::pg", scope = %self.name, kind = other.kind(), "unexpected message")
+            }
         }
         noreply()
     }

@@ -60,6 +60,8 @@ struct World {
     random: Random,
     scopes: Vec<Scope>,
     linked: [[bool; NODES]; NODES],
+    /// From, to: there is no room on the way.
+    full: [[bool; NODES]; NODES],
     /// From, to: in order.
     queues: BTreeMap<(usize, usize), VecDeque<Item>>,
     faults: bool,
@@ -90,6 +92,7 @@ impl World {
             random: Random(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1),
             scopes: NAMES.iter().map(scope).collect(),
             linked: [[false; NODES]; NODES],
+            full: [[false; NODES]; NODES],
             queues: BTreeMap::new(),
             faults: true,
         };
@@ -103,7 +106,8 @@ impl World {
 
     /// Hands a letter to the connection.
     fn post(&mut self, from: usize, to: usize, dest: Option<Pid>, letter: &Letter) -> Posted {
-        if self.faults && self.random.one_in(12) {
+        let no_room = self.full[from][to] || self.random.one_in(12);
+        if self.faults && no_room {
             return Posted::NoRoom;
         }
         if self.faults && self.random.one_in(40) && matches!(letter, Letter::Join(_) | Letter::Leave(_)) {
@@ -135,7 +139,8 @@ impl World {
                 }
                 Action::Changed(changed) => {
                     for member in changed.members {
-                        let times = self.scopes[here].told.entry((group(&changed.group), member)).or_default();
+                        let times =
+                            self.scopes[here].told.entry((group(&changed.group), member)).or_default();
                         *times = match changed.event {
                             Event::Join => *times + 1,
                             Event::Leave => times.checked_sub(1).expect("who leaves was told to have joined"),
@@ -195,7 +200,9 @@ impl World {
             queue.extend(late.into_iter().filter(|item| !matches!(item, Item::Letter(..))));
             let lost: Vec<Pid> =
                 self.scopes[to].watching.iter().copied().filter(|peer| at(*peer) == from).collect();
-            let down = |peer: &Pid| self.queues[&(from, to)].iter().any(|it| matches!(it, Item::Down(p) if p == peer));
+            let down = |peer: &Pid| {
+                self.queues[&(from, to)].iter().any(|it| matches!(it, Item::Down(p) if p == peer))
+            };
             let lost: Vec<Pid> = lost.into_iter().filter(|peer| !down(peer)).collect();
             lost.into_iter().for_each(|peer| self.push(from, to, Item::Down(peer)));
         }
@@ -300,6 +307,7 @@ impl World {
             5 => self.retry(a),
             6 | 7 => self.join(a),
             8 => self.leave(a),
+            9 => self.full[a][b] = !self.full[a][b],
             _ => self.deliver(a, b),
         }
     }
