@@ -179,12 +179,14 @@ impl Scope {
 
     /// The names of all groups that have members, sorted (`pg:which_groups/1`).
     pub fn which_groups(&self) -> Vec<String> {
-        sorted(self.table.read().which_groups().map(|name| name.to_string()))
+        let names = self.table.read().which_groups().map(|name| name.to_string()).collect();
+        sorted(names)
     }
 
     /// As [`which_groups`](Self::which_groups), those with members on this node alone (`pg:which_local_groups/1`).
     pub fn which_local_groups(&self) -> Vec<String> {
-        sorted(self.table.read().which_local_groups().map(|name| name.to_string()))
+        let names = self.table.read().which_local_groups().map(|name| name.to_string()).collect();
+        sorted(names)
     }
 
     /// Has a process of this node hear of joins and leaves in one group, until it ends (`pg:monitor/2`). Answers the members
@@ -298,8 +300,7 @@ impl Scope {
     }
 }
 
-fn sorted(names: impl Iterator<Item = String>) -> Vec<String> {
-    let mut names: Vec<_> = names.collect();
+fn sorted(mut names: Vec<String>) -> Vec<String> {
     names.sort_unstable();
     names
 }

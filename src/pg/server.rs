@@ -29,9 +29,12 @@ pub(super) enum Request {
     Leave(GroupName, Vec<Pid>, ReplyTo<bool>),
     /// Of one group.
     Monitor(Pid, GroupName, Tell, ReplyTo<(MonitorRef, Vec<Member>)>),
-    MonitorScope(Pid, Tell, ReplyTo<(MonitorRef, Vec<(GroupName, Vec<Pid>)>)>),
+    MonitorScope(Pid, Tell, ReplyTo<(MonitorRef, All)>),
     Demonitor(MonitorRef, ReplyTo<bool>),
 }
+
+/// All groups with their members.
+pub(super) type All = Vec<(GroupName, Vec<Pid>)>;
 
 pub(super) struct Retry;
 

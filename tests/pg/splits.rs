@@ -108,7 +108,7 @@ async fn pg_015_exchange() {
 }
 
 /// Four nodes that lose each other and meet while processes come and go: in the end all see the same.
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn four_nodes_see_the_same_in_the_end() {
     let mut random = Random::new(seed());
     let nodes = cluster::<4>().await;
