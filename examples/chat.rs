@@ -3,7 +3,7 @@
 //! ```sh
 //! cargo run --example chat                            # three people in one program
 //! cargo run --example chat -- as ann                  # or one in each, and you type; it says its address
-//! cargo run --example chat -- as bob 127.0.0.1:40404  # with the addresses of all who are there
+//! cargo run --example chat -- as bob 127.0.0.1:40404  # with the address of anybody who is there
 //! ```
 
 use incarnate::node::{Cookie, Distribution};
@@ -30,10 +30,7 @@ async fn enter(name: &str, others: &[&str]) -> Fallible<(Distribution, Scope)> {
     people.join(&Group::named(name), &ears).await?;
     chat.join(&ROOM, &ears).await?;
     let start = Distribution::of(&node, Cookie::new("among friends, you know"));
-    let on = start.listen("127.0.0.1:0").start().await?;
-    for address in others {
-        on.connect(*address).await?;
-    }
+    let on = start.listen("127.0.0.1:0").seeds(others.iter().copied()).start().await?;
     Ok((on, chat))
 }
 
@@ -62,7 +59,7 @@ pub async fn main() -> Fallible<()> {
     let (on_ann, ann) = enter("ann", &[]).await?;
     let door = on_ann.address().unwrap_or_default();
     let (on_bob, bob) = enter("bob", &[door]).await?;
-    let (_on_eve, eve) = enter("eve", &[door, on_bob.address().unwrap_or_default()]).await?;
+    let (_on_eve, eve) = enter("eve", &[door]).await?;
     for chat in [&ann, &bob, &eve] {
         until_there_are(3, chat).await;
     }
@@ -73,6 +70,7 @@ pub async fn main() -> Fallible<()> {
     until_there_are(2, &ann).await;
     say(&eve, "eve: where is bob?");
     say(&bob, "bob: why does nobody answer?");
+    // Each goes home, when all is heard.
     for member in eve.members(&ROOM).iter().chain(&bob.members(&ROOM)) {
         member.stop().await?;
     }

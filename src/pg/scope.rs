@@ -108,15 +108,11 @@ impl Scope {
         group: &Group<C, K, I>,
         processes: impl IntoIterator<Item = &'a ServerRef<C, K, I>>,
     ) -> Result<(), JoinError> {
-        let mut members = Vec::new();
-        for process in processes {
-            members.push(self.local(process).map_err(JoinError::NotLocal)?);
-        }
+        let processes: Vec<_> = processes.into_iter().collect();
+        let members: Result<Vec<_>, Pid> = processes.iter().map(|process| self.local(process)).collect();
+        let members = members.map_err(JoinError::NotLocal)?;
         // Others get its pid from the scope, and reach it by that.
-        let exposed = members
-            .iter()
-            .filter_map(|process| process.clone().into_any().downcast().ok().map(ServerRef::<C, K, I>::of));
-        exposed.for_each(|process| process.cell().expose(intake::<C, K, I>()));
+        processes.iter().for_each(|process| process.cell().expose(intake::<C, K, I>()));
         let group = group.as_str().into();
         self.ask(|to| Request::Join(group, members, to)).await.map_err(JoinError::Call)
     }
@@ -149,10 +145,9 @@ impl Scope {
         group: &Group<C, K, I>,
         processes: impl IntoIterator<Item = &'a ServerRef<C, K, I>>,
     ) -> Result<(), LeaveError> {
-        let mut members = Vec::new();
-        for process in processes {
-            members.push(self.local(process).map_err(LeaveError::NotLocal)?.core().pid());
-        }
+        let local = |process: &ServerRef<C, K, I>| Ok(self.local(process)?.core().pid());
+        let members: Result<Vec<Pid>, Pid> = processes.into_iter().map(local).collect();
+        let members = members.map_err(LeaveError::NotLocal)?;
         let group = group.as_str().into();
         match self.ask(|to| Request::Leave(group, members, to)).await {
             Ok(true) => Ok(()),

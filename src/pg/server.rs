@@ -112,7 +112,7 @@ impl GenServer for Server {
         {
             // In this order: who comes between is heard of twice, and not missed.
             nodes.watch(cx.process(), true);
-            nodes.connections().iter().for_each(|it| server.discover(it.peer.id(), cx));
+            network.peers().iter().for_each(|peer| server.discover(peer.node, cx));
         }
         Ok(Init::Ready(server))
     }
