@@ -53,6 +53,7 @@
 //! | [`task`] | values from processes of their own | Elixir's `Task` |
 //! | [`handoff`] | state on its way from one version to another: versions, the capsule | `code_change` |
 //! | [`node`] | nodes that reach each other | `net_kernel`, the distribution |
+//! | [`pg`] | groups of processes across nodes | `pg` |
 //! | [`sys`] | suspend a process, look inside, watch it | `sys` |
 //! | [`term`] | pids, exit reasons, names: data | |
 //!
@@ -61,7 +62,7 @@
 //!
 //! # Nodes
 //!
-//! The feature `cluster`, on by default, has the module [`node`]. A build without it (`default-features = false`) has no
+//! The feature `cluster`, on by default, has the modules [`node`] and [`pg`]. A build without it (`default-features = false`) has no
 //! network code and no cryptography. `tls`, off by default, has nodes prove who they are by certificates and say nothing that
 //! others can read.
 //!
@@ -88,6 +89,8 @@ pub mod gen_statem;
 pub mod handoff;
 #[cfg(feature = "cluster")]
 pub mod node;
+#[cfg(feature = "cluster")]
+pub mod pg;
 pub mod process;
 pub mod supervisor;
 pub mod sys;

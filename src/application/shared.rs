@@ -66,8 +66,7 @@ impl Shared {
 
     /// That of this node, made when it is first asked for.
     pub(super) fn of(node: &Node) -> Arc<Shared> {
-        let kept = node.extension(|| Box::new(Arc::new(Shared::new())));
-        kept.downcast_ref::<Arc<Shared>>().cloned().unwrap_or_else(|| Arc::new(Shared::new()))
+        node.extension(Shared::new)
     }
 
     pub(super) fn settings(&self) -> MutexGuard<'_, Settings> {

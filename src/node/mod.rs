@@ -72,6 +72,7 @@ pub use distribution::{Distribution, Start, StartError};
 pub use handshake::{Cookie, RefusedBecause};
 pub use machine::{DownBecause, NotConnected};
 pub use remote::RemoteName;
+pub(crate) use shared::Shared;
 pub use spawn::{SpawnError, Spawnable};
 #[cfg(feature = "tls")]
 pub use tls::{Tls, TlsError};

@@ -1,11 +1,12 @@
 //! A node: what its processes share. A value, so that several can live in one program.
 
-use std::any::Any;
+use std::any::{Any, TypeId};
 use std::fmt;
 use std::hash::{BuildHasher, Hasher, RandomState};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, OnceLock, Weak};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock, Weak};
 
+use rustc_hash::FxHashMap;
 use tokio::runtime::Handle;
 use tokio::task::AbortHandle;
 use tokio::time::Instant;
@@ -53,11 +54,15 @@ struct Inner {
     totals: Totals,
     /// The other nodes, if it reaches any.
     network: OnceLock<Arc<dyn Network>>,
-    /// What a layer above keeps here, made when it is first used.
-    extension: OnceLock<Box<dyn Any + Send + Sync>>,
+    /// What is to be done as soon as it does.
+    when_distributed: Mutex<Vec<WhenDistributed>>,
+    /// What layers above keep here, each made when it is first used.
+    extensions: RwLock<FxHashMap<TypeId, Arc<dyn Any + Send + Sync>>>,
     /// Dropped with the runtime: see [`Sentinel`].
     sentinel: AbortHandle,
 }
+
+type WhenDistributed = Box<dyn FnOnce(&Node, &Arc<dyn Network>) + Send>;
 
 /// Ends the processes that have no shell when the runtime shuts down: those that have one hear of it by its drop.
 struct Sentinel(WeakNode);
@@ -106,7 +111,8 @@ impl Node {
             codes: Codes::default(),
             totals: Totals::default(),
             network: OnceLock::new(),
-            extension: OnceLock::new(),
+            when_distributed: Mutex::default(),
+            extensions: RwLock::default(),
         };
         Node(Arc::new_cyclic(inner))
     }
@@ -222,7 +228,26 @@ impl Node {
 
     /// Lets its processes reach other nodes. Once only: false if they can.
     pub(crate) fn join(&self, network: Arc<dyn Network>) -> bool {
-        self.0.network.set(network).is_ok()
+        if self.0.network.set(network.clone()).is_err() {
+            return false;
+        }
+        let waiting =
+            std::mem::take(&mut *self.0.when_distributed.lock().unwrap_or_else(PoisonError::into_inner));
+        waiting.into_iter().for_each(|then| then(self, &network));
+        true
+    }
+
+    /// Has this done as soon as its processes can reach other nodes: now, if they can.
+    pub(crate) fn when_distributed(&self, then: impl FnOnce(&Node, &Arc<dyn Network>) + Send + 'static) {
+        let mut waiting = self.0.when_distributed.lock().unwrap_or_else(PoisonError::into_inner);
+        // Under the lock, which `join` takes behind the change that is looked for: it is seen here or there.
+        match self.network() {
+            None => waiting.push(Box::new(then)),
+            Some(network) => {
+                drop(waiting);
+                then(self, network);
+            }
+        }
     }
 
     pub(crate) fn next_process_id(&self) -> u64 {
@@ -272,12 +297,21 @@ impl Node {
         &self.0.codes
     }
 
-    /// What a layer above keeps on this node; made by the first who asks, of one type only.
-    pub(crate) fn extension(
-        &self,
-        make: impl FnOnce() -> Box<dyn Any + Send + Sync>,
-    ) -> &(dyn Any + Send + Sync) {
-        &**self.0.extension.get_or_init(make)
+    /// What a layer above keeps on this node, one of each type; made by the first who asks.
+    pub(crate) fn extension<T: Any + Send + Sync>(&self, make: impl FnOnce() -> T) -> Arc<T> {
+        let known = |kept: &FxHashMap<TypeId, Arc<dyn Any + Send + Sync>>| {
+            kept.get(&TypeId::of::<T>()).cloned().and_then(|one| one.downcast::<T>().ok())
+        };
+        let extensions = &self.0.extensions;
+        if let Some(one) = known(&extensions.read().unwrap_or_else(PoisonError::into_inner)) {
+            return one;
+        }
+        let mut kept = extensions.write().unwrap_or_else(PoisonError::into_inner);
+        known(&kept).unwrap_or_else(|| {
+            let one = Arc::new(make());
+            kept.insert(TypeId::of::<T>(), one.clone());
+            one
+        })
     }
 
     pub(crate) fn runtime(&self) -> &Handle {

@@ -53,6 +53,11 @@ impl Pid {
         Pid { node, creation, id }
     }
 
+    /// The process with this number on the same node, in the same life of it.
+    pub(crate) fn sibling(self, id: u64) -> Self {
+        Pid { id, ..self }
+    }
+
     /// The node that the process lives on (`erlang:node/1`).
     pub fn node(self) -> NodeId {
         self.node

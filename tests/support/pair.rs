@@ -1,5 +1,7 @@
 //! Two nodes in one program that are connected, over TCP unless a test says otherwise.
 
+#![allow(dead_code)]
+
 use incarnate::node::{Cookie, Distribution, Start, Tcp, Transport};
 use incarnate::process::Wire;
 use incarnate::{ExitReason, Info, Name, Never, Node, Process, ProcessRef};

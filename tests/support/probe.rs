@@ -1,5 +1,7 @@
 //! Processes that a test drives from outside, and code that a test runs inside one.
 
+#![allow(dead_code, unused_imports)]
+
 use std::future::Future;
 
 use incarnate::process::{SendError, Wire};

@@ -1,5 +1,7 @@
 //! Waiting for what must happen.
 
+#![allow(dead_code)]
+
 use std::future::{Future, poll_fn};
 use std::pin::pin;
 use std::task::Poll;

@@ -15,6 +15,7 @@ const LAYERS: &[&[&str]] = &[
     &["supervisor"],
     &["application"],
     &["node"],
+    &["pg"],
     &["upgrade", "shard"],
     &["observer"],
 ];

@@ -62,6 +62,9 @@ pub mod hibernation {}
 #[doc = include_str!("../distribution.md")]
 pub mod distribution {}
 
+#[doc = include_str!("../process_groups.md")]
+pub mod process_groups {}
+
 #[doc = include_str!("../upgrades.md")]
 pub mod upgrades {}
 
