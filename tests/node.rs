@@ -16,6 +16,8 @@ mod busy;
 mod child;
 #[path = "support/deaf.rs"]
 mod deaf;
+#[path = "node/namespaces.rs"]
+mod namespaces;
 #[path = "support/pair.rs"]
 mod pair;
 #[path = "support/probe.rs"]

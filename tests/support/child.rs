@@ -37,7 +37,20 @@ pub struct Program {
 impl Program {
     /// Runs the test of this name in a process of its own, which finds `role` by [`role`].
     pub fn new(test: &str, role: &str, environment: &[(&str, &str)]) -> Self {
-        let mut command = Command::new(std::env::current_exe().unwrap());
+        Self::by(&[], test, role, environment)
+    }
+
+    /// As [`new`](Self::new), run by another program: its words, to which the path and the arguments of this one are added.
+    pub fn by(runner: &[&str], test: &str, role: &str, environment: &[(&str, &str)]) -> Self {
+        let me = std::env::current_exe().unwrap();
+        let mut command = match runner {
+            [] => Command::new(me),
+            [program, words @ ..] => {
+                let mut command = Command::new(program);
+                command.args(words).arg(me);
+                command
+            }
+        };
         command.args(["--exact", test, "--nocapture", "--test-threads", "1"]).env(ROLE, role);
         command.envs(environment.iter().copied()).env_remove("RUST_BACKTRACE");
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
@@ -56,6 +69,16 @@ impl Program {
     /// Waits for a line that holds this.
     pub fn until(&mut self, wanted: &str) {
         self.after(wanted);
+    }
+
+    /// The next line.
+    pub fn line(&mut self) -> String {
+        self.lines.recv_timeout(HANGS).unwrap_or_else(|error| panic!("it said nothing more: {error}"))
+    }
+
+    /// The lines that have come and were not waited for.
+    pub fn rest(&mut self) -> Vec<String> {
+        self.lines.try_iter().collect()
     }
 
     /// Waits for a line that holds this, and answers what is behind it there.
