@@ -5,8 +5,8 @@ use incarnate::process::CallError;
 use incarnate::supervisor::{ChildSpec, Supervisor};
 use incarnate::{ExitReason, Never, Node, ProcessRef, StartError, StopError};
 
-use crate::cluster::{GROUP, Idle, OTHER, sorted};
-use crate::pair::{distribution, until};
+use crate::cluster::{GROUP, Idle, OTHER, distribution, sorted};
+use crate::pair::until;
 use crate::probe::{idle, in_time, node};
 
 async fn started() -> (Node, Scope) {

@@ -6,8 +6,8 @@ use incarnate::node::Distribution;
 use incarnate::pg::{Group, JoinError, LeaveError, Scope};
 use incarnate::{ExitReason, Never, Node};
 
-use crate::cluster::{GROUP, Idle, Member, OTHER, Raw, cluster, connect, sorted};
-use crate::pair::{distribution, until};
+use crate::cluster::{GROUP, Idle, Member, OTHER, Raw, cluster, connect, distribution, sorted};
+use crate::pair::until;
 use crate::probe::{Probe, Probed, idle, in_time};
 
 /// What is no message of a scope does not end it: what OTP crashes of does not compile here, or does not cross.
