@@ -29,16 +29,19 @@ async fn pg_002_errors() {
 
 #[tokio::test]
 async fn pg_005_dyn_distribution() {
-    let b = Member::new("b").await;
-    let there = b.joined("group").await;
-    let node = Node::new("a");
-    let scope = Scope::of(&node, "pg");
-    let first = scope.start().await.unwrap();
-    let here = idle(&node);
-    scope.join(&GROUP, &here).await.unwrap();
-    // Only now it reaches others.
-    let on = distribution(&node).start().await.unwrap();
-    let a = Member { node, on, scope };
+    // Both scopes run before their nodes reach others: neither is found unless one of them hears of the other's node.
+    let mut members = Vec::new();
+    for name in ["a", "b"] {
+        let node = Node::new(name);
+        let scope = Scope::of(&node, "pg");
+        scope.start().await.unwrap();
+        let process = idle(&node);
+        scope.join(&GROUP, &process).await.unwrap();
+        let on = distribution(&node).start().await.unwrap();
+        members.push((Member { node, on, scope }, process));
+    }
+    let ((b, there), (a, here)) = (members.remove(1), members.remove(0));
+    let first = a.scope_pid();
     assert_eq!(a.sees("group"), [here.pid()]);
     connect(&a, &b).await;
     let both = [here.pid(), there.pid()];
