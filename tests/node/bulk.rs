@@ -4,7 +4,6 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use incarnate::node::{Cookie, Distribution};
 use incarnate::process::SendError;
 use incarnate::{ExitReason, Info, Name, Never, Node, Process, ProcessRef, ReplyTo, Timeout};
 use serde::{Deserialize, Serialize};
@@ -13,7 +12,7 @@ use tokio::runtime::Builder;
 use crate::basics::{COUNTER, Call, counter};
 use crate::deaf::{BOUND, deafenable};
 use crate::pair::until;
-use crate::pair::{COOKIE, Pair, distribution};
+use crate::pair::{Pair, distribution};
 use crate::probe::{idle, in_time, inside};
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -147,7 +146,7 @@ fn calls_do_not_wait_for_a_transfer() {
     });
     ours.block_on(async {
         let a = Node::new("a");
-        let on_a = Distribution::of(&a, Cookie::new(COOKIE)).start().await.unwrap();
+        let on_a = distribution(&a).start().await.unwrap();
         in_time(on_a.connect(on_b.address().unwrap())).await.unwrap();
         let pair = Arc::new(Pair { a, b, on_a, on_b });
         // The machine may have something else to do for a while, and calls wait for that, too: one undisturbed round shows it.

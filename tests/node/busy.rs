@@ -2,14 +2,13 @@
 
 use std::time::Duration;
 
-use incarnate::node::{Cookie, Distribution};
 use incarnate::process::SendError;
 use incarnate::{CallError, ExitReason, Info, Node, Process, ProcessRef};
 
 use crate::basics::{COUNTER, Call, Cast, counter};
 use crate::deaf::{BOUND, Deaf, deafenable};
 use crate::pair::until;
-use crate::pair::{COOKIE, Pair};
+use crate::pair::{Pair, distribution};
 use crate::probe::{HANGS, Probe, ends_as_told, idle, in_time, polled_once};
 
 /// Nothing more is read, and so much is sent that nothing more is taken: how often was it?
@@ -34,7 +33,7 @@ fn queued(pair: &Pair) -> usize {
 async fn a_node_that_stops_reading_is_told_to_its_senders_and_nobody_else_notices() {
     let (pair, ear) = deafenable().await;
     let other = Node::new("other");
-    let on_other = Distribution::of(&other, Cookie::new(COOKIE)).start().await.unwrap();
+    let on_other = distribution(&other).start().await.unwrap();
     in_time(on_other.connect(pair.on_a.address().unwrap())).await.unwrap();
     for (node, on_node) in [(&pair.b, &pair.on_b), (&other, &on_other)] {
         counter(node).await;

@@ -5,7 +5,8 @@ use incarnate::process::CallError;
 use incarnate::supervisor::{ChildSpec, Supervisor};
 use incarnate::{ExitReason, Never, Node, ProcessRef, StartError, StopError};
 
-use crate::cluster::{GROUP, Idle, OTHER, distribution, sorted};
+use crate::cluster::{GROUP, Idle, OTHER, sorted};
+use crate::pair::distribution;
 use crate::pair::until;
 use crate::probe::{idle, in_time, node};
 

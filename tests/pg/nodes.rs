@@ -6,7 +6,8 @@ use incarnate::node::Distribution;
 use incarnate::pg::{Group, JoinError, LeaveError, Scope};
 use incarnate::{ExitReason, Never, Node};
 
-use crate::cluster::{GROUP, Idle, Member, OTHER, Raw, cluster, connect, distribution, sorted};
+use crate::cluster::{GROUP, Idle, Member, OTHER, Raw, cluster, connect, sorted};
+use crate::pair::distribution;
 use crate::pair::until;
 use crate::probe::{Probe, Probed, idle, in_time};
 

@@ -1,12 +1,12 @@
 //! Several nodes in one program, each with a scope, and what they see of a group.
 
-use incarnate::node::{Distribution, Start};
+use incarnate::node::Distribution;
 use incarnate::pg::{DEFAULT_SCOPE, Group, Scope};
 use incarnate::{ExitReason, Never, Node, Pid, ProcessRef};
 use serde::{Deserialize, Serialize};
 
-use crate::pair::{self, until};
-use crate::probe::{HANGS, idle, in_time};
+use crate::pair::{distribution, until};
+use crate::probe::{idle, in_time};
 
 /// A group of processes that do nothing.
 pub type Idle = Group<Never, Never, ()>;
@@ -29,11 +29,6 @@ pub struct Member {
     pub node: Node,
     pub on: Distribution,
     pub scope: Scope,
-}
-
-/// The start of a node's distribution. Nodes lose each other when a test says so, and not when the machine is busy.
-pub fn distribution(node: &Node) -> Start {
-    pair::distribution(node).heartbeat_deadline(HANGS)
 }
 
 /// So many nodes, all connected.

@@ -7,7 +7,7 @@ use incarnate::process::Wire;
 use incarnate::{ExitReason, Info, Name, Never, Node, Process, ProcessRef};
 use tokio::sync::mpsc;
 
-use crate::wait::in_time;
+use crate::wait::{HANGS, in_time};
 
 pub const COOKIE: &str = "a cookie for tests";
 
@@ -18,9 +18,10 @@ pub struct Pair {
     pub on_b: Distribution,
 }
 
-/// The start of a node's distribution, as tests want it.
+/// The start of a node's distribution, as tests want it: nodes of a machine that has much else to do lose each other only when
+/// a test says so.
 pub fn distribution(node: &Node) -> Start {
-    Distribution::of(node, Cookie::new(COOKIE)).listen("127.0.0.1:0")
+    Distribution::of(node, Cookie::new(COOKIE)).listen("127.0.0.1:0").heartbeat_deadline(HANGS)
 }
 
 impl Pair {
