@@ -219,6 +219,8 @@ impl Driver {
             self.command(conn, Command::Attach(lane, connection.clone()));
         }
         self.sessions.insert(session, (connection, messages));
+        // The first heartbeat goes with the handshake.
+        self.note_round_trips();
     }
 
     async fn down(&mut self, session: SessionId, peer: &Identity, why: &DownBecause) {
