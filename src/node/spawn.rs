@@ -121,7 +121,9 @@ impl<A: Wire, C: Wire, K: Wire, I: Wire> Spawnable<A, C, K, I> {
     /// When this process ends before it knows of the new one, that ends all the same, by the same reason.
     ///
     /// # Errors
-    /// See [`SpawnError`]. One that does not come up ends with its reason, and so does this process unless it traps exits.
+    /// See [`SpawnError`]. A server that does not come up ends with its reason, and so does this process, or it finds the exit
+    /// in its mailbox if it traps exits: what is said of a start on one node, that who traps exits hears of it by the answer
+    /// alone, needs both to be on one.
     ///
     /// # Cancel safety
     /// As [`spawn`](Self::spawn); the link is set all the same.
