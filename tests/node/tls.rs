@@ -176,7 +176,7 @@ async fn who_stands_between_reads_nothing_and_changes_nothing() {
     assert!(!relay.saw(SECRET) && !relay.saw("incarnate"));
     let reports = Reports::record();
     relay.changes.store(true, Ordering::SeqCst);
-    // Their hearts beat, if nothing else.
+    let _lost = ECHO.at(&secret.b, secret.a.id()).send_request(|to| Say(SECRET.into(), to));
     let first = in_time(async {
         loop {
             if let Some(first) = reports.take().into_iter().next() {
