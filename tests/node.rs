@@ -16,6 +16,8 @@ mod busy;
 mod child;
 #[path = "support/deaf.rs"]
 mod deaf;
+#[path = "node/endurance.rs"]
+mod endurance;
 #[path = "node/namespaces.rs"]
 mod namespaces;
 #[path = "support/pair.rs"]

@@ -1,0 +1,194 @@
+//! What a connection stands: reasons that are too long for it, waits that are given up, and many nodes that are lost at once.
+
+use std::io;
+use std::pin::Pin;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::{Duration, Instant};
+
+use incarnate::node::{Cookie, Distribution, Listener, Pending, Stream, Tcp, Transport};
+use incarnate::process::StopError;
+use incarnate::{ExitReason, Node};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+
+use crate::pair::{COOKIE, Pair, distribution, until};
+use crate::probe::{Probe, ends_as_told, idle, in_time};
+
+/// Two nodes that take frames of 1 KB, the least that may be.
+async fn narrow() -> Pair {
+    let (a, b) = (Node::new("a"), Node::new("b"));
+    let on_a = distribution(&a).longest_message(1024).start().await.unwrap();
+    let on_b = distribution(&b).longest_message(1024).start().await.unwrap();
+    let pair = Pair { a, b, on_a, on_b };
+    pair.connect().await;
+    pair
+}
+
+/// A crash that says much is told in short: it does not end the connection.
+#[tokio::test]
+async fn a_reason_that_is_longer_than_a_message_is_told_in_short() {
+    let pair = narrow().await;
+    let crashes = ends_as_told(&pair.a);
+    let there = pair.over(&crashes).await;
+    let mut watcher = Probe::<u32>::trapping(&pair.b).await;
+    watcher.run(move |me| me.link(&there).unwrap()).await;
+    let there = pair.over(&crashes).await;
+    watcher.run(move |me| me.monitor(&there)).await;
+    until(|| {
+        let info = pair.a.process_info(crashes.pid()).unwrap();
+        info.links.len() == 1 && info.monitored_by.len() == 1
+    })
+    .await;
+    crashes.send(ExitReason::term(&"x".repeat(600)));
+    let (first, second) = (watcher.next().await, watcher.next().await);
+    drop((first, second));
+    assert_eq!(pair.on_b.nodes(), ["a"], "short enough");
+
+    let crashes = ends_as_told(&pair.a);
+    let there = pair.over(&crashes).await;
+    let exits = there.clone();
+    watcher.run(move |me| me.link(&exits).unwrap()).await;
+    watcher.run(move |me| me.monitor(&there)).await;
+    until(|| {
+        let info = pair.a.process_info(crashes.pid()).unwrap();
+        info.links.len() == 1 && info.monitored_by.len() == 1
+    })
+    .await;
+    // By a local exit: as long as it is on its own node.
+    pair.a.exit(crashes.pid(), ExitReason::term(&"x".repeat(4096)));
+    for _ in 0..2 {
+        let reason = match watcher.next().await {
+            incarnate::Info::Exit(exit) => exit.reason,
+            incarnate::Info::Down(down) => down.reason,
+            other => panic!("{}", other.kind()),
+        };
+        assert!(matches!(reason, ExitReason::Term(_)), "{reason}");
+    }
+    assert_eq!(pair.on_b.nodes(), ["a"]);
+}
+
+/// Who waits for the end of a process elsewhere and gives up leaves nothing there, however often.
+#[tokio::test]
+async fn a_wait_for_an_end_that_is_given_up_leaves_no_monitor() {
+    let pair = Pair::connected().await;
+    let process = idle(&pair.a);
+    let there = pair.over(&process).await;
+    for _ in 0..1000 {
+        let given_up = tokio::time::timeout(Duration::ZERO, there.ended()).await;
+        assert!(given_up.is_err());
+    }
+    // One that waits on, so that all before it have come.
+    let mut probe = Probe::<u32>::new(&pair.b);
+    let watched = there.clone();
+    probe.run(move |me| me.monitor(&watched)).await;
+    until(|| pair.a.process_info(process.pid()).unwrap().monitored_by.iter().any(|by| *by == probe.pid())).await;
+    let by = pair.a.process_info(process.pid()).unwrap().monitored_by.len();
+    assert!(by < 200, "{by} monitors");
+    probe.is_quiet().await;
+}
+
+/// As a monitor and a stop say.
+#[tokio::test]
+async fn the_end_of_a_process_whose_node_is_not_connected_is_noconnection() {
+    let pair = Pair::connected().await;
+    let there = pair.over(&idle(&pair.a)).await;
+    pair.cut().await;
+    assert_eq!(there.stop().await, Err(StopError::NoConnection));
+    assert_eq!(in_time(there.ended()).await, ExitReason::NoConnection);
+}
+
+/// TCP that carries nothing more, once that is said.
+#[derive(Clone, Default)]
+struct Silent(Arc<AtomicBool>);
+
+struct SilentStream {
+    stream: Box<dyn Stream>,
+    is_silent: Arc<AtomicBool>,
+}
+
+impl Transport for Silent {
+    fn connect<'a>(&'a self, to: &'a str) -> Pending<'a, Box<dyn Stream>> {
+        Box::pin(async move {
+            if self.0.load(Ordering::SeqCst) {
+                std::future::pending::<()>().await;
+            }
+            let stream = Tcp.connect(to).await?;
+            Ok(Box::new(SilentStream { stream, is_silent: self.0.clone() }) as Box<dyn Stream>)
+        })
+    }
+
+    fn listen<'a>(&'a self, at: &'a str) -> Pending<'a, Box<dyn Listener>> {
+        Tcp.listen(at)
+    }
+}
+
+impl AsyncRead for SilentStream {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        into: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        if self.is_silent.load(Ordering::SeqCst) {
+            return Poll::Pending;
+        }
+        Pin::new(&mut self.stream).poll_read(cx, into)
+    }
+}
+
+impl AsyncWrite for SilentStream {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        if self.is_silent.load(Ordering::SeqCst) {
+            return Poll::Ready(Ok(bytes.len()));
+        }
+        Pin::new(&mut self.stream).poll_write(cx, bytes)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(cx)
+    }
+}
+
+/// A network falls apart: those that are on this side of it do not lose each other over the loss of the others.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn many_nodes_that_are_lost_at_once_take_no_other_with_them() {
+    const LOST: usize = 150;
+    const DEADLINE: Duration = Duration::from_secs(1);
+    let start = |node: &Node| Distribution::of(node, Cookie::new(COOKIE)).heartbeat_deadline(DEADLINE);
+    let hub = Node::new("hub");
+    let on_hub = start(&hub).listen("127.0.0.1:0").start().await.unwrap();
+    let near = Node::new("near");
+    let on_near = start(&near).start().await.unwrap();
+    in_time(on_near.connect(on_hub.address().unwrap())).await.unwrap();
+    let silence = Silent::default();
+    let mut far = Vec::new();
+    for n in 0..LOST {
+        let node = Node::new(&format!("far{n}"));
+        let on_far = start(&node).transport(silence.clone()).start().await.unwrap();
+        in_time(on_far.connect(on_hub.address().unwrap())).await.unwrap();
+        far.push((node, on_far));
+    }
+    until(|| on_hub.nodes().len() == LOST + 1).await;
+    let mut watchers = Vec::new();
+    for (node, on_node) in [(&hub, &on_hub), (&near, &on_near)] {
+        let (watcher, on_node) = (Probe::<u32>::new(node), on_node.clone());
+        watcher.run(move |me| on_node.monitor_nodes(me, true)).await;
+        watchers.push(watcher);
+    }
+    let begun = Instant::now();
+    silence.0.store(true, Ordering::SeqCst);
+    for _ in 0..LOST {
+        match watchers[0].next().await {
+            incarnate::Info::NodeDown(node) => assert_ne!(node, near.id(), "the wrong one is lost"),
+            other => panic!("{}", other.kind()),
+        }
+    }
+    assert!(begun.elapsed() < 2 * DEADLINE, "after {:?}", begun.elapsed());
+    tokio::time::sleep(DEADLINE).await; // sleep: in which the near one would be lost, too
+    watchers[1].is_quiet().await;
+    assert_eq!((on_hub.nodes(), on_near.nodes()), (vec!["near".to_owned()], vec!["hub".to_owned()]));
+}
