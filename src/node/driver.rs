@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot};
-use tokio::time::{Instant, sleep, sleep_until, timeout};
+use tokio::time::{Instant, sleep, sleep_until, timeout, timeout_at};
 
 use super::connection::Connection;
 use super::frame::{FrameError, Kind};
@@ -45,8 +45,18 @@ pub(crate) struct Driver {
     conns: BTreeMap<ConnId, mpsc::UnboundedSender<Command>>,
     /// Those that are up, each with its lane of messages.
     sessions: BTreeMap<SessionId, (Arc<Connection>, ConnId)>,
+    /// Those that are down, while their lanes are read to the end.
+    losing: Vec<Losing>,
     waiting: BTreeMap<Ticket, oneshot::Sender<Result<NodeId, NotConnected>>>,
     next_ticket: Ticket,
+}
+
+/// A session that is down.
+struct Losing {
+    connection: Arc<Connection>,
+    why: DownBecause,
+    /// Its lane of messages has said its last words; none: there is no lane.
+    lost: Option<oneshot::Receiver<()>>,
 }
 
 impl Driver {
@@ -65,6 +75,7 @@ impl Driver {
             tell,
             conns: BTreeMap::new(),
             sessions: BTreeMap::new(),
+            losing: Vec::new(),
             waiting: BTreeMap::new(),
             next_ticket: 0,
         }
@@ -165,6 +176,10 @@ impl Driver {
 
     async fn act(&mut self) {
         while let Some(action) = self.machine.poll() {
+            // Who hears that a node is up has heard before that it was down.
+            if matches!(action, Action::Up { .. }) {
+                self.lose().await;
+            }
             match action {
                 Action::Dial { conn, to } => self.dial(conn, to),
                 Action::Send { conn, bytes } => self.command(conn, Command::Send(bytes)),
@@ -174,7 +189,7 @@ impl Driver {
                     self.conns.remove(&conn);
                 }
                 Action::Up { session, peer, messages, bulk } => self.up(session, peer, messages, bulk),
-                Action::Down { session, peer, why } => self.down(session, &peer, &why).await,
+                Action::Down { session, why, .. } => self.down(session, why),
                 Action::Connected { ticket, result } => {
                     if let Some(answer) = self.waiting.remove(&ticket) {
                         let _gave_up = answer.send(result);
@@ -186,6 +201,7 @@ impl Driver {
                 }
             }
         }
+        self.lose().await;
     }
 
     fn command(&mut self, conn: ConnId, command: Command) {
@@ -223,19 +239,29 @@ impl Driver {
         self.note_round_trips();
     }
 
-    async fn down(&mut self, session: SessionId, peer: &Identity, why: &DownBecause) {
+    fn down(&mut self, session: SessionId, why: DownBecause) {
         let Some((connection, messages)) = self.sessions.remove(&session) else { return };
         // Nothing new is sent over it; what has come is still handled.
         self.shared.disconnect(&connection);
-        if let Some(lane) = self.conns.remove(&messages) {
+        let lost = self.conns.remove(&messages).and_then(|lane| {
             let (told, lost) = oneshot::channel();
-            if lane.send(Command::Lose(told)).is_ok() {
-                let _late = timeout(LOSING, lost).await;
+            lane.send(Command::Lose(told)).is_ok().then_some(lost)
+        });
+        self.losing.push(Losing { connection, why, lost });
+    }
+
+    /// Tells of all that are down. Their lanes take their time side by side: those of many nodes one after the other would
+    /// keep the heart from beating until the rest are lost, too.
+    async fn lose(&mut self) {
+        let late = Instant::now() + LOSING;
+        for Losing { connection, why, lost } in self.losing.drain(..) {
+            if let Some(lost) = lost {
+                let _late = timeout_at(late, lost).await;
             }
+            connection.lose();
+            self.shared.down(&connection, &why);
+            tracing::warn!(target: "incarnate::node", peer = %connection.peer.name, ?why, "node down");
         }
-        connection.lose();
-        self.shared.down(&connection, why);
-        tracing::warn!(target: "incarnate::node", peer = %peer.name, ?why, "node down");
     }
 
     async fn stop(&mut self) {

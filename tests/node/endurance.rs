@@ -2,8 +2,8 @@
 
 use std::io;
 use std::pin::Pin;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
@@ -82,7 +82,8 @@ async fn a_wait_for_an_end_that_is_given_up_leaves_no_monitor() {
     let mut probe = Probe::<u32>::new(&pair.b);
     let watched = there.clone();
     probe.run(move |me| me.monitor(&watched)).await;
-    until(|| pair.a.process_info(process.pid()).unwrap().monitored_by.iter().any(|by| *by == probe.pid())).await;
+    until(|| pair.a.process_info(process.pid()).unwrap().monitored_by.iter().any(|by| *by == probe.pid()))
+        .await;
     let by = pair.a.process_info(process.pid()).unwrap().monitored_by.len();
     assert!(by < 200, "{by} monitors");
     probe.is_quiet().await;
