@@ -16,7 +16,8 @@ use std::time::Duration;
 use rustc_hash::FxHashMap;
 use tokio::time::Instant;
 
-use super::frame::{self, FrameError, Kind, Unsent};
+use super::failures::{Shortened, failure, frame_of, unsent};
+use super::frame::{self, FrameError, Kind};
 use super::handshake::{Identity, Lane};
 use super::machine::SessionId;
 use super::outbound::{Added, NotQueued, Outbound, Place};
@@ -243,6 +244,11 @@ impl Connection {
         let _over = self.messages.push(&frame::plain(kind, fields), true);
     }
 
+    /// As [`signal`](Self::signal), with a reason, which is told in short if it is longer than a frame may be.
+    fn signal_why<W: Shortened, F: serde::Serialize>(&self, kind: Kind, why: &W, fields: impl Fn(W) -> F) {
+        let _over = self.messages.push(&frame_of(kind, why, self.limits.frame, fields), true);
+    }
+
     /// Does what a frame of the other node says.
     ///
     /// # Errors
@@ -305,7 +311,9 @@ impl Connection {
         let born = spawns.and_then(|spawns| {
             wire::reading(me.clone(), None, || spawns.start(node, parent.as_ref(), tied.into(), args))
         });
-        let spawned = move |result: Result<Pid, SpawnError>| me.signal(Kind::Spawned, &(slot, result));
+        let spawned = move |result: Result<Pid, SpawnError>| {
+            me.signal_why(Kind::Spawned, &result, |result| (slot, result))
+        };
         match born {
             Ok(mut born) => match born.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
                 Poll::Ready(result) => spawned(result),
@@ -361,7 +369,8 @@ impl Connection {
         };
         node.runtime().spawn(async move {
             let reason = end.wait_for(Option::is_some).await.ok().and_then(|reason| reason.clone());
-            me.signal(Kind::LinkExit, &(gone, there, reason.unwrap_or(ExitReason::NoProc)));
+            let reason = reason.unwrap_or(ExitReason::NoProc);
+            me.signal_why(Kind::LinkExit, &reason, |reason| (gone, there, reason));
         });
     }
 
@@ -517,10 +526,11 @@ impl Connection {
         if pending {
             self.keep(there, owed);
         } else if let Some(failure) = failed {
-            self.signal(Kind::Failed, &(there, failure));
+            self.signal_why(Kind::Failed, &failure, |failure| (there, failure));
         } else if let Err(error) = written {
             let why = format!("the answer cannot be sent to another node: {}", unsent(error));
-            self.signal(Kind::Failed, &(there, Failure::Exit(ExitReason::error(why))));
+            let failure = Failure::Exit(ExitReason::error(why));
+            self.signal_why(Kind::Failed, &failure, |failure| (there, failure));
         } else {
             // An answer is never dropped: there is one at most for each request that was taken.
             let _over = self.messages.push(&bytes, true);
@@ -604,10 +614,16 @@ impl Route for Connection {
             }
             Tie::Monitor(reference) => self.signal(Kind::Monitor, &(me, to, reference.0)),
             Tie::Demonitor(reference) => self.signal(Kind::Demonitor, &(me, reference.0)),
-            Tie::Exit(reason, ExitBy::Link) => self.signal(Kind::LinkExit, &(me, there, reason)),
-            Tie::Exit(reason, ExitBy::Call) => self.signal(Kind::Exit, &(from, to, reason)),
-            Tie::Down(reference, reason) => self.signal(Kind::Down, &(there, reference.0, reason)),
-            Tie::Stop(reason) => self.signal(Kind::Stop, &(to, reason)),
+            Tie::Exit(reason, ExitBy::Link) => {
+                self.signal_why(Kind::LinkExit, reason, |reason| (me, there, reason));
+            }
+            Tie::Exit(reason, ExitBy::Call) => {
+                self.signal_why(Kind::Exit, reason, |reason| (from, to, reason))
+            }
+            Tie::Down(reference, reason) => {
+                self.signal_why(Kind::Down, reason, |reason| (there, reference.0, reason));
+            }
+            Tie::Stop(reason) => self.signal_why(Kind::Stop, reason, |reason| (to, reason)),
         }
     }
 
@@ -779,22 +795,5 @@ impl Delayed for LateFrame {
 impl Drop for LateFrame {
     fn drop(&mut self) {
         self.waits.connection.unexpect(self.slot);
-    }
-}
-
-/// What the sender of a request is told.
-fn failure(why: &NotTaken) -> Failure {
-    match why {
-        NotTaken::WrongProtocol => Failure::WrongProtocol,
-        NotTaken::Unreadable(_) | NotTaken::NoReturnAddress => Failure::NotUnderstood,
-        NotTaken::Rejected(Rejected::Full) => Failure::Overloaded,
-        NotTaken::Rejected(_) => Failure::NoProc,
-    }
-}
-
-fn unsent(error: Unsent<String>) -> String {
-    match error {
-        Unsent::Fields(why) | Unsent::Body(why) => why,
-        Unsent::Oversized { found, limit } => format!("a frame of {found} bytes, the limit is {limit}"),
     }
 }

@@ -52,6 +52,7 @@ mod broadcast;
 mod connection;
 mod distribution;
 mod driver;
+mod failures;
 mod frame;
 mod handshake;
 mod lane;

@@ -60,6 +60,19 @@ impl ExitReason {
         ExitReason::Crash(Arc::new(Crash::new(CrashClass::Error, message)))
     }
 
+    /// The same reason, with each text in it of so many bytes at most; a term of another kind becomes a text.
+    pub(crate) fn shortened(&self, bytes: usize) -> Self {
+        let text = |term: &Term| Term::from(&*cut(&term.to_string(), bytes));
+        match self {
+            ExitReason::ShutdownWith(cause) => ExitReason::ShutdownWith(text(cause)),
+            ExitReason::Term(term) => ExitReason::Term(text(term)),
+            ExitReason::Crash(crash) => {
+                ExitReason::Crash(Arc::new(Crash::new(crash.class, cut(&crash.message, bytes))))
+            }
+            short => short.clone(),
+        }
+    }
+
     /// The reason of a panic, from its payload.
     pub(crate) fn panic(payload: &(dyn std::any::Any + Send)) -> Self {
         let text = payload
@@ -69,6 +82,14 @@ impl ExitReason {
             .unwrap_or_else(|| "panicked with a value that is not text".to_owned());
         ExitReason::Crash(Arc::new(Crash::new(CrashClass::Panic, text)))
     }
+}
+
+/// The beginning of a text: so many bytes at most, and a sign if there is more.
+pub(crate) fn cut(text: &str, bytes: usize) -> String {
+    if text.len() <= bytes {
+        return text.to_owned();
+    }
+    format!("{}…", &text[..text.floor_char_boundary(bytes)])
 }
 
 impl fmt::Display for ExitReason {

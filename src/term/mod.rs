@@ -11,6 +11,7 @@ mod shape;
 mod text;
 mod value;
 
+pub(crate) use exit::cut;
 pub use exit::{Crash, CrashClass, ExitReason};
 pub use name::Name;
 pub use never::Never;
