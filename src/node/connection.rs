@@ -10,7 +10,7 @@
 use std::collections::hash_map::Entry;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
-use std::task::{Context, Poll, Wake, Waker, ready};
+use std::task::{Context, Poll, Wake, Waker};
 use std::time::Duration;
 
 use rustc_hash::FxHashMap;
@@ -19,11 +19,12 @@ use tokio::time::Instant;
 use super::failures::{Shortened, failure, frame_of, unsent};
 use super::frame::{self, FrameError, Kind};
 use super::handshake::{Identity, Lane};
+use super::late::{Waits, late_frame};
 use super::machine::SessionId;
-use super::outbound::{Added, NotQueued, Outbound, Place};
+use super::outbound::{Added, NotQueued, Outbound};
 use super::shared::Carried;
 use super::spawn::{Answer, Request, SpawnError, Spawnables, Spawning, Tied};
-use crate::process::elsewhere::{Delayed, Dest, Intake, NotTaken, PeerInfo, Room, Route, Sort, Standin, Tie};
+use crate::process::elsewhere::{Delayed, Dest, Intake, NotTaken, PeerInfo, Route, Sort, Standin, Tie};
 use crate::process::wire::{self, Crossing, Fill, Owed};
 use crate::process::{
     AnyProcess, ExitBy, Failure, Linked, Me, MonitorOptions, Node, Object, Pending, Rejected, Signal, SlotId,
@@ -90,6 +91,7 @@ struct State {
     next_unlink: u64,
     /// Waiters here for the end of a process there.
     ends: FxHashMap<MonitorRef, SlotId>,
+    prune_ends_at: usize,
     /// Slots here that the other side has the address of.
     expected: FxHashMap<SlotId, Fill>,
     prune_at: usize,
@@ -552,7 +554,8 @@ impl Connection {
         }
     }
 
-    fn unexpect(&self, request: Option<SlotId>) {
+    /// Nobody waits for an answer there any more.
+    pub(super) fn unexpect(&self, request: Option<SlotId>) {
         let Some(slot) = request else { return };
         let mut state = self.state();
         let gone = (state.expected.remove(&slot), state.spawning.remove(&slot));
@@ -656,9 +659,7 @@ impl Route for Connection {
         match (queued, request) {
             (Ok(Added::Well), _) => Ok(()),
             (Ok(Added::Busy), _) => {
-                hold_back(|| {
-                    Box::new(Waits { connection: self, lane: Lane::Messages, bytes: 0, place: None })
-                });
+                hold_back(|| Box::new(Waits::on(self, Lane::Messages)));
                 Ok(())
             }
             (Err(NotQueued::Full), Some(slot)) => {
@@ -693,9 +694,18 @@ impl Route for Connection {
         if state.lost {
             return None;
         }
-        state.ends.retain(|_, slot| is_waiting(*slot));
+        // As those of `expected`; there nothing is left of them either.
+        let mut given_up = Vec::new();
+        if state.ends.len() >= state.prune_ends_at {
+            given_up
+                .extend(state.ends.extract_if(|_, slot| !is_waiting(*slot)).map(|(reference, _)| reference));
+            state.prune_ends_at = (state.ends.len() * 2).max(64);
+        }
         state.ends.insert(reference, ended.id());
         drop(state);
+        for reference in given_up {
+            self.signal(Kind::Demonitor, &(0_u64, reference.0));
+        }
         // No process here watches: number 0 is nobody's.
         self.signal(Kind::Monitor, &(0_u64, to, reference.0));
         Some(ended)
@@ -732,68 +742,5 @@ impl Crossing for Connection {
         if answer.poll(&waker, &mut Vec::new()).is_pending() {
             self.keep(there, answer);
         }
-    }
-}
-
-/// Somebody waits for room on a lane.
-struct Waits {
-    connection: Arc<Connection>,
-    lane: Lane,
-    /// For a frame of so many.
-    bytes: usize,
-    place: Option<Place>,
-}
-
-impl Room for Waits {
-    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        self.connection.outbound(self.lane).poll_room(cx, self.bytes, &mut self.place)
-    }
-}
-
-impl Drop for Waits {
-    fn drop(&mut self) {
-        if let Some(place) = self.place {
-            self.connection.outbound(self.lane).leave(place);
-        }
-    }
-}
-
-/// A frame that waits for room.
-struct LateFrame {
-    waits: Waits,
-    frame: Vec<u8>,
-    /// Where the answer to a request is expected, until it is sent.
-    slot: Option<SlotId>,
-}
-
-fn late_frame(
-    connection: Arc<Connection>,
-    lane: Lane,
-    frame: Vec<u8>,
-    slot: Option<SlotId>,
-) -> Box<dyn Delayed> {
-    let waits = Waits { connection, lane, bytes: frame.len(), place: None };
-    Box::new(LateFrame { waits, frame, slot })
-}
-
-impl Delayed for LateFrame {
-    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Rejected>> {
-        loop {
-            ready!(self.waits.poll(cx));
-            match self.waits.connection.outbound(self.waits.lane).push(&self.frame, false) {
-                Ok(_) => {
-                    self.slot = None;
-                    return Poll::Ready(Ok(()));
-                }
-                Err(NotQueued::Full) => {}
-                Err(NotQueued::Closed) => return Poll::Ready(Err(Rejected::NoConnection)),
-            }
-        }
-    }
-}
-
-impl Drop for LateFrame {
-    fn drop(&mut self) {
-        self.waits.connection.unexpect(self.slot);
     }
 }

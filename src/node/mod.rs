@@ -56,6 +56,7 @@ mod failures;
 mod frame;
 mod handshake;
 mod lane;
+mod late;
 mod machine;
 mod outbound;
 mod remote;

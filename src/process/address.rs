@@ -347,14 +347,16 @@ where
     }
 
     /// Waits for the end of the process and answers its reason; [`ExitReason::NoProc`] if it had ended, or was ending,
-    /// when this was first polled.
+    /// when this was first
+    /// polled, and [`ExitReason::NoConnection`] if its node is not connected.
     ///
     /// # Cancel safety
     /// Dropping the future only stops waiting.
     pub async fn ended(&self) -> ExitReason {
         match self.process().watch_end() {
             Some(ended) => answer(self.node(), ended, Timeout::Infinity).await.unwrap_or(ExitReason::NoProc),
-            None => ExitReason::NoProc,
+            None if self.pid().node() == self.node().id() => ExitReason::NoProc,
+            None => ExitReason::NoConnection,
         }
     }
 }
