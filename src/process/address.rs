@@ -347,8 +347,7 @@ where
     }
 
     /// Waits for the end of the process and answers its reason; [`ExitReason::NoProc`] if it had ended, or was ending,
-    /// when this was first
-    /// polled, and [`ExitReason::NoConnection`] if its node is not connected.
+    /// when this was first polled, and [`ExitReason::NoConnection`] if its node is not connected.
     ///
     /// # Cancel safety
     /// Dropping the future only stops waiting.
