@@ -29,7 +29,7 @@ use crate::process::wire::{self, Crossing, Fill, Owed};
 use crate::process::{
     AnyProcess, ExitBy, Failure, Linked, Me, MonitorOptions, Node, Object, Pending, Rejected, Signal, SlotId,
     System, Unsendable, WeakNode, fail, fill, hold_back, is_waiting, link, monitor_by, open, tell_link,
-    tell_monitor, unlink,
+    tell_monitor, unlink, watches,
 };
 use crate::term::{AliasRef, ExitReason, MonitorRef, Pid};
 
@@ -309,6 +309,10 @@ impl Connection {
         }
         let ((from, slot, tied, name), args) = frame::fields::<(u64, u64, Tied, String)>(kind, bytes)?;
         let parent = if from == 0 { None } else { self.stand_for_id(from).map(Me::of) };
+        if from != 0 && parent.is_none() {
+            // Lost by now: nothing is started that would not hear of it.
+            return Ok(());
+        }
         let spawns = self.offered.spawnables().get(&name);
         let born = spawns.and_then(|spawns| {
             wire::reading(me.clone(), None, || spawns.start(node, parent.as_ref(), tied.into(), args))
@@ -490,7 +494,10 @@ impl Connection {
                 }
                 let early = state.spawning.values_mut().any(|it| it.ended(reference, &reason));
                 drop(state);
-                if !early && let Some(process) = node.find(node.pid_of(to)) {
+                if !early
+                    && let Some(process) = node.find(node.pid_of(to))
+                    && watches(&process, reference, self.peer.id())
+                {
                     tell_monitor(&process, reference, reason);
                 }
             }

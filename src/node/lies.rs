@@ -9,8 +9,9 @@ use super::frame::{self, Kind};
 use super::handshake::{Cookie, Identity, Lane};
 use super::machine::{Action, ConnId, Keep, Machine, Settings};
 use super::shared::{Carried, Shared};
-use crate::process::{Info, Node, Process};
-use crate::term::ExitReason;
+use crate::process::elsewhere::{Dest, Route};
+use crate::process::{Info, MonitorOptions, Node, Object, Process, monitor_by};
+use crate::term::{ExitReason, MonitorRef};
 
 fn identity(name: &str) -> Identity {
     Identity { name: name.into(), creation: 1, releases: (1, 1) }
@@ -48,6 +49,30 @@ async fn an_end_of_a_process_of_another_node_is_not_believed() {
         }
     });
     assert_eq!(told.await.unwrap(), ExitReason::Shutdown);
+}
+
+/// A name that somebody watches for long, and others whom it has told of the end of its holder.
+#[tokio::test]
+async fn a_monitor_that_has_fired_leaves_nothing_with_what_stands_for_its_process() {
+    let node = Node::new("a");
+    let connection = connection(&node);
+    let name = connection.clone().standin(&Dest::Name("name".into())).unwrap();
+    let (watched, says_down) = (name.clone(), connection.clone());
+    let (tell, told) = tokio::sync::oneshot::channel();
+    node.spawn(move |mut me: Process<()>| async move {
+        for _ in 0..1000 {
+            let object = Object::Name("name", says_down.peer.id());
+            let reference = MonitorRef(me.node().next_reference());
+            let options = MonitorOptions::default();
+            monitor_by(me.process(), reference, Some(watched.clone()), object, options);
+            says(&says_down, Kind::Down, &(me.pid().id(), reference.0, ExitReason::NoProc));
+            assert!(matches!(me.receive().await, Info::Down(_)));
+        }
+        let _ = tell.send(());
+    });
+    told.await.unwrap();
+    let left = name.core().relations().rare().map_or(0, |rare| rare.watchers.values().count());
+    assert_eq!(left, 0);
 }
 
 /// Who watches nodes and ends is not kept.
