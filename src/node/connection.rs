@@ -13,7 +13,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::task::{Context, Poll, Wake, Waker};
 use std::time::Duration;
 
-use rustc_hash::FxHashMap;
+use rustc_hash::{FxHashMap, FxHashSet};
 use tokio::time::Instant;
 
 use super::failures::{Shortened, failure, frame_of, unsent};
@@ -29,9 +29,12 @@ use crate::process::wire::{self, Crossing, Fill, Owed};
 use crate::process::{
     AnyProcess, ExitBy, Failure, Linked, Me, MonitorOptions, Node, Object, Pending, Rejected, Signal, SlotId,
     System, Unsendable, WeakNode, fail, fill, hold_back, is_waiting, link, monitor_by, open, tell_link,
-    tell_monitor, unlink,
+    tell_monitor, unlink, watches,
 };
 use crate::term::{AliasRef, ExitReason, MonitorRef, Pid};
+
+/// So many addresses are in one frame at most, which the least bound has room for.
+const ADDRESSES: usize = 100;
 
 /// What a node lets others do.
 #[derive(Default)]
@@ -290,6 +293,13 @@ impl Connection {
                     fail(slot, failure);
                 }
             }
+            Kind::GaveUp => {
+                let (given_up,): (FxHashSet<u64>,) = frame::all(kind, bytes)?;
+                let mut state = self.state();
+                let owed: Vec<_> = state.owed.extract_if(|_, (there, _)| given_up.contains(there)).collect();
+                drop(state);
+                drop(owed);
+            }
             Kind::Spawn | Kind::Spawned => self.handle_spawn(&node, kind, bytes)?,
             _ => self.handle_signal(&node, kind, bytes)?,
         }
@@ -309,6 +319,10 @@ impl Connection {
         }
         let ((from, slot, tied, name), args) = frame::fields::<(u64, u64, Tied, String)>(kind, bytes)?;
         let parent = if from == 0 { None } else { self.stand_for_id(from).map(Me::of) };
+        if from != 0 && parent.is_none() {
+            // Lost by now: nothing is started that would not hear of it.
+            return Ok(());
+        }
         let spawns = self.offered.spawnables().get(&name);
         let born = spawns.and_then(|spawns| {
             wire::reading(me.clone(), None, || spawns.start(node, parent.as_ref(), tied.into(), args))
@@ -490,7 +504,10 @@ impl Connection {
                 }
                 let early = state.spawning.values_mut().any(|it| it.ended(reference, &reason));
                 drop(state);
-                if !early && let Some(process) = node.find(node.pid_of(to)) {
+                if !early
+                    && let Some(process) = node.find(node.pid_of(to))
+                    && watches(&process, reference, self.peer.id())
+                {
                     tell_monitor(&process, reference, reason);
                 }
             }
@@ -729,12 +746,18 @@ impl Crossing for Connection {
         if state.lost {
             return;
         }
-        // Those that gave up are found now and then, so that there are never many more than wait.
+        // Those that gave up are found now and then, so that there are never many more than wait, here and there.
+        let mut given_up = Vec::new();
         if state.expected.len() >= state.prune_at {
-            state.expected.retain(|slot, _| is_waiting(*slot));
+            let stale = state.expected.extract_if(|slot, _| !is_waiting(*slot));
+            given_up.extend(stale.map(|(slot, _)| slot.number()));
             state.prune_at = (state.expected.len() * 2).max(64);
         }
         state.expected.insert(slot, fill);
+        drop(state);
+        for some in given_up.chunks(ADDRESSES) {
+            self.signal(Kind::GaveUp, &(some,));
+        }
     }
 
     fn owe(&self, there: u64, mut answer: Box<dyn Owed>) {

@@ -46,10 +46,11 @@ pub(crate) enum Kind {
     Alias = 31,
     Spawn = 32,
     Spawned = 33,
+    GaveUp = 34,
 }
 
 impl Kind {
-    const ALL: [Kind; 26] = [
+    const ALL: [Kind; 27] = [
         Kind::Hello,
         Kind::Challenge,
         Kind::Proof,
@@ -76,6 +77,7 @@ impl Kind {
         Kind::Alias,
         Kind::Spawn,
         Kind::Spawned,
+        Kind::GaveUp,
     ];
 
     fn of(byte: u8) -> Option<Self> {

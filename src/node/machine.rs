@@ -27,7 +27,7 @@ pub(crate) type Ticket = u64;
 
 /// Connections that have not proved the cookie, at most. More are closed at once.
 const STRANGERS: usize = 256;
-/// A node tells of so many others at most.
+/// A node tells of so many others at most, and so many addresses that were told of are dialled.
 const VOUCHED: usize = 1024;
 /// Somebody who is told of by nobody any more is forgotten after so many dials, a minute or so.
 const FORGET: u32 = 32;
@@ -627,27 +627,35 @@ impl Machine {
         }
         let id = NodeId::of(name);
         if id == from {
-            session.address = (!address.is_empty()).then(|| address.into());
-            self.introduce(from);
+            let address = (!address.is_empty()).then(|| address.into());
+            if session.address != address {
+                session.address = address;
+                self.introduce(from);
+            }
         } else if address.is_empty() {
             session.vouched.remove(&id);
-        } else if id != self.settings.me.id() && session.vouched.len() < VOUCHED {
+        } else if id != self.settings.me.id()
+            && (session.vouched.len() < VOUCHED || session.vouched.contains_key(&id))
+        {
             session.vouched.insert(id, address.into());
             self.learn(now, id);
         }
     }
 
-    /// Connects with somebody whom others tell of.
+    /// Connects with somebody whom others tell of, wherever they do: what one of them knows may be old.
     fn learn(&mut self, now: Duration, id: NodeId) {
         if !self.settings.learns || self.sessions.contains_key(&id) {
             return;
         }
-        let told = self.sessions.values().find_map(|session| session.vouched.get(&id)).cloned();
-        let Some(address) = told else { return };
-        match self.targets.get_mut(&address) {
-            // It is dialled already, or will be when its pause is over.
-            Some(target) => target.keep = target.keep.max(Keep::Learned),
-            None => self.handle_connect(now, &address, Keep::Learned, None),
+        let told: Vec<_> = self.sessions.values().filter_map(|it| it.vouched.get(&id).cloned()).collect();
+        for address in told {
+            let learned = self.targets.values().filter(|target| target.keep == Keep::Learned).count();
+            match self.targets.get_mut(&address) {
+                // It is dialled already, or will be when its pause is over.
+                Some(target) => target.keep = target.keep.max(Keep::Learned),
+                None if learned < VOUCHED => self.handle_connect(now, &address, Keep::Learned, None),
+                None => {}
+            }
         }
     }
 

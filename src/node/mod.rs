@@ -57,6 +57,8 @@ mod frame;
 mod handshake;
 mod lane;
 mod late;
+#[cfg(test)]
+mod lies;
 mod machine;
 mod outbound;
 mod remote;

@@ -121,9 +121,17 @@ impl Shared {
         let mut watchers = self.watchers();
         let pid = process.core().pid();
         if on {
+            // Those that have ended are found now and then, so that there are never many more than live.
+            let prunes = watchers.len() >= 64 && watchers.len().is_power_of_two();
+            let ended: Vec<_> = match prunes {
+                true => watchers.extract_if(|_, watcher| watcher.process.core().relations().gone).collect(),
+                false => Vec::new(),
+            };
             let watcher =
                 watchers.entry(pid).or_insert_with(|| Watcher { process: process.clone(), times: 0 });
             watcher.times += 1;
+            drop(watchers);
+            drop(ended);
             return true;
         }
         let Some(watcher) = watchers.get_mut(&pid) else { return false };

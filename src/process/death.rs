@@ -7,7 +7,7 @@ use super::elsewhere::Tie;
 use super::relations::{Links, Monitor, Rare};
 use super::signal::{Down, Signal};
 use super::slots;
-use crate::term::{ExitReason, MonitorRef};
+use crate::term::{ExitReason, MonitorRef, NodeId};
 
 /// Ends a process. The order is OTP's: its mailbox closes, its names are free, and only then do links, monitors
 /// and callers hear of it, so that whoever hears can take the name at once (rule 2.2.15).
@@ -86,6 +86,13 @@ fn tell_watchers(watchers: impl Iterator<Item = (MonitorRef, Arc<dyn Process>)>,
     }
 }
 
+/// Whether the process watches something on this node by the reference.
+pub(crate) fn watches(watcher: &Arc<dyn Process>, reference: MonitorRef, there: NodeId) -> bool {
+    let relations = watcher.core().relations();
+    let monitor = relations.rare().and_then(|rare| rare.monitors.get(reference));
+    monitor.is_some_and(|monitor| monitor.object.node() == there)
+}
+
 /// Delivers one DOWN, unless the monitor was removed meanwhile. Under one lock: after demonitor has returned nothing
 /// comes (rule 2.3.6).
 pub(crate) fn tell(watcher: &Arc<dyn Process>, reference: MonitorRef, reason: ExitReason) {
@@ -93,7 +100,13 @@ pub(crate) fn tell(watcher: &Arc<dyn Process>, reference: MonitorRef, reason: Ex
     let Some(Monitor { object, tag, target, .. }) = relations.remove_monitor(reference) else { return };
     let next = watcher.signal_then(Signal::Down(Down { reference, object, reason, tag }));
     drop(relations);
-    drop(target);
+    // What stands for a process of another node outlives the monitor, if others hold it.
+    if let Some(target) = target.filter(|target| target.core().is_elsewhere()) {
+        let mut relations = target.core().relations();
+        let watcher = relations.existing_rare().and_then(|rare| rare.watchers.remove(reference));
+        drop(relations);
+        drop(watcher);
+    }
     if let Some(next) = next {
         next.run();
     }

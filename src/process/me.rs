@@ -157,9 +157,13 @@ impl Me {
     ///
     /// # Errors
     /// [`NoProc`], when there is no such process and this one does not trap exits. One that does gets the exit message
-    /// with reason noproc instead.
+    /// with reason noproc instead. Always [`NoProc`] for a name on another node, which is no pid: ask for that, and
+    /// link to it (`badarg` in Erlang).
     pub fn link(&self, to: impl Target) -> Result<(), NoProc> {
         let (peer, object) = to.locate(self.node());
+        if matches!(object, Object::Name(_, there) if there != self.node().id()) {
+            return Err(NoProc);
+        }
         if let Some(peer) = peer
             && link(&self.process, &peer) != Linked::PeerGone
         {

@@ -65,7 +65,7 @@ pub(crate) use catch::{catch, drop_caught, panic_reason};
 pub(crate) use cell::{By as ExitBy, Cell, Core, Process as AnyProcess, Rejected};
 pub(crate) use codes::{AnyCode, CodeId, Hold, Pass};
 pub(crate) use current::hold_back;
-pub(crate) use death::{lose, tell as tell_monitor, tell_link};
+pub(crate) use death::{lose, tell as tell_monitor, tell_link, watches};
 pub(crate) use envelope::{Envelope, Timed};
 pub(crate) use inbox::{FAIRNESS, Inbox, ParkedInbox};
 pub(crate) use life::{Incarnation, Life, Outcome};

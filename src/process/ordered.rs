@@ -37,6 +37,11 @@ impl<K: Copy + Ord, V> Ordered<K, V> {
         }
     }
 
+    /// The value under the key.
+    pub(crate) fn get(&self, key: K) -> Option<&V> {
+        self.entries.get(self.position(key).ok()?)?.1.as_ref()
+    }
+
     /// Takes a value out.
     pub(crate) fn remove(&mut self, key: K) -> Option<V> {
         let at = self.position(key).ok()?;

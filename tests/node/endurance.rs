@@ -8,12 +8,12 @@ use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use incarnate::node::{Cookie, Distribution, Listener, Pending, Stream, Tcp, Transport};
-use incarnate::process::StopError;
-use incarnate::{ExitReason, Node};
+use incarnate::process::{NoProc, StopError};
+use incarnate::{ExitReason, Info, Name, Never, Node, Process, ReplyTo};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use crate::pair::{COOKIE, Pair, distribution, until};
-use crate::probe::{Probe, ends_as_told, idle, in_time};
+use crate::probe::{HANGS, Probe, ends_as_told, idle, in_time, polled_once};
 
 /// Two nodes that take frames of 1 KB, the least that may be.
 async fn narrow() -> Pair {
@@ -44,8 +44,8 @@ async fn a_reason_that_is_longer_than_a_message_is_told_in_short() {
     pair.a.exit(crashes.pid(), ExitReason::term(&"x".repeat(4096)));
     for _ in 0..2 {
         let reason = match watcher.next().await {
-            incarnate::Info::Exit(exit) => exit.reason,
-            incarnate::Info::Down(down) => down.reason,
+            Info::Exit(exit) => exit.reason,
+            Info::Down(down) => down.reason,
             other => panic!("{}", other.kind()),
         };
         let ExitReason::Term(term) = reason else { panic!("{reason}") };
@@ -73,6 +73,49 @@ async fn a_wait_for_an_end_that_is_given_up_leaves_no_monitor() {
     let by = pair.a.process_info(process.pid()).unwrap().monitored_by.len();
     assert!(by < 200, "{by} monitors");
     probe.is_quiet().await;
+}
+
+/// `{badarg, _}` in Erlang; nothing may look as if it were linked.
+#[tokio::test]
+async fn a_name_on_another_node_is_not_linked_to() {
+    let pair = Pair::connected().await;
+    let process = idle(&pair.a);
+    let name: Name<Never, Never, ()> = Name::new("idle");
+    let holder = process.clone();
+    crate::probe::inside(&pair.a, move |me: Process<()>| async move { me.register(name, &holder).unwrap() })
+        .await;
+    pair.on_a.expose(name);
+    let probe = Probe::<u32>::new(&pair.b);
+    let there = name.at(&pair.b, pair.a.id());
+    let linked = probe.run(move |me| me.link(&there)).await;
+    let links = pair.b.process_info(probe.pid()).unwrap().links;
+    assert_eq!((linked, links), (Err(NoProc), vec![]));
+}
+
+/// A server that answers some calls never keeps nothing for those who have given up.
+#[tokio::test]
+async fn who_has_given_up_a_call_is_not_waited_for_elsewhere() {
+    const CALLS: usize = 1000;
+    let pair = Pair::connected().await;
+    let (keep, mut kept) = tokio::sync::mpsc::unbounded_channel();
+    let process = pair.a.spawn(move |mut me: Process<ReplyTo<u8>>| async move {
+        while let Info::User(to) = me.receive().await {
+            let _ = keep.send(to);
+        }
+    });
+    let there = pair.over(&process).await;
+    let mut all = Vec::new();
+    for _ in 0..CALLS {
+        let mut call = Box::pin(there.ask_info(|to| to, HANGS));
+        polled_once(&mut call).await;
+        all.push(in_time(kept.recv()).await.unwrap());
+    }
+    // Behind all that was said of them.
+    let mut last = Box::pin(there.ask_info(|to| to, HANGS));
+    polled_once(&mut last).await;
+    assert!(in_time(kept.recv()).await.unwrap().is_awaited());
+    let awaited = all.iter().filter(|to| to.is_awaited()).count();
+    assert!(awaited < 200, "{awaited} are awaited");
 }
 
 /// As a monitor and a stop say.
@@ -170,7 +213,7 @@ async fn many_nodes_that_are_lost_at_once_take_no_other_with_them() {
     silence.0.store(true, Ordering::SeqCst);
     for _ in 0..LOST {
         match watchers[0].next().await {
-            incarnate::Info::NodeDown(node) => assert_ne!(node, near.id(), "the wrong one is lost"),
+            Info::NodeDown(node) => assert_ne!(node, near.id(), "the wrong one is lost"),
             other => panic!("{}", other.kind()),
         }
     }
