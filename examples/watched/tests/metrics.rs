@@ -8,8 +8,8 @@ use incarnate::node::{Cookie, Distribution};
 use incarnate::supervisor::{ChildSpec, Supervisor};
 use incarnate::upgrade::{Direction, Update, Upgrade, Value, Versions};
 use incarnate::{
-    CallError, CallReply, Context, Error, ExitReason, GenServer, Init, Name, Never, Next, Node, Process,
-    ReplyTo, Result, Term,
+    CallError, CallReply, Context, Error, ExitReason, GenServer, Info, Init, Name, Never, Next, Node,
+    Process, ReplyTo, Result, Term,
 };
 use metrics_util::debugging::{DebugValue, DebuggingRecorder, Snapshotter};
 use serde::{Deserialize, Serialize};
@@ -245,6 +245,15 @@ async fn nodes_that_are_connected_are_sampled_and_losses_counted() {
     let on_a = Distribution::of(&a, cookie.clone()).listen("127.0.0.1:0").start().await.unwrap();
     let on_b = Distribution::of(&b, cookie).start().await.unwrap();
     let address = on_a.address().unwrap();
+    let (watching, watches) = tokio::sync::oneshot::channel();
+    let watched = on_a.clone();
+    let hears_down = a.spawn(|mut me: Process<Never>| async move {
+        watched.monitor_nodes(&me, true);
+        let _ = watching.send(());
+        me.receive_where(|info| matches!(info, Info::NodeDown(_))).await;
+        Ok(())
+    });
+    watches.await.unwrap();
     on_b.connect(address).await.unwrap();
     let sink: Name<Never, Never, Vec<u8>> = Name::new("sink");
     // Until its heart has beaten, and something has gone to it.
@@ -263,12 +272,14 @@ async fn nodes_that_are_connected_are_sampled_and_losses_counted() {
     assert!(seen.contains_key("peer_queued_bytes peer=b lane=messages"), "{seen:?}");
     let carried = on_a.node_info("b").unwrap().sent_bytes;
     on_a.disconnect("b").await;
-    while on_a.node_info("b").is_some() || !on_b.nodes().is_empty() {
-        tokio::task::yield_now().await;
-    }
+    // The node is told to be down when all that was tied to it has heard so, and counted just before.
+    hears_down.ended().await;
     a.sample();
     let seen = recorder.take();
     assert_eq!((&seen["peers"], &seen["peer_losses_total why=disconnected"]), (&vec![0.0], &vec![1.0]));
+    while !on_b.nodes().is_empty() {
+        tokio::task::yield_now().await;
+    }
     // What went over the former connection is not forgotten.
     on_b.connect(address).await.unwrap();
     while on_a.node_info("b").is_none() {
