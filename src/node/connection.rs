@@ -741,6 +741,10 @@ impl Crossing for Connection {
         self.node.upgrade()
     }
 
+    fn is_lost(&self) -> bool {
+        self.state().lost
+    }
+
     fn expect(&self, slot: SlotId, fill: Fill) {
         let mut state = self.state();
         if state.lost {

@@ -376,6 +376,10 @@ impl<C: Wire, K: Wire, I: Wire> Intake for Typed<C, K, I> {
             }
         }
         .map_err(NotTaken::Unreadable)?;
+        if wire::is_lost() {
+            // Who hears of the loss hears nothing after it.
+            return Ok(());
+        }
         if let (Sort::Alias(alias), Message::Info(_)) = (sort, &message) {
             Alias::of(&ServerRef::of(cell), alias).put(message);
             return Ok(());

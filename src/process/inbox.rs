@@ -222,8 +222,14 @@ impl<M: Content> Inbox<M> {
     }
 
     /// A turn that takes no message: after as many as of messages it lets others run, and a doomed process ends here.
-    /// Without it a server that gives itself work and never awaits could not be stopped.
+    /// Without it a server that gives itself work and never awaits could not be stopped, nor held back.
     pub(crate) async fn turn(&mut self) {
+        self.room().await;
+        self.pause().await;
+    }
+
+    /// As [`turn`](Self::turn), also while it is held back.
+    async fn pause(&mut self) {
         poll_fn(|cx| {
             if self.cell.core().is_doomed() || self.spent(cx) {
                 return Poll::Pending;
@@ -243,7 +249,7 @@ impl<M: Content> Inbox<M> {
     /// as handled. Others run after as many as of messages.
     pub(crate) async fn revise(&mut self, mut change: impl FnMut(Envelope<M>) -> Option<Envelope<M>>) {
         for _ in 0..self.batch.len() {
-            self.turn().await;
+            self.pause().await;
             let Some(envelope) = self.batch.pop_front() else { return };
             match change(envelope) {
                 Some(changed) => self.batch.push_back(changed),

@@ -21,6 +21,8 @@ use crate::term::{ExitReason, Pid, check_shape};
 pub(crate) trait Crossing: Send + Sync {
     /// The node on this side of it.
     fn node(&self) -> Option<Node>;
+    /// Whether it is over.
+    fn is_lost(&self) -> bool;
     /// An answer will come for the slot; `fill` puts it there.
     fn expect(&self, slot: SlotId, fill: Fill);
     /// The answer in the slot is for the other node, where its address is `there`.
@@ -121,6 +123,11 @@ pub(crate) fn read<T: DeserializeOwned>(bytes: &[u8]) -> Result<(T, Asked), Stri
         _ => Asked::No,
     });
     Ok((value, asked))
+}
+
+/// Whether the connection that something is read from is over by now: it may take long to be read.
+pub(crate) fn is_lost() -> bool {
+    SCOPE.with_borrow(|scope| matches!(scope, Scope::Reading { crossing, .. } if crossing.is_lost()))
 }
 
 /// Reads a value; a panic in its `Deserialize` is an error like any other.

@@ -7,11 +7,17 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
-use incarnate::node::{Cookie, Distribution, Listener, Pending, Stream, Tcp, Transport};
+use incarnate::node::{Cookie, Distribution, Listener, Pending, RemoteName, Stream, Tcp, Transport};
 use incarnate::process::{NoProc, StopError};
-use incarnate::{ExitReason, Info, Name, Never, Node, Process, ReplyTo};
+use incarnate::{
+    CallReply, Context as ServerContext, ExitReason, GenServer, Info, Init, Name, Never, Next, Node, Process,
+    ReplyTo, noreply,
+};
+use serde::{Deserialize, Deserializer, Serialize};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
+use crate::basics::{COUNTER, Call, Cast};
+use crate::deaf::{BOUND, deafenable};
 use crate::pair::{COOKIE, Pair, distribution, until};
 use crate::probe::{HANGS, Probe, ends_as_told, idle, in_time, polled_once};
 
@@ -72,6 +78,93 @@ async fn a_wait_for_an_end_that_is_given_up_leaves_no_monitor() {
         .await;
     let by = pair.a.process_info(process.pid()).unwrap().monitored_by.len();
     assert!(by < 200, "{by} monitors");
+    probe.is_quiet().await;
+}
+
+/// Gives itself work, which is to cast to another node; ends with the first cast that is refused.
+struct Busy(RemoteName<Call, Cast>);
+
+impl GenServer for Busy {
+    type Args = RemoteName<Call, Cast>;
+    type Call = Never;
+    type Cast = Never;
+    type Info = Never;
+    type Continue = ();
+
+    async fn init(there: Self::Args, cx: &mut ServerContext<Self>) -> incarnate::Result<Init<Self>> {
+        cx.continue_with(());
+        Ok(Init::Ready(Busy(there)))
+    }
+
+    async fn handle_call(
+        &mut self,
+        call: Never,
+        _: &mut ServerContext<Self>,
+    ) -> incarnate::Result<CallReply> {
+        match call {}
+    }
+
+    async fn handle_continue(&mut self, (): (), cx: &mut ServerContext<Self>) -> incarnate::Result<Next> {
+        self.0.try_cast(Cast::Add(1))?;
+        cx.continue_with(());
+        noreply()
+    }
+}
+
+/// As one that takes messages is.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_server_that_gives_itself_work_is_held_until_there_is_room() {
+    let (pair, ear) = deafenable().await;
+    pair.on_b.expose(COUNTER);
+    ear.set(true);
+    let busy = Busy::server(COUNTER.at(&pair.a, pair.b.id())).on(&pair.a).start().await.unwrap();
+    let mut ended = Box::pin(busy.ended());
+    let early = tokio::time::timeout(Duration::from_millis(300), &mut ended).await;
+    assert!(early.is_err(), "{early:?}");
+    // Held at half of the bound, and ended as any other.
+    assert!(pair.on_a.node_info("b").unwrap().queued_bytes < BOUND * 3 / 4);
+    pair.a.exit(busy.pid(), ExitReason::Kill);
+    assert_eq!(in_time(ended).await, ExitReason::Killed);
+}
+
+static READS: AtomicBool = AtomicBool::new(false);
+static READ_ON: AtomicBool = AtomicBool::new(false);
+static HAS_READ: AtomicBool = AtomicBool::new(false);
+
+/// Takes long to be read.
+#[derive(Serialize)]
+struct Long(u8);
+
+impl<'de> Deserialize<'de> for Long {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let long = u8::deserialize(deserializer)?;
+        READS.store(true, Ordering::SeqCst);
+        while !READ_ON.load(Ordering::SeqCst) {
+            std::thread::yield_now();
+        }
+        HAS_READ.store(true, Ordering::SeqCst);
+        Ok(Long(long))
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn what_is_being_read_when_its_node_is_lost_does_not_come_after_that() {
+    let pair = Pair::connected().await;
+    let mut probe = Probe::<Long>::new(&pair.b);
+    let on_b = pair.on_b.clone();
+    probe.run(move |me| on_b.monitor_nodes(me, true)).await;
+    // As a name: the other way round of `Pair::over`.
+    let name: Name<Never, Never, crate::probe::Probed<Long>> = Name::new("long");
+    let holder = probe.process.clone();
+    probe.run(move |me| me.register(name, &holder).unwrap()).await;
+    pair.on_b.expose(name);
+    name.at(&pair.a, pair.b.id()).send_bulk(crate::probe::Probed::Message(Long(1))).await.unwrap();
+    until(|| READS.load(Ordering::SeqCst)).await;
+    pair.on_a.disconnect(pair.b.id()).await;
+    assert!(matches!(probe.next().await, Info::NodeDown(_)));
+    READ_ON.store(true, Ordering::SeqCst);
+    until(|| HAS_READ.load(Ordering::SeqCst)).await;
+    tokio::time::sleep(Duration::from_millis(50)).await; // sleep: in which it would come
     probe.is_quiet().await;
 }
 
