@@ -8,14 +8,16 @@
 mod layers;
 #[path = "tidy/links.rs"]
 mod links;
+#[path = "tidy/pure.rs"]
+mod pure;
+#[path = "tidy/pure.rs"]
+mod pure;
 #[path = "tidy/ractor.rs"]
 mod ractor;
 #[path = "tidy/sizes.rs"]
 mod sizes;
 #[path = "tidy/source.rs"]
 mod source;
-#[path = "tidy/supervisors.rs"]
-mod supervisors;
 #[path = "tidy/tokens.rs"]
 mod tokens;
 #[path = "tidy/words.rs"]
@@ -60,8 +62,8 @@ fn ractor_is_in_no_public_signature() {
 }
 
 #[test]
-fn supervisors_are_pure() {
-    hold(repository().iter().flat_map(supervisors::impure));
+fn crates_of_decisions_are_pure() {
+    hold(repository().iter().flat_map(pure::impure));
 }
 
 #[test]

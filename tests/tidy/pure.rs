@@ -1,13 +1,16 @@
-//! The decisions of supervision are pure: no runtime, no clock, no hash order, no dependencies.
+//! Decisions that are crates of their own are pure: no runtime, no clock, no hash order, hardly a dependency.
 
 use crate::source::{Finding, Source};
 use crate::tokens::{Kind, only, reads, tokens};
 
-/// What `supervisors/src/` may not name, and what to do instead.
+/// The pure crates, and what each depends on.
+const CRATES: &[(&str, &[&str])] = &[("supervisors", &[]), ("shards", &["serde"])];
+
+/// What their sources may not name, and what to do instead. Simulations in them are tests.
 const IMPURE: &[(&str, &str)] = &[
     ("std", "use core and alloc"),
-    ("tokio", "decide here, act in src/supervisor"),
-    ("ractor", "decide here, act in src/supervisor"),
+    ("tokio", "decide here, act in src/"),
+    ("ractor", "decide here, act in src/"),
     ("async", "a decision never awaits"),
     ("await", "a decision never awaits"),
     ("Instant", "time is an argument"),
@@ -16,17 +19,22 @@ const IMPURE: &[(&str, &str)] = &[
     ("HashSet", "use an ordered set"),
 ];
 
-/// Where the pure crate is not.
+/// Where the pure crates are not.
 pub fn impure(file: &Source) -> Vec<Finding> {
-    match file.path.as_str() {
-        "supervisors/Cargo.toml" => dependencies(file),
-        path if path.starts_with("supervisors/src/") && file.is_rust() => {
+    for (name, allowed) in CRATES {
+        let Some(path) = file.path.strip_prefix(name).and_then(|path| path.strip_prefix('/')) else {
+            continue;
+        };
+        if path == "Cargo.toml" {
+            return dependencies(file, allowed);
+        }
+        if path.starts_with("src/") && !path.starts_with("src/simulation/") && file.is_rust() {
             let mut findings = words(file);
             findings.extend(missing_no_std(file));
-            findings
+            return findings;
         }
-        _ => Vec::new(),
     }
+    Vec::new()
 }
 
 fn words(file: &Source) -> Vec<Finding> {
@@ -48,7 +56,11 @@ fn missing_no_std(file: &Source) -> Option<Finding> {
         .then(|| file.at(1, "lacks #![no_std]", "write it below the crate's docs"))
 }
 
-fn dependencies(file: &Source) -> Vec<Finding> {
+fn dependencies(file: &Source, allowed: &[&str]) -> Vec<Finding> {
+    let advice = match allowed {
+        [] => "this crate depends on nothing".to_owned(),
+        some => format!("this crate depends on {} alone", some.join(", ")),
+    };
     let mut findings = Vec::new();
     let mut inside = false;
     for (line, text) in file.text.lines().enumerate() {
@@ -57,10 +69,13 @@ fn dependencies(file: &Source) -> Vec<Finding> {
             inside = text == "[dependencies]";
             let table = text.contains("dependencies.") || text.contains(".dependencies]");
             if table && !text.contains("dev-dependencies") {
-                findings.push(file.at(line + 1, format!("`{text}`"), "this crate depends on nothing"));
+                findings.push(file.at(line + 1, format!("`{text}`"), &advice));
             }
         } else if inside && !text.is_empty() && !text.starts_with('#') {
-            findings.push(file.at(line + 1, format!("depends on `{text}`"), "this crate depends on nothing"));
+            let name = text.split([' ', '.', '=']).next().unwrap_or_default();
+            if !allowed.contains(&name) {
+                findings.push(file.at(line + 1, format!("depends on `{text}`"), &advice));
+            }
         }
     }
     findings
@@ -86,6 +101,7 @@ mod tests {
     fn other_crates_may() {
         check(impure, "src/supervisor/mod.rs", "use std::collections::HashMap;", &[]);
         check(impure, "supervisors/tests/plan.rs", "use std::collections::HashMap;", &[]);
+        check(impure, "shards/src/simulation/world.rs", "use std::collections::HashMap;", &[]);
     }
 
     #[test]
@@ -102,5 +118,7 @@ mod tests {
         manifest("[target.'cfg(unix)'.dependencies]\nlibc = \"1\"", &[1]);
         manifest("[dependencies]\n# none\n\n[dev-dependencies]\nproptest = \"1\"", &[]);
         manifest("[dev-dependencies.proptest]\nversion = \"1\"", &[]);
+        let shards = |text: &str, lines| check(impure, "shards/Cargo.toml", text, lines);
+        shards("[dependencies]\nserde.workspace = true\ntokio = \"1\"", &[3]);
     }
 }
