@@ -73,7 +73,15 @@ impl Program {
 
     /// The next line.
     pub fn line(&mut self) -> String {
-        self.lines.recv_timeout(HANGS).unwrap_or_else(|error| panic!("it said nothing more: {error}"))
+        self.lines.recv_timeout(HANGS).unwrap_or_else(|error| {
+            let _ended_before = self.child.kill();
+            panic!("it said nothing more: {error}; its errors:\n{}", self.errors())
+        })
+    }
+
+    /// What it has written to stderr, when it has ended.
+    fn errors(&mut self) -> String {
+        self.errors.take().map(|errors| errors.join().unwrap()).unwrap_or_default()
     }
 
     /// The lines that have come and were not waited for.
@@ -107,7 +115,7 @@ impl Program {
             assert!(begin.elapsed() < 2 * HANGS, "it does not end");
             std::thread::sleep(Duration::from_millis(2)); // sleep: the end of a process comes as no event
         };
-        let errors = self.errors.take().map(|errors| errors.join().unwrap()).unwrap_or_default();
+        let errors = self.errors();
         (status.code(), said, errors)
     }
 }
