@@ -163,7 +163,8 @@ async fn watch(mut me: Process<()>, here: Distribution, to: RemoteName<Call, Cas
                     // Its processes may be just about to begin.
                     match to.call(Call::Me).await {
                         Err(CallError::WrongProtocol | CallError::NoProc) => {}
-                        answer => break answer.unwrap(),
+                        Ok(desk) => break desk,
+                        Err(error) => panic!("{peer}: {error:?}"),
                     }
                 };
                 me.link(&desk).unwrap();
