@@ -10,8 +10,6 @@ mod layers;
 mod links;
 #[path = "tidy/pure.rs"]
 mod pure;
-#[path = "tidy/pure.rs"]
-mod pure;
 #[path = "tidy/ractor.rs"]
 mod ractor;
 #[path = "tidy/sizes.rs"]
