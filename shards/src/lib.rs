@@ -2,8 +2,29 @@
 
 #![no_std]
 
+#[cfg_attr(test, macro_use)]
 extern crate alloc;
 
+mod copy;
+mod gate;
+mod message;
+mod mover;
+mod owner;
+mod proposals;
 mod record;
+mod replica;
+mod rules;
+#[cfg(test)]
+mod simulation;
+mod standby;
+mod stub;
 
+pub use copy::{Contents, Effect, Image, Lossy, Row, Rows, ShardCopy, Table, Timer, Unreadable, Write};
+pub use message::{
+    Floor, Frame, Mail, Number, Position, Reply, Request, RequestId, Route, SessionId, Streamed, ToOwner,
+    ToStandby,
+};
+pub use proposals::Swapped;
 pub use record::{Member, Record, ShardId};
+pub use replica::{Action, Alone, Answer, Cause, Config, JobId, Mode, NotMoved, Ran, Replica};
+pub use stub::{Asked, Outcome, Stub, StubAction, StubConfig, Ticket};

@@ -1,0 +1,426 @@
+//! The gate: who has what, and what may be shown.
+
+use alloc::collections::BTreeSet;
+use core::ops::Bound;
+use core::time::Duration;
+
+use crate::copy::{Contents, Write};
+use crate::message::{Floor, Position, Reply, Request, RequestId, Streamed, ToOwner, ToStandby};
+use crate::owner::{Owner, Peer, Release, Shown};
+use crate::record::{Member, Record};
+use crate::replica::{Action, Alone, Mode, Replica};
+use crate::rules::Rule;
+
+impl<C: Contents> Owner<C> {
+    /// Up to where a member has frames, and barriers.
+    fn peer(&self, member: Member) -> (u64, u64) {
+        self.peers.get(&member).map_or((0, 0), |peer| (peer.acked, peer.barrier))
+    }
+
+    /// Where in the history it goes on after a position, if that stands there.
+    fn follows(&self, position: Position) -> Option<usize> {
+        if position == self.before {
+            return Some(0);
+        }
+        let at = self.history.iter().position(|frame| frame.position == position)?;
+        Some(at + 1)
+    }
+
+    /// How much is under way.
+    fn waiting(&self) -> usize {
+        self.jobs.len() + self.releases.len() + self.held.len()
+    }
+}
+
+impl<C: Contents> Replica<C> {
+    /// The highest frame that all in the gate have.
+    pub(crate) fn held_by_all(&self) -> u64 {
+        let (Some(owner), Some(copy)) = (&self.owner, &self.copy) else { return 0 };
+        self.gate().iter().map(|member| owner.peer(*member).0).min().unwrap_or(copy.position.n)
+    }
+
+    /// The highest frame whose effect may be shown now.
+    pub(crate) fn released(&self, now: Duration) -> u64 {
+        let Some(copy) = self.copy.as_ref().filter(|_| self.owner.is_some()) else { return 0 };
+        let rules = self.config.rules;
+        match self.config.mode {
+            // R1: everybody who may take over has it.
+            Mode::Copied { alone } if rules.obey(Rule::R1) => {
+                if alone == Alone::Wait && self.gate().is_empty() { 0 } else { self.held_by_all() }
+            }
+            Mode::Copied { .. } => copy.position.n,
+            // R19: nobody else can have taken over, as of now and not of when the work was begun.
+            Mode::Local | Mode::Async { .. } if now < self.lease.1 || !rules.obey(Rule::R19) => {
+                copy.position.n
+            }
+            Mode::Local | Mode::Async { .. } => 0,
+        }
+    }
+
+    /// The last barrier that everybody has seen.
+    fn seen(&self) -> u64 {
+        let Some(owner) = &self.owner else { return 0 };
+        // R16: nobody has taken over since the value was taken. In other modes the lease says so.
+        if self.config.mode.needs_lease() || !self.config.rules.obey(Rule::R16) {
+            return owner.barrier;
+        }
+        self.gate().iter().map(|member| owner.peer(*member).1).min().unwrap_or(owner.barrier)
+    }
+
+    /// Something is shown when frame `n` is released.
+    pub(crate) fn release(&mut self, n: u64, shown: Shown<C::Body>) {
+        if let Some(owner) = &mut self.owner {
+            owner.releases.push_back(Release { n, barrier: 0, shown });
+        }
+    }
+
+    /// Something that was read is shown when all that it may rest on is released, and nobody can have taken over before
+    /// it was read.
+    pub(crate) fn release_read(&mut self, shown: Shown<C::Body>, now: Duration) {
+        let n = self.copy.as_ref().map_or(0, |copy| copy.position.n);
+        let gate = self.gate();
+        if let Some(owner) = &mut self.owner {
+            if !owner.barrier_due {
+                owner.barrier += 1;
+                owner.barrier_due = true;
+                let asked = owner.peers.iter_mut().filter(|(member, _)| gate.contains(member));
+                for (_, peer) in asked {
+                    peer.owes.get_or_insert(now);
+                }
+            }
+            owner.releases.push_back(Release { n, barrier: owner.barrier, shown });
+        }
+    }
+
+    /// Sends the barrier that was asked for. One does for all reads since the last.
+    pub(crate) fn ask_barrier(&mut self) {
+        let gate = self.gate();
+        let Some(owner) = self.owner.as_mut().filter(|owner| owner.barrier_due) else { return };
+        owner.barrier_due = false;
+        for (member, peer) in owner.peers.iter().filter(|(member, peer)| peer.live && gate.contains(member)) {
+            let message = ToStandby::Barrier(owner.barrier);
+            let streamed = Streamed { epoch: owner.epoch, stream: peer.stream, message };
+            self.actions.push_back(Action::ToStandby(*member, streamed));
+        }
+    }
+
+    /// Shows what may be shown, and goes on with what waited for that.
+    pub(crate) fn settle(&mut self, now: Duration) {
+        let (released, seen) = (self.released(now), self.seen());
+        let rules = self.config.rules;
+        let Some(owner) = &mut self.owner else { return };
+        while let Some(release) =
+            owner.releases.pop_front_if(|next| next.n <= released && next.barrier <= seen)
+        {
+            // R9: the frontier counts reads, too.
+            if release.barrier == 0 || rules.obey(Rule::R9) {
+                owner.frontier = owner.frontier.max(release.n);
+            }
+            let epoch = owner.epoch;
+            let reply = |route, reply| Action::Reply(route, epoch, reply);
+            match release.shown {
+                Shown::Reply(route, said) => self.actions.push_back(reply(route, said)),
+                Shown::Answer(id, body) => {
+                    let routes = owner.waiters.remove(&id).unwrap_or_default();
+                    let said = |route| reply(route, Reply::Answered { id, body: body.clone() });
+                    self.actions.extend(routes.into_iter().map(said));
+                }
+            }
+        }
+        self.tell_others(released);
+        self.go_on_moving();
+        self.take_held(now);
+    }
+
+    /// Sends the entries of the outbox whose frames are released.
+    fn tell_others(&mut self, released: u64) {
+        let rules = self.config.rules;
+        let (Some(owner), Some(copy)) = (&mut self.owner, &self.copy) else { return };
+        let outbox = &copy.table.outbox;
+        owner.ending.retain(|_, (_, n)| *n > released);
+        let from = owner.told.map_or(Bound::Unbounded, Bound::Excluded);
+        for (number, effect) in outbox.range((from, Bound::Unbounded)) {
+            // R18, R30, R34: nobody sees an effect whose cause may be lost.
+            let rule = if effect.call { Rule::R30 } else { Rule::R18Gate };
+            if number.frame.n > released && rules.obey(rule) && rules.obey(Rule::R34) {
+                break;
+            }
+            owner.told = Some(*number);
+            owner.frontier = owner.frontier.max(number.frame.n);
+            let open = outbox.iter().map(|(number, other)| (number, other.to));
+            let ending = owner.ending.iter().map(|(number, (to, _))| (number, *to));
+            let open = open.chain(ending).filter(|(_, to)| *to == effect.to).map(|(number, _)| *number);
+            // What is over is over when the frame that says so is released, and not before.
+            let known = owner.start <= released;
+            let lowest = open.min().filter(|_| known).unwrap_or_default();
+            let after = outbox.range(..number).rev().find(|(_, other)| other.to == effect.to);
+            let floor = Floor::Shard { lowest, after: after.map(|(number, _)| *number) };
+            let id = RequestId::Shard { shard: self.shard, number: *number };
+            let request = Request { id, floor, body: effect.body.clone() };
+            self.actions.push_back(Action::Effect(effect.to, request));
+        }
+    }
+
+    /// Whether no more work is taken: too much is under way.
+    pub(crate) fn is_full(&self) -> bool {
+        self.owner.as_ref().is_some_and(|owner| owner.waiting() >= self.config.pending)
+    }
+
+    /// Whether new work waits: a standby would be further behind by it than it may be.
+    pub(crate) fn is_behind(&self) -> bool {
+        let (Mode::Async { lag }, Some(owner), Some(copy)) = (self.config.mode, &self.owner, &self.copy)
+        else {
+            return false;
+        };
+        let least = self.gate().iter().map(|member| owner.peer(*member).0).min();
+        let begun = copy.position.n + owner.jobs.len() as u64;
+        least.is_some_and(|acked| begun.saturating_sub(acked) >= lag)
+    }
+
+    /// A copy tells this owner something.
+    pub fn handle_told(&mut self, from: Member, said: Streamed<ToOwner>, now: Duration) {
+        let wire = self.wire();
+        let from = match self.config.rules.obey(Rule::R4) {
+            true => from,
+            false => self.namesake(from),
+        };
+        let (Some(owner), Some(copy)) = (&mut self.owner, &self.copy) else { return };
+        let Some(peer) = owner.peers.get_mut(&from) else { return };
+        if said.epoch != owner.epoch || said.stream != peer.stream {
+            return;
+        }
+        match said.message {
+            ToOwner::Have { position, reads } => {
+                peer.reads = Some(reads);
+                peer.unreadable = reads < wire;
+                if !peer.unreadable {
+                    self.fill(from, position, now);
+                }
+            }
+            ToOwner::Ack { n, barrier } => {
+                // An acknowledged barrier says what is held as well.
+                let moves = n > peer.acked || barrier > peer.barrier;
+                peer.acked = peer.acked.max(n.min(copy.position.n));
+                peer.barrier = peer.barrier.max(barrier);
+                let all = peer.acked >= copy.position.n && peer.barrier >= owner.barrier;
+                if all {
+                    peer.owes = None;
+                } else if moves {
+                    peer.owes = Some(now);
+                }
+            }
+            ToOwner::Unreadable { reads } => {
+                peer.reads = Some(reads);
+                peer.unreadable = true;
+            }
+            ToOwner::Refused { epoch } if epoch > owner.epoch => self.actions.push_back(Action::Read),
+            ToOwner::Refused { .. } => {}
+            ToOwner::Final(position) => self.handed_over(from, position, now),
+        }
+        self.consider(now);
+        self.settle(now);
+    }
+
+    fn namesake(&self, member: Member) -> Member {
+        let owner = self.owner.as_ref();
+        let known = owner.and_then(|owner| owner.peers.keys().find(|known| known.node == member.node));
+        known.copied().unwrap_or(member)
+    }
+
+    /// Tells a copy what follows what it holds, if that stands in the history; otherwise everything.
+    fn fill(&mut self, member: Member, position: Option<Position>, now: Duration) {
+        let wire = self.wire();
+        let (Some(owner), Some(copy)) = (&mut self.owner, &self.copy) else { return };
+        let start = position.and_then(|position| owner.follows(position));
+        let Some(peer) = owner.peers.get_mut(&member) else { return };
+        let (epoch, stream) = (owner.epoch, peer.stream);
+        let mut tell = |message| {
+            let streamed = Streamed { epoch, stream, message };
+            self.actions.push_back(Action::ToStandby(member, streamed));
+        };
+        match (start, copy.image(wire)) {
+            (Some(start), _) => {
+                tell(ToStandby::Continue);
+                owner.history.range(start..).for_each(|frame| tell(ToStandby::Frame(frame.clone())));
+            }
+            (None, Ok(image)) => tell(ToStandby::Image(image)),
+            (None, Err(_)) => {
+                peer.unreadable = true;
+                return;
+            }
+        }
+        peer.live = true;
+        peer.owes = Some(now);
+        if owner.barrier > peer.barrier {
+            tell(ToStandby::Barrier(owner.barrier));
+        }
+    }
+
+    /// The connection to a member is gone: what was under way on it never arrives.
+    pub fn handle_disconnected(&mut self, member: Member) {
+        if let Some(peer) = self.owner.as_mut().and_then(|owner| owner.peers.get_mut(&member)) {
+            peer.live = false;
+        }
+    }
+
+    /// There is a connection to a member, which carries nothing of a former one.
+    pub fn handle_connected(&mut self, member: Member, now: Duration) {
+        if self.owner.as_ref().is_some_and(|owner| owner.peers.contains_key(&member)) {
+            self.open(member, now);
+        }
+    }
+
+    /// Who is to be the standby; `None`: nobody can be.
+    pub fn handle_standby(&mut self, wanted: Option<Member>, now: Duration) {
+        if let Some(owner) = &mut self.owner {
+            owner.wanted = wanted.filter(|_| self.config.mode != Mode::Local);
+            self.align(now);
+            self.consider(now);
+        }
+    }
+
+    /// The version of bytes that copies are to have from now on, if all of them read it.
+    pub fn handle_wire(&mut self, wire: u32, now: Duration) {
+        if let Some(owner) = &mut self.owner {
+            owner.wire = Some(wire);
+            self.consider(now);
+        }
+    }
+
+    /// Has streams to those that should have one, and to nobody else.
+    pub(crate) fn align(&mut self, now: Duration) {
+        let mut told = self.gate();
+        let Some(owner) = &mut self.owner else { return };
+        told.extend(owner.wanted);
+        told.extend(owner.moving.as_ref().map(|moving| moving.to));
+        told.remove(&self.me);
+        owner.peers.retain(|member, _| told.contains(member));
+        let new: BTreeSet<_> = told.into_iter().filter(|member| !owner.peers.contains_key(member)).collect();
+        for member in new {
+            self.open(member, now);
+        }
+    }
+
+    /// Begins a stream.
+    fn open(&mut self, member: Member, now: Duration) {
+        let inherits = !self.config.rules.obey(Rule::R11);
+        let held = self.copy.as_ref().filter(|_| inherits).map_or(0, |copy| copy.position.n);
+        let known = self.gate().contains(&member);
+        let Some(owner) = &mut self.owner else { return };
+        owner.next_stream += 1;
+        let stream = owner.next_stream;
+        // R11: what a new owner has inherited, its standbys may not have.
+        let acked = if known { held } else { 0 };
+        let new =
+            || Peer { stream, live: false, acked, barrier: 0, owes: None, reads: None, unreadable: false };
+        let peer = owner.peers.entry(member).or_insert_with(new);
+        peer.stream = stream;
+        peer.live = false;
+        peer.owes = Some(now);
+        let hello = Streamed { epoch: owner.epoch, stream, message: ToStandby::Hello };
+        self.actions.push_back(Action::ToStandby(member, hello));
+    }
+
+    /// What the owner of a shard proposes.
+    pub(crate) fn consider_as_owner(&mut self, now: Duration) {
+        if self.proposals.is_waiting() || self.is_sent(now) {
+            return;
+        }
+        let (Some(record), Some(owner)) = (&self.record, &self.owner) else { return };
+        let mut next = record.clone();
+        let late = |member: &Member| self.is_late(*member, now);
+        next.in_sync.retain(|member| !late(member));
+        if next == *record
+            && let Some(member) = self.complete(owner)
+        {
+            next.in_sync.insert(member);
+        }
+        let moves_to = owner.moving.as_ref().map(|moving| moving.to);
+        let wanted = owner.wanted.filter(|wanted| record.in_sync.contains(wanted));
+        if next == *record && wanted.is_some() {
+            next.in_sync.retain(|member| Some(*member) == wanted || Some(*member) == moves_to);
+        }
+        if next == *record {
+            next.wire = self.next_wire(record, owner);
+        }
+        if next != *record {
+            self.propose(next, None, now);
+        }
+    }
+
+    fn is_late(&self, member: Member, now: Duration) -> bool {
+        let Some(peer) = self.owner.as_ref().and_then(|owner| owner.peers.get(&member)) else { return false };
+        let waits = peer.owes.is_some_and(|since| now >= since + self.config.patience);
+        waits || peer.unreadable || self.suspected.contains(&member)
+    }
+
+    /// A copy that may be named: it has all that anybody has seen.
+    fn complete(&self, owner: &Owner<C>) -> Option<Member> {
+        let n = self.copy.as_ref()?.position.n;
+        let rules = self.config.rules;
+        let gate = self.gate();
+        let behind = match self.config.mode {
+            Mode::Async { lag } => lag,
+            _ => u64::try_from(self.config.history).unwrap_or(u64::MAX),
+        };
+        let complete = |peer: &Peer| {
+            // R8
+            let all = peer.acked >= owner.frontier || !rules.obey(Rule::R8);
+            all && n - peer.acked <= behind
+        };
+        let fills = |(member, peer): &(&Member, &Peer)| {
+            !gate.contains(member)
+                && peer.live
+                && !peer.unreadable
+                && !self.suspected.contains(member)
+                && complete(peer)
+        };
+        owner.peers.iter().find(fills).map(|(member, _)| *member)
+    }
+
+    /// R37: a version that all read who are told anything. A lower one must be able to say what there is.
+    fn next_wire(&self, record: &Record, owner: &Owner<C>) -> u32 {
+        let Some(wire) = owner.wire.filter(|wire| *wire <= self.config.reads) else { return record.wire };
+        let read = owner.peers.values().all(|peer| peer.reads.is_some_and(|reads| reads >= wire));
+        let says = || self.copy.as_ref().is_some_and(|copy| copy.contents.whole(wire).is_ok());
+        let may = if wire > record.wire { read } else { says() };
+        if may { wire } else { record.wire }
+    }
+
+    /// What an owner does as time passes.
+    pub(crate) fn tick_owner(&mut self, now: Duration) {
+        let (again, ttl) = (self.config.again, self.config.session);
+        let Some(owner) = &mut self.owner else { return };
+        if now >= owner.tell_again {
+            owner.tell_again = now + again;
+            owner.told = None;
+        }
+        let silent = |peer: &Peer| peer.owes.is_some_and(|since| now >= since + again) && !peer.unreadable;
+        let reopen: BTreeSet<_> =
+            owner.peers.iter().filter(|(_, peer)| silent(peer)).map(|(member, _)| *member).collect();
+        let still = owner.is_still();
+        let ended: BTreeSet<_> = owner
+            .heard
+            .iter()
+            .filter(|_| !still)
+            .filter(|(_, at)| now >= **at + ttl)
+            .map(|(session, _)| *session)
+            .collect();
+        for member in reopen {
+            let since = self.owner.as_ref().and_then(|owner| owner.peers.get(&member)?.owes);
+            self.open(member, now);
+            // It owes what it owed.
+            if let Some(peer) = self.owner.as_mut().and_then(|owner| owner.peers.get_mut(&member)) {
+                peer.owes = since;
+            }
+        }
+        for session in ended {
+            if let Some(owner) = &mut self.owner {
+                owner.heard.remove(&session);
+            }
+            let wire = self.wire();
+            self.write(None, wire, [Write::Drop(session)].into(), now);
+        }
+        self.tick_move(now);
+    }
+}

@@ -1,0 +1,531 @@
+//! One shard at one member: what it holds, what it knows of the record, whether it serves.
+
+use alloc::boxed::Box;
+use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
+use alloc::vec::Vec;
+use core::time::Duration;
+
+use crate::copy::{Contents, ShardCopy};
+use crate::message::{Mail, Number, Position, Reply, Request, Route, Streamed, ToOwner, ToStandby};
+use crate::owner::Owner;
+use crate::proposals::{Proposals, Swapped};
+use crate::record::{Member, Record, ShardId};
+use crate::rules::{Rule, Rules};
+use crate::standby::Standby;
+
+/// What a reply of a shard means.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mode {
+    /// It was carried out here. What a shard of this mode holds is gone with its owner.
+    Local,
+    /// It was carried out here and is on its way to a standby: a takeover loses at most the last `lag` frames.
+    Async {
+        /// How many frames a standby may be behind before new work waits.
+        lag: u64,
+    },
+    /// Owner and standbys have it: a takeover loses nothing.
+    Copied {
+        /// What an owner without a standby does.
+        alone: Alone,
+    },
+}
+
+/// What an owner of a copied shard does while there is no standby.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Alone {
+    /// It goes on; what it answers is lost if it is lost before there is a standby again.
+    Serve,
+    /// It answers nothing until there is a standby again.
+    Wait,
+}
+
+impl Mode {
+    /// Whether only a valid lease lets an owner release anything, and only its end lets another take over.
+    pub(crate) fn needs_lease(self) -> bool {
+        !matches!(self, Mode::Copied { .. })
+    }
+}
+
+/// What is settled when a replica is made.
+#[derive(Clone, Copy, Debug)]
+pub struct Config {
+    /// What a reply means.
+    pub mode: Mode,
+    /// The highest version of bytes that this member reads and writes.
+    pub reads: u32,
+    /// How long a standby may take to acknowledge before the owner goes on without it.
+    pub patience: Duration,
+    /// After how long something that was not answered is said again.
+    pub again: Duration,
+    /// How many frames are kept for standbys that fall behind.
+    pub history: usize,
+    /// How many requests may be in work or wait, and how many may wait for acknowledgements.
+    pub pending: usize,
+    /// How long a session may be silent before it is forgotten.
+    pub session: Duration,
+    pub(crate) rules: Rules,
+}
+
+impl Config {
+    /// What suits most: patience of a second, sessions of five minutes.
+    pub fn new(mode: Mode, reads: u32) -> Self {
+        Config {
+            mode,
+            reads,
+            patience: Duration::from_secs(1),
+            again: Duration::from_millis(200),
+            history: 1024,
+            pending: 10_000,
+            session: Duration::from_secs(300),
+            rules: Rules::default(),
+        }
+    }
+}
+
+/// Which piece of work. Counted over the life of a replica.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct JobId(pub u64);
+
+/// Why a process is to run.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Cause<B> {
+    /// A request, of a client or another shard.
+    Request(Request<B>),
+    /// Somebody has sent something and waits for nothing.
+    Cast(B),
+    /// A process of the same shard has sent it.
+    Inner(Number, B),
+    /// A timer fired.
+    Timer(Number, B),
+    /// Another shard has answered what the outbox asked.
+    Answer(Number, B),
+}
+
+/// What a process has done with what it was given.
+#[derive(Clone, Debug)]
+pub struct Ran<C: Contents> {
+    /// What became of its state; `None`: nothing.
+    pub change: Option<C::Change>,
+    /// What the asker hears.
+    pub answer: Answer<C::Body>,
+    /// What goes to other shards.
+    pub effects: Vec<crate::copy::Effect<C::Body>>,
+    /// What goes to processes of this shard.
+    pub inner: Vec<C::Body>,
+    /// Timers that it has started.
+    pub timers: Vec<crate::copy::Timer<C::Body>>,
+    /// Timers that it has stopped.
+    pub stopped: Vec<Number>,
+}
+
+/// What the asker hears of a message.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Answer<B> {
+    /// Nothing, ever: nobody asked.
+    None,
+    /// This.
+    Now(B),
+    /// Something, later, by [`Replica::handle_answer`].
+    Later,
+}
+
+impl<C: Contents> Ran<C> {
+    /// It has changed nothing and sent nothing.
+    pub fn quiet(answer: Answer<C::Body>) -> Self {
+        Ran {
+            change: None,
+            answer,
+            effects: Vec::new(),
+            inner: Vec::new(),
+            timers: Vec::new(),
+            stopped: Vec::new(),
+        }
+    }
+
+    pub(crate) fn is_quiet(&self) -> bool {
+        self.change.is_none()
+            && self.effects.is_empty()
+            && self.inner.is_empty()
+            && self.timers.is_empty()
+            && self.stopped.is_empty()
+    }
+}
+
+/// What is to be done.
+#[derive(Clone, Debug)]
+pub enum Action<C: Contents> {
+    /// Read the record and hand it to [`Replica::handle_record`].
+    Read,
+    /// Propose the record to the authority: it comes into force if the one there has the revision before, and if the
+    /// lease of the member, where one is named, has ended by then. What comes of it goes to [`Replica::handle_swapped`].
+    Swap(Record, Option<Member>),
+    /// Tell a copy.
+    ToStandby(Member, Streamed<ToStandby<C>>),
+    /// Tell the owner.
+    ToOwner(Member, Streamed<ToOwner>),
+    /// Tell a client, or the owner of the shard that asked, with the epoch.
+    Reply(Route, u64, Reply<C::Body>),
+    /// Run a process; what it did goes to [`Replica::handle_ran`].
+    Run(JobId, Cause<C::Body>),
+    /// What the job did is part of the shard now: its process goes on from there.
+    Keep(JobId),
+    /// What the job did is not, and never was: its process goes on from where it was before.
+    Undo(JobId),
+    /// Tell another shard. What its owner answers goes to [`Replica::handle_confirmed`].
+    Effect(ShardId, Request<C::Body>),
+    /// Call [`Replica::handle_timer`] after this time.
+    StartTimer(Number, Duration),
+    /// Start no job that has not begun: hand each to [`Replica::handle_returned`].
+    Freeze,
+    /// The shard is served here from now on: what processes are made of is in the copy.
+    Activate,
+    /// It is not any more: processes and jobs are to be dropped.
+    Deactivate,
+    /// What came too late for a move goes to the owner.
+    Forward(Member, Mail<C::Body>),
+    /// The move that was asked for is over.
+    Moved(Result<(), NotMoved>),
+}
+
+/// Why a shard has not moved.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NotMoved {
+    /// It is not served here.
+    NotOwner,
+    /// Another move is under way.
+    Busy,
+    /// The target was lost, could not read the shard, or took too long.
+    Target,
+    /// Somebody else owns the shard now.
+    Deposed,
+}
+
+/// One shard at one member.
+///
+/// Events go in through `handle_*`, actions come out of [`poll`](Self::poll). Times are those of a clock that only goes
+/// forward.
+#[derive(Debug)]
+pub struct Replica<C: Contents> {
+    pub(crate) me: Member,
+    pub(crate) shard: ShardId,
+    pub(crate) config: Config,
+    pub(crate) record: Option<Record>,
+    /// The highest epoch that this member has heard of.
+    pub(crate) known: u64,
+    pub(crate) copy: Option<ShardCopy<C>>,
+    pub(crate) owner: Option<Box<Owner<C>>>,
+    pub(crate) standby: Standby<C>,
+    pub(crate) proposals: Proposals,
+    /// Members that are believed to be gone.
+    pub(crate) suspected: BTreeSet<Member>,
+    /// Members whose lease has ended at the authority.
+    pub(crate) expired: BTreeSet<Member>,
+    /// Since when this member's own lease is valid without a break, and until when.
+    pub(crate) lease: (Duration, Duration),
+    /// The last record that was read from the authority, and not only told by it: when it was asked.
+    confirmed: (u64, Duration),
+    /// The last epoch that this member has lost by losing its lease.
+    lapsed: u64,
+    pub(crate) next_job: u64,
+    pub(crate) actions: VecDeque<Action<C>>,
+}
+
+impl<C: Contents> Replica<C> {
+    /// A replica that knows nothing.
+    pub fn new(me: Member, shard: ShardId, config: Config) -> Self {
+        Replica {
+            me,
+            shard,
+            config,
+            record: None,
+            known: 0,
+            copy: None,
+            owner: None,
+            standby: Standby::default(),
+            proposals: Proposals::default(),
+            suspected: BTreeSet::new(),
+            expired: BTreeSet::new(),
+            lease: (Duration::ZERO, Duration::ZERO),
+            confirmed: (0, Duration::ZERO),
+            lapsed: 0,
+            next_job: 0,
+            actions: VecDeque::new(),
+        }
+    }
+
+    /// What is to be done next.
+    pub fn poll(&mut self) -> Option<Action<C>> {
+        if self.actions.is_empty() {
+            // One for all that was read since the last.
+            self.ask_barrier();
+        }
+        self.actions.pop_front()
+    }
+
+    /// The record as it is known here.
+    pub fn record(&self) -> Option<&Record> {
+        self.record.as_ref()
+    }
+
+    /// Whether the shard is served here, and in which epoch.
+    pub fn serves(&self) -> Option<u64> {
+        self.owner.as_ref().map(|owner| owner.epoch)
+    }
+
+    /// What is known of the others, for tests that fail.
+    #[cfg(test)]
+    pub(crate) fn look(&self) -> impl core::fmt::Debug {
+        let held = position_of(self.copy.as_ref());
+        (
+            self.me,
+            held,
+            self.record.clone(),
+            self.suspected.clone(),
+            self.expired.clone(),
+            format!("{:?}", self.proposals),
+        )
+    }
+
+    /// What is held here.
+    pub fn copy(&self) -> Option<&ShardCopy<C>> {
+        self.copy.as_ref()
+    }
+
+    /// Who must acknowledge before anything is released: whoever is in sync by any record that may be in force.
+    ///
+    /// A proposal that left counts from before it leaves, and one that takes a member out does not count until it is known
+    /// to have won. That is rules 6 and 7, and the sixth invariant.
+    pub(crate) fn gate(&self) -> BTreeSet<Member> {
+        let mut gate = self.record.as_ref().map(|record| record.in_sync.clone()).unwrap_or_default();
+        for proposed in self.proposals.out() {
+            // R7
+            if self.config.rules.obey(Rule::R7) {
+                gate.extend(&proposed.in_sync);
+            }
+            // R6
+            if !self.config.rules.obey(Rule::R6) {
+                gate.retain(|member| proposed.in_sync.contains(member));
+            }
+        }
+        gate.remove(&self.me);
+        gate
+    }
+
+    /// The version of bytes that copies are written in: the lowest of any record that may be in force.
+    pub(crate) fn wire(&self) -> u32 {
+        let now = self.record.as_ref().map_or(self.config.reads, |record| record.wire);
+        let mut all = self.proposals.out().map(|proposed| proposed.wire).chain([now]);
+        let newest = self.proposals.out().map(|proposed| proposed.wire).last().unwrap_or(now);
+        // R37
+        if self.config.rules.obey(Rule::R37) { all.by_ref().min().unwrap_or(now) } else { newest }
+    }
+
+    /// Whether a member is the one meant, creation and all.
+    pub(crate) fn same(&self, one: Member, other: Member) -> bool {
+        // R4
+        if self.config.rules.obey(Rule::R4) { one == other } else { one.node == other.node }
+    }
+
+    /// The record as the authority has it; `None`: the shard was never created. `asked`: when it was asked, if it was and did
+    /// not tell by itself.
+    pub fn handle_record(&mut self, record: Option<Record>, asked: Option<Duration>, now: Duration) {
+        let Some(record) = record else { return };
+        let known = self.record.as_ref().map_or(0, |known| known.revision);
+        if record.revision < known {
+            return;
+        }
+        if let Some(asked) = asked {
+            self.confirmed = self.confirmed.max((record.revision, asked));
+        }
+        if record.revision > known {
+            self.proposals.settle(&record);
+            self.known = self.known.max(record.epoch);
+            let mine = self.same(record.owner, self.me) && self.serves() == Some(record.epoch);
+            self.record = Some(record);
+            if mine {
+                self.adopted(now);
+            } else {
+                self.step_down();
+            }
+        }
+        self.activate_if_mine(now);
+        self.consider(now);
+    }
+
+    fn activate_if_mine(&mut self, now: Duration) {
+        let Some(record) = &self.record else { return };
+        let mine =
+            self.same(record.owner, self.me) && record.epoch >= self.known && self.lapsed < record.epoch;
+        if self.owner.is_some() || !mine {
+            return;
+        }
+        // Who has read that it owns the shard while its lease was valid, owns it as long as that is. What it was told may
+        // be from before a break.
+        let (revision, asked) = self.confirmed;
+        let holds = now < self.lease.1 && revision == record.revision && asked >= self.lease.0;
+        if self.config.mode.needs_lease() && !holds && self.config.rules.obey(Rule::R19) {
+            if revision != record.revision || asked < self.lease.0 {
+                self.actions.push_back(Action::Read);
+            }
+            return;
+        }
+        if self.copy.is_none()
+            && (record.epoch == 1 && record.revision == 1 || self.config.mode == Mode::Local)
+        {
+            // Its first owner, or one of a mode that keeps nothing.
+            self.copy = Some(ShardCopy::default());
+        }
+        if self.copy.is_some() {
+            self.activate(now);
+        }
+    }
+
+    /// What has come of a proposal.
+    pub fn handle_swapped(&mut self, proposed: &Record, outcome: Swapped, now: Duration) {
+        match outcome {
+            Swapped::Won => {
+                let sent = self.proposals.sent(proposed);
+                self.handle_record(Some(proposed.clone()), sent, now);
+            }
+            Swapped::Lost(record) => {
+                self.proposals.lost(proposed);
+                self.handle_record(record, None, now);
+            }
+            Swapped::Unknown => {
+                self.proposals.unknown(proposed, now + self.config.again);
+                self.actions.push_back(Action::Read);
+            }
+        }
+        self.consider(now);
+    }
+
+    /// A member is believed to be gone, or not any more.
+    pub fn handle_suspected(&mut self, member: Member, suspected: bool, now: Duration) {
+        let changed = match suspected {
+            true => self.suspected.insert(member),
+            false => self.suspected.remove(&member),
+        };
+        if changed {
+            self.consider(now);
+        }
+    }
+
+    /// The authority says that a member's lease has ended, or that it has one again.
+    pub fn handle_expired(&mut self, member: Member, expired: bool, now: Duration) {
+        let changed = match expired {
+            true => self.expired.insert(member),
+            false => self.expired.remove(&member),
+        };
+        if changed {
+            self.consider(now);
+        }
+    }
+
+    /// This member's own lease is valid until then: so long after the last renewal that succeeded was *sent*.
+    pub fn handle_lease(&mut self, until: Duration, now: Duration) {
+        let broken = now >= self.lease.1;
+        self.lease.1 = self.lease.1.max(until);
+        if broken {
+            self.lease.0 = now;
+            self.lapse();
+        }
+        self.activate_if_mine(now);
+        self.consider(now);
+        self.settle(now);
+    }
+
+    /// R19: whoever has had no lease for a while may have been taken over from. What it serves it serves no more, until it is
+    /// made the owner anew.
+    fn lapse(&mut self) {
+        if let Some(epoch) = self.serves()
+            && self.config.mode.needs_lease()
+            && self.config.rules.obey(Rule::R19)
+        {
+            self.lapsed = epoch;
+            self.step_down();
+        }
+    }
+
+    /// This member is to be the first owner, or, in a mode that keeps nothing, the next.
+    pub fn handle_claim(&mut self, now: Duration) {
+        let leased = now < self.lease.1 || !self.config.mode.needs_lease();
+        match &self.record {
+            _ if !leased => {}
+            None => {
+                let (owner, wire) = (self.me, self.config.reads);
+                let record = Record { revision: 1, owner, epoch: 1, in_sync: BTreeSet::new(), wire };
+                self.propose(record, None, now);
+            }
+            Some(record) if self.config.mode == Mode::Local && self.expired.contains(&record.owner) => {
+                let (owner, epoch, gone) = (self.me, record.epoch + 1, record.owner);
+                let next = Record { owner, epoch, in_sync: BTreeSet::new(), ..record.clone() };
+                self.propose(next, Some(gone), now);
+            }
+            Some(_) => {}
+        }
+    }
+
+    /// Time has passed: what was not answered is said again, what was late is given up.
+    pub fn handle_tick(&mut self, now: Duration) {
+        if self.proposals.is_due(now) {
+            self.actions.push_back(Action::Read);
+            let again = self.proposals.say_again(now + self.config.again);
+            self.actions.extend(again.map(|(record, expired)| Action::Swap(record.clone(), expired)));
+        }
+        self.tick_owner(now);
+        self.consider(now);
+        self.settle(now);
+    }
+
+    /// Proposes a record, which differs from the one in force in what is wanted; if a member is named, only if its lease has
+    /// ended.
+    pub(crate) fn propose(&mut self, mut record: Record, expired: Option<Member>, now: Duration) {
+        record.revision = self.record.as_ref().map_or(0, |record| record.revision) + 1;
+        if self.proposals.add(&record, expired, now, now + self.config.again) {
+            self.actions.push_back(Action::Swap(record, expired));
+        }
+    }
+
+    /// Proposes what this member may and should.
+    pub(crate) fn consider(&mut self, now: Duration) {
+        if self.owner.is_some() {
+            self.consider_as_owner(now);
+        } else {
+            self.consider_takeover(now);
+        }
+    }
+
+    fn consider_takeover(&mut self, now: Duration) {
+        let Some(record) = &self.record else { return };
+        let rules = self.config.rules;
+        if self.copy.is_none() || self.proposals.is_waiting() {
+            return;
+        }
+        // R19: where the lease is all that keeps two from serving, its end is waited for, and one's own is needed.
+        let leases = self.config.mode.needs_lease() && rules.obey(Rule::R19);
+        if leases && now >= self.lease.1 {
+            return;
+        }
+        // R5
+        let named = record.in_sync.iter().any(|member| self.same(*member, self.me)) || !rules.obey(Rule::R5);
+        let gone = if leases { &self.expired } else { &self.suspected };
+        let takes_over = named && gone.contains(&record.owner);
+        // Its own shard, which it has lost by its lease and nobody has taken.
+        let takes_back = record.owner == self.me && self.lapsed == record.epoch;
+        if !takes_over && !takes_back {
+            return;
+        }
+        let (me, owner, epoch) = (self.me, record.owner, record.epoch + 1);
+        let mut next = Record { owner: me, epoch, ..record.clone() };
+        next.in_sync.remove(&me);
+        self.propose(next, Some(owner).filter(|_| leases && takes_over), now);
+    }
+}
+
+/// The position of a copy that may not be there.
+pub(crate) fn position_of<C: Contents>(copy: Option<&ShardCopy<C>>) -> Option<Position> {
+    copy.map(|copy| copy.position)
+}
+
+/// Members by what is kept of each.
+pub(crate) type Members<T> = BTreeMap<Member, T>;

@@ -1,0 +1,91 @@
+//! The rules of the protocol by their numbers, so that a test can take one away and see what happens.
+
+/// A rule that a line of this crate obeys. docs/protocol.md says what happens without it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[cfg_attr(not(test), expect(dead_code, reason = "named where they are obeyed, chosen from by tests"))]
+pub(crate) enum Rule {
+    R1,
+    R2,
+    R3,
+    R4,
+    R5,
+    R6,
+    R7,
+    R8,
+    R9,
+    R10,
+    R11,
+    R12,
+    R13,
+    R14,
+    R15,
+    R16,
+    R17,
+    R18Gate,
+    R18Frame,
+    R18Once,
+    R19,
+    R20,
+    R28Row,
+    R28First,
+    R29,
+    R30,
+    R32,
+    R33,
+    R34,
+    R35,
+    R36,
+    R37,
+}
+
+#[cfg(test)]
+impl Rule {
+    pub(crate) const ALL: &[Rule] = {
+        use Rule::*;
+        &[
+            R1, R2, R3, R4, R5, R6, R7, R8, R9, R10, R11, R12, R13, R14, R15, R16, R17, R18Gate, R18Frame,
+            R18Once, R19, R20, R28Row, R28First, R29, R30, R32, R33, R34, R35, R36, R37,
+        ]
+    };
+}
+
+/// Which rules are obeyed: all, but in tests.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Rules {
+    #[cfg(test)]
+    pub(crate) without: Option<Rule>,
+}
+
+impl Rules {
+    /// Whether this one is.
+    #[cfg(test)]
+    pub(crate) fn obey(self, rule: Rule) -> bool {
+        self.without != Some(rule)
+    }
+
+    /// Whether this one is: always.
+    #[cfg(not(test))]
+    pub(crate) const fn obey(self, _: Rule) -> bool {
+        true
+    }
+}
+
+/// What is left of a frame when it is told to others without a rule.
+#[cfg(test)]
+impl Rules {
+    pub(crate) fn strip<C: crate::copy::Contents>(
+        self,
+        mut frame: crate::message::Frame<C>,
+    ) -> crate::message::Frame<C> {
+        use crate::copy::{Row, Write};
+        frame.writes.retain(|write| match (self.without, write) {
+            (Some(Rule::R13), Write::Row(_, Row::Answered(_))) => false,
+            (Some(Rule::R14), Write::Floor(..)) => false,
+            (Some(Rule::R18Frame), Write::Put(..)) => false,
+            (Some(Rule::R28Row), Write::Row(_, Row::Accepted)) => false,
+            (Some(Rule::R29), Write::Post(..)) => false,
+            _ => true,
+        });
+        frame
+    }
+}

@@ -1,0 +1,301 @@
+//! What the world does with the actions of the machines.
+
+use alloc::vec::Vec;
+use core::time::Duration;
+
+use super::log::{Log, Say, handle};
+use super::world::{Event, NODES, QUIET, SHARDS, Seen, World, id, node};
+use crate::message::{Mail, Reply, RequestId};
+use crate::proposals::Swapped;
+use crate::record::{Member, Record};
+use crate::replica::{Action, Cause};
+use crate::rules::Rule;
+use crate::stub::{Asked, Outcome, StubAction};
+
+/// Routes below are clients; above, owners of other shards.
+const ROUTES: u64 = 1000;
+
+pub(super) fn route(member: Member) -> u64 {
+    ROUTES + u64::from(member.node) * 100_000 + u64::from(member.creation)
+}
+
+fn routed(route: u64) -> Member {
+    let (node, creation) = ((route - ROUTES) / 100_000, (route - ROUTES) % 100_000);
+    Member { node: node as u32, creation: creation as u32, store: None }
+}
+
+impl World {
+    /// Carries out what a replica wants.
+    pub(super) fn act(&mut self, at: usize, shard: usize) {
+        while let Some(action) = self.hosts[at].replicas[shard].poll() {
+            self.act_one(at, shard, action);
+        }
+    }
+
+    fn act_one(&mut self, at: usize, shard: usize, action: Action<Log>) {
+        let me = self.hosts[at].member;
+        match action {
+            Action::Read => {
+                let delay = self.delay() + self.delay() + self.authority_held.saturating_sub(self.now);
+                let (record, asked) = (self.records[shard].clone(), Some(self.now));
+                self.after(delay, Event::Record(me, shard, record, asked));
+            }
+            Action::Swap(record, expired) => self.propose(me, shard, record, expired),
+            Action::ToStandby(to, said) => self.send(me, to, 0, Event::ToStandby(me, to, shard, said)),
+            Action::ToOwner(to, said) => self.send(me, to, 1, Event::ToOwner(me, to, shard, said)),
+            Action::Reply(route, epoch, reply) => self.reply(me, shard, route, epoch, reply),
+            Action::Run(job, cause) => {
+                let jobs = &mut self.hosts[at].jobs[shard];
+                jobs.push_back((job, cause));
+                if jobs.len() == 1 {
+                    let takes = self.random.millis(0..2);
+                    self.after(takes, Event::Job(me, shard));
+                }
+            }
+            Action::Effect(to, request) => self.effect(me, shard, to.0 as usize, request),
+            Action::StartTimer(number, after) => self.after(after, Event::Timer(me, shard, number)),
+            Action::Freeze => {
+                // The first was begun.
+                let idle: Vec<_> = self.hosts[at].jobs[shard].drain(..).collect();
+                let mut idle = idle.into_iter();
+                self.hosts[at].jobs[shard].extend(idle.next());
+                for (job, _) in idle {
+                    let now = self.now;
+                    self.hosts[at].replicas[shard].handle_returned(job, now);
+                }
+            }
+            Action::Activate => {
+                let replica = &self.hosts[at].replicas[shard];
+                let (epoch, log) = (replica.serves().unwrap(), replica.copy().unwrap().contents.clone());
+                self.seen.push(Seen::Activated { shard, by: me, epoch, log });
+            }
+            Action::Deactivate => self.hosts[at].jobs[shard].clear(),
+            Action::Forward(to, Mail::Cast(body)) => {
+                let delay = self.delay();
+                self.after(delay, Event::Cast(to, shard, body));
+            }
+            Action::Forward(..) | Action::Keep(_) | Action::Undo(_) => {}
+            Action::Moved(result) => self.seen.push(Seen::Moved { shard, result }),
+        }
+    }
+
+    /// A change of the record is under way, and sometimes its outcome is not heard of.
+    fn propose(&mut self, me: Member, shard: usize, record: Record, expired: Option<Member>) {
+        let held = self.authority_held.saturating_sub(self.now);
+        let delay = self.delay() + held;
+        if held > Duration::ZERO || self.random.one_in(6) {
+            let unknown = self.random.millis(10..40);
+            self.after(unknown, Event::Swapped(me, shard, record.clone(), Swapped::Unknown));
+            let late = self.random.millis(0..200);
+            if self.random.one_in(3) {
+                // It is lost on the way.
+                return;
+            }
+            return self.after(delay + late, Event::Swap(me, shard, record, expired, false));
+        }
+        self.after(delay, Event::Swap(me, shard, record, expired, true));
+    }
+
+    /// The authority gets a change of the record.
+    pub(super) fn swap(
+        &mut self,
+        from: Member,
+        shard: usize,
+        mut proposed: Record,
+        expired: Option<Member>,
+        answers: bool,
+    ) {
+        let now = self.records[shard].clone();
+        // R3: what it is compared by.
+        let matches = match self.rules.obey(Rule::R3) {
+            true => now.as_ref().map_or(0, |now| now.revision) + 1 == proposed.revision,
+            false => now.as_ref().is_none_or(|now| {
+                proposed.revision = now.revision + 1;
+                let changes = u64::from(now.owner != proposed.owner);
+                now.epoch + changes == proposed.epoch
+            }),
+        };
+        let lives = |member| self.leases.get(&member).is_some_and(|until| self.now < *until);
+        let matches = matches && !expired.is_some_and(lives);
+        if matches {
+            self.records[shard] = Some(proposed.clone());
+            self.seen.push(Seen::Record { shard, record: proposed.clone() });
+            for host in 0..NODES {
+                let delay = self.delay();
+                let to = self.hosts[host].member;
+                self.after(delay, Event::Record(to, shard, Some(proposed.clone()), None));
+            }
+        }
+        if answers {
+            let outcome = if matches { Swapped::Won } else { Swapped::Lost(now) };
+            let delay = self.delay();
+            self.after(delay, Event::Swapped(from, shard, proposed, outcome));
+        }
+    }
+
+    fn reply(&mut self, by: Member, shard: usize, route: u64, epoch: u64, reply: Reply<Say>) {
+        let delay = self.delay();
+        if route < ROUTES {
+            let client = route as usize;
+            self.seen.push(Seen::Released { shard, by, epoch, reply: reply.clone() });
+            if let Reply::Answered { id, body: Some(Say::Given(..)) } = &reply {
+                self.given.insert((shard, *id));
+            }
+            if !self.random.one_in(20) {
+                self.after(delay, Event::Reply(client, shard, epoch, reply));
+            }
+            return;
+        }
+        let to = routed(route);
+        let (id, body) = match reply {
+            Reply::Answered { id, body } => (id, body),
+            Reply::Expired { id } => (id, None),
+            _ => return,
+        };
+        if let RequestId::Shard { shard, .. } = id {
+            self.after(delay, Event::Confirm(to, shard.0 as usize, id, body));
+        }
+    }
+
+    fn effect(&mut self, me: Member, shard: usize, to: usize, request: crate::message::Request<Say>) {
+        let Some(record) = &self.records[to] else { return };
+        let owner = record.owner;
+        let RequestId::Shard { number, .. } = request.id else { return };
+        let replica = &self.hosts[node(me)].replicas[shard];
+        // R34: without it, what stays on the node does not wait.
+        if !self.rules.obey(Rule::R34) && number.frame.n > replica.released(self.now) && owner.node != me.node
+        {
+            return;
+        }
+        let epoch = replica.serves().unwrap_or(0);
+        self.seen.push(Seen::Effected { shard, by: me, epoch, request: request.clone() });
+        let delay = self.delay();
+        self.after(delay, Event::Effect(owner, to, request.clone(), me));
+        if self.random.one_in(8) {
+            let later = self.random.millis(5..100);
+            self.after(later, Event::Effect(owner, to, request, me));
+        }
+    }
+
+    /// The process of a shard works on what it was given first.
+    pub(super) fn work(&mut self, at: usize, shard: usize) {
+        let me = self.hosts[at].member;
+        let Some((job, cause)) = self.hosts[at].jobs[shard].pop_front() else { return };
+        if !self.hosts[at].jobs[shard].is_empty() {
+            let takes = self.random.millis(0..2);
+            self.after(takes, Event::Job(me, shard));
+        }
+        let now = self.now;
+        let Some(copy) = self.hosts[at].replicas[shard].copy() else { return };
+        let ran = handle(&copy.contents, &cause, id(1 - shard));
+        if let Cause::Request(request) = &cause
+            && let Say::Later(op) = request.body
+        {
+            // Two may answer it, each in its own words.
+            for by in 0..2 {
+                let later = self.random.millis(20..150);
+                self.after(later, Event::Give(shard, request.id, Say::Given(op, by)));
+            }
+        }
+        self.hosts[at].replicas[shard].handle_ran(job, ran, now);
+        self.act(at, shard);
+    }
+
+    /// Somebody answers what was left open, wherever the shard is served.
+    pub(super) fn give(&mut self, shard: usize, id: RequestId, say: Say) {
+        let now = self.now;
+        for at in 0..NODES {
+            let host = &self.hosts[at];
+            if host.is_awake() && host.replicas[shard].serves().is_some() {
+                self.hosts[at].replicas[shard].handle_answer(id, say.clone(), now);
+                self.act(at, shard);
+            }
+        }
+        if !self.given.contains(&(shard, id)) {
+            let again = self.random.millis(40..90);
+            self.after(again, Event::Give(shard, id, say));
+        }
+    }
+
+    /// A client asks a member something.
+    pub(super) fn ask(&mut self, at: usize, shard: usize, route: u64, asked: Asked<Say>) {
+        let now = self.now;
+        let replica = &mut self.hosts[at].replicas[shard];
+        match asked {
+            Asked::Open { nonce } => replica.handle_open(route, nonce, now),
+            Asked::Renew { nonce, session } => replica.handle_renew(route, nonce, session, now),
+            Asked::Request(request) => replica.handle_request(route, request, now),
+        }
+        self.act(at, shard);
+    }
+
+    /// A client begins something.
+    pub(super) fn call(&mut self, client: usize) {
+        let next = self.random.millis(10..60);
+        if self.now < QUIET {
+            self.after(next, Event::Call(client));
+        }
+        let shard = self.random.below(SHARDS as u64) as usize;
+        let op = self.next_op;
+        self.next_op += 1;
+        let say = match self.random.below(16) {
+            0..=3 => Say::Get,
+            4 | 5 => Say::Tell(op),
+            6 | 7 => Say::Ask(op),
+            8 => Say::Later(op),
+            9 => Say::Post(op),
+            10 => Say::Wait(op),
+            11 => Say::PutNew(op),
+            12 => return self.cast(shard, Say::Put(op)),
+            _ => Say::Put(op),
+        };
+        let ticket = u64::from(op);
+        self.seen.push(Seen::Called { shard, client, ticket, say: say.clone() });
+        let (now, deadline) = (self.now, Duration::MAX / 2);
+        self.clients[client].stubs[shard].handle_call(ticket, say, deadline, now);
+        self.act_client(client, shard);
+    }
+
+    /// Somebody sends a cast to whoever owns the shard.
+    fn cast(&mut self, shard: usize, say: Say) {
+        if let Some(record) = &self.records[shard] {
+            let owner = record.owner;
+            let delay = self.delay();
+            self.after(delay, Event::Cast(owner, shard, say));
+        }
+    }
+
+    /// Carries out what a client's stub wants.
+    pub(super) fn act_client(&mut self, client: usize, shard: usize) {
+        while let Some(action) = self.clients[client].stubs[shard].poll() {
+            match action {
+                StubAction::Send(to, asked) => self.carry(client, shard, to, asked),
+                StubAction::Done(ticket, outcome) => self.done(client, shard, ticket, outcome),
+                StubAction::EpochChanged { .. } => {}
+            }
+        }
+    }
+
+    fn carry(&mut self, client: usize, shard: usize, to: Option<Member>, asked: Asked<Say>) {
+        let Some(to) = to else {
+            let delay = self.delay();
+            return self.after(delay, Event::Resolved(client, shard));
+        };
+        let route = client as u64;
+        if !self.random.one_in(20) {
+            let delay = self.delay();
+            self.after(delay, Event::Ask(to, shard, route, asked.clone()));
+        }
+        // A duplicate comes late, sometimes by another way.
+        if self.random.one_in(5) {
+            let late = self.random.millis(2..200);
+            let other = self.random.below(NODES as u64) as usize;
+            let to = if self.random.one_in(2) { self.hosts[other].member } else { to };
+            self.after(late, Event::Ask(to, shard, route, asked));
+        }
+    }
+
+    fn done(&mut self, client: usize, shard: usize, ticket: u64, outcome: Outcome<Say>) {
+        self.seen.push(Seen::Done { shard, client, ticket, outcome });
+    }
+}

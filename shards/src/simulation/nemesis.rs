@@ -1,0 +1,259 @@
+//! Faults, aimed at who owns a shard or follows it.
+
+use alloc::collections::VecDeque;
+use alloc::vec::Vec;
+use core::time::Duration;
+
+use super::random::Random;
+use super::world::{Event, NODES, SHARDS, Seen, World};
+
+/// A fault, with the nodes that it was aimed at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Fault {
+    /// A node ends and is back after so long.
+    Crash { node: usize, back: Duration },
+    /// A node stands still for so long.
+    Pause { node: usize, long: Duration },
+    /// Two nodes do not hear each other for so long.
+    Cut { a: usize, b: usize, long: Duration },
+    /// What one lane carries from one node to another comes so much later.
+    Hold { from: usize, to: usize, lane: u8, long: Duration },
+    /// The authority hears and says nothing for so long.
+    Silence { long: Duration },
+    /// A node believes that another is gone.
+    Suspect { by: usize, whom: usize },
+    /// A shard is to move to a node, with so much time.
+    Move { shard: usize, to: usize, limit: Duration },
+    /// Another standby is wanted than before.
+    Other,
+    /// Copies are to have another version.
+    Wire(u32),
+}
+
+/// What is done when.
+#[derive(Debug)]
+pub(super) struct Nemesis {
+    /// Whether one of the nodes runs the old version.
+    pub(super) mixed: bool,
+    /// Whether standbys are wanted out of order.
+    pub(super) other: bool,
+    /// Groups of faults that are made at once, or nearly.
+    plan: VecDeque<(Duration, Kind)>,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Kind {
+    CrashOwner,
+    CrashStandby,
+    CrashAny,
+    PauseOwner,
+    PauseStandby,
+    CutOwner,
+    HoldAcks,
+    HoldFrames,
+    Silence,
+    SuspectOwner,
+    SuspectStandby,
+    Move,
+    Other,
+    Wire,
+}
+
+use Kind::*;
+
+/// Faults that are dangerous together, within a few milliseconds of each other.
+const AIMED: &[&[Kind]] = &[
+    &[CrashOwner],
+    &[CrashStandby],
+    &[CrashAny],
+    &[PauseOwner, SuspectOwner],
+    &[HoldAcks, SuspectOwner],
+    &[HoldFrames, SuspectOwner],
+    &[HoldAcks, CrashOwner],
+    &[HoldFrames, SuspectStandby, SuspectOwner],
+    &[HoldFrames, CrashOwner],
+    &[SuspectStandby, SuspectOwner],
+    &[Silence, SuspectStandby, SuspectOwner],
+    &[Silence, SuspectStandby],
+    &[Silence, Other, CrashOwner],
+    &[SuspectStandby, CrashStandby, CrashOwner],
+    &[CutOwner, SuspectOwner],
+    &[CutOwner],
+    &[Other],
+    &[Other, CrashOwner],
+    &[Other, HoldFrames, SuspectOwner],
+    &[Other, SuspectOwner, CrashOwner],
+    &[Move],
+    &[Move, CrashOwner],
+    &[Move, HoldAcks, CrashOwner],
+    &[Silence, Move],
+    &[Silence, Move, PauseStandby],
+    &[Move, PauseStandby],
+    &[Move, SuspectStandby],
+    &[Move, Move, SuspectOwner],
+    &[Wire],
+    &[Wire, Silence, SuspectOwner],
+    &[Wire, CrashOwner],
+    &[Other, Wire, CrashOwner],
+    &[PauseStandby],
+];
+
+impl Nemesis {
+    pub(super) fn new(random: &mut Random, until: Duration) -> Self {
+        let mixed = random.one_in(4);
+        let mut plan = Vec::new();
+        let favourite = random.pick(AIMED);
+        for _ in 0..2 + random.below(8) {
+            let group = if random.one_in(2) { favourite } else { random.pick(AIMED) };
+            let mut at = random.millis(100..until.as_millis() as u64 - 200);
+            for kind in group {
+                plan.push((at, *kind));
+                at += random.millis(0..25);
+            }
+        }
+        plan.sort_by_key(|(at, _)| *at);
+        Nemesis { mixed, other: random.one_in(4), plan: plan.into() }
+    }
+
+    pub(super) fn times(&self) -> Vec<Duration> {
+        self.plan.iter().map(|(at, _)| *at).collect()
+    }
+}
+
+impl World {
+    pub(super) fn fault(&mut self) {
+        let Some((_, kind)) = self.nemesis.plan.pop_front() else { return };
+        let shard = self.random.below(SHARDS as u64) as usize;
+        let Some(record) = self.records[shard].clone() else { return };
+        let owner = record.owner.node as usize;
+        let others: Vec<usize> = (0..NODES).filter(|node| *node != owner).collect();
+        let other = self.random.pick(&others);
+        let named = record.in_sync.iter().map(|member| member.node as usize).find(|node| *node != owner);
+        let standby = named.unwrap_or(other);
+        let third = NODES * (NODES - 1) / 2 - owner - standby;
+        let long = self.random.millis(20..400);
+        let short = self.random.millis(0..6);
+        let back = if self.random.one_in(2) { short } else { long };
+        let fault = match kind {
+            CrashOwner => Fault::Crash { node: owner, back },
+            CrashStandby => Fault::Crash { node: standby, back },
+            CrashAny => Fault::Crash { node: self.random.below(NODES as u64) as usize, back },
+            PauseOwner => Fault::Pause { node: owner, long },
+            PauseStandby => Fault::Pause { node: standby, long },
+            CutOwner => Fault::Cut { a: owner, b: standby, long },
+            HoldAcks => Fault::Hold { from: standby, to: owner, lane: 1, long },
+            HoldFrames => Fault::Hold { from: owner, to: standby, lane: 0, long },
+            Silence => Fault::Silence { long },
+            SuspectOwner => Fault::Suspect { by: standby, whom: owner },
+            SuspectStandby => Fault::Suspect { by: owner, whom: standby },
+            Move => {
+                let to = if self.random.one_in(2) { standby } else { third };
+                Fault::Move { shard, to, limit: self.random.millis(2..300) }
+            }
+            Other => Fault::Other,
+            Wire => Fault::Wire(1 + self.random.below(2) as u32),
+        };
+        self.seen.push(Seen::Fault(fault));
+        self.make(fault);
+    }
+
+    fn make(&mut self, fault: Fault) {
+        let now = self.now;
+        match fault {
+            Fault::Crash { node, back } => self.crash(node, back),
+            Fault::Pause { node, long } => self.pause(node, long),
+            Fault::Cut { a, b, long } => {
+                self.cut(a, b);
+                self.after(long, Event::Mend(a, b));
+            }
+            Fault::Hold { from, to, lane, long } => drop(self.held.insert((from, to, lane), now + long)),
+            Fault::Silence { long } => self.authority_held = now + long,
+            Fault::Suspect { by, whom } => {
+                let whom = self.hosts[whom].member;
+                let until = self.random.millis(10..200);
+                self.after(Duration::ZERO, Event::Suspect(by, whom, true));
+                self.after(until, Event::Suspect(by, whom, false));
+            }
+            Fault::Move { shard, to, limit } => {
+                let to = self.hosts[to].member;
+                for at in 0..NODES {
+                    if self.hosts[at].replicas[shard].serves().is_some() && self.hosts[at].is_awake() {
+                        self.hosts[at].replicas[shard].handle_move(to, limit, now);
+                        self.act(at, shard);
+                    }
+                }
+            }
+            Fault::Other => self.nemesis.other = !self.nemesis.other,
+            Fault::Wire(wire) => self.wire = wire,
+        }
+    }
+
+    fn crash(&mut self, node: usize, back: Duration) {
+        if !self.hosts[node].up || self.hosts.iter().filter(|host| !host.is_awake()).count() > 1 {
+            return;
+        }
+        let gone = self.hosts[node].member;
+        self.hosts[node].up = false;
+        self.after(back, Event::Restart(node));
+        for other in (0..NODES).filter(|other| *other != node) {
+            let noticed = self.random.millis(3..40);
+            self.after(noticed, Event::Suspect(other, gone, true));
+        }
+    }
+
+    pub(super) fn restart(&mut self, node: usize) {
+        let reads = if self.nemesis.mixed { 1 + self.random.below(2) as u32 } else { 2 };
+        self.hosts[node] = self.host(node, reads);
+        let others: Vec<usize> =
+            (0..NODES).filter(|other| *other != node && !self.cut.contains(&(node, *other))).collect();
+        for other in others {
+            let (back, now) = (self.hosts[node].member, self.now);
+            if self.hosts[other].is_awake() {
+                self.each(other, |replica| replica.handle_connected(back, now));
+            }
+        }
+    }
+
+    fn pause(&mut self, node: usize, long: Duration) {
+        let awake = self.hosts.iter().filter(|host| host.is_awake()).count();
+        if awake == NODES && self.hosts[node].up {
+            self.hosts[node].paused = true;
+            self.after(long, Event::Resume(node));
+            let whom = self.hosts[node].member;
+            for other in (0..NODES).filter(|other| *other != node) {
+                let noticed = self.random.millis(5..80);
+                if noticed < long {
+                    self.after(noticed, Event::Suspect(other, whom, true));
+                    self.after(long + noticed, Event::Suspect(other, whom, false));
+                }
+            }
+        }
+    }
+
+    fn cut(&mut self, a: usize, b: usize) {
+        self.cut.extend([(a, b), (b, a)]);
+        let (one, other) = (self.hosts[a].member, self.hosts[b].member);
+        for (at, lost) in [(a, other), (b, one)] {
+            self.each(at, |replica| replica.handle_disconnected(lost));
+            let noticed = self.random.millis(3..60);
+            self.after(noticed, Event::Suspect(at, lost, true));
+        }
+    }
+
+    pub(super) fn mend(&mut self, a: usize, b: usize) {
+        self.cut.remove(&(a, b));
+        self.cut.remove(&(b, a));
+        let now = self.now;
+        let (one, other) = (self.hosts[a].member, self.hosts[b].member);
+        for (at, back) in [(a, other), (b, one)] {
+            // Whoever notices late that they were cut off notices later that they are not.
+            self.after(Duration::from_millis(70), Event::Suspect(at, back, false));
+            if self.hosts[at].is_awake() {
+                self.each(at, |replica| {
+                    replica.handle_suspected(back, false, now);
+                    replica.handle_connected(back, now);
+                });
+            }
+        }
+    }
+}

@@ -1,0 +1,67 @@
+//! A request changes a shard once at most, has one answer, and is never forgotten while its session lives.
+
+use alloc::collections::{BTreeMap, BTreeSet};
+use alloc::format;
+use alloc::string::String;
+
+use super::log::{Entry, Say};
+use super::world::{SHARDS, Seen, World};
+use super::{Invariant, shown};
+use crate::message::{Reply, RequestId};
+use crate::replica::Mode;
+use crate::stub::Outcome;
+
+#[derive(Default)]
+pub(super) struct Once {
+    answers: [BTreeMap<RequestId, Say>; SHARDS],
+}
+
+fn twice(log: &[Entry]) -> Option<Entry> {
+    let mut known = BTreeSet::new();
+    log.iter().find(|entry| !known.insert(**entry)).copied()
+}
+
+impl Invariant for Once {
+    fn see(&mut self, world: &World, seen: &Seen) -> Result<(), String> {
+        if let Some(Say::Log(log)) = shown(seen)
+            && let Some(entry) = twice(log)
+        {
+            return Err(format!("{entry:?} was carried out twice"));
+        }
+        match seen {
+            Seen::Activated { log, .. } => {
+                if let Some(entry) = twice(&log.entries) {
+                    return Err(format!("{entry:?} was carried out twice"));
+                }
+            }
+            Seen::Released {
+                shard,
+                reply: Reply::Answered { id, body: Some(body @ Say::Given(..)) },
+                ..
+            } => {
+                let first = self.answers[*shard].entry(*id).or_insert(body.clone());
+                if first != body {
+                    return Err(format!("{id:?} was answered {first:?}, then {body:?}"));
+                }
+            }
+            // Where the tail may be lost, so may the frame that opened the session.
+            Seen::Done { ticket, outcome: Outcome::Expired, .. }
+                if !matches!(world.mode, Mode::Async { .. }) =>
+            {
+                return Err(format!("call {ticket} is told that it is forgotten"));
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+
+    fn end(&mut self, world: &World) -> Result<(), String> {
+        for shard in 0..SHARDS {
+            let logs = world.hosts.iter().filter_map(|host| host.replicas[shard].copy());
+            if let Some(entry) = logs.filter_map(|copy| twice(&copy.contents.entries)).next() {
+                return Err(format!("{entry:?} was carried out twice"));
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,484 @@
+//! Three nodes, an authority and three clients in an event loop, by a seed.
+
+use alloc::collections::{BTreeMap, BTreeSet, BinaryHeap, VecDeque};
+use alloc::vec::Vec;
+use core::cmp::Reverse;
+use core::time::Duration;
+
+use super::act::route;
+use super::log::{Log, Say};
+use super::nemesis::{Fault, Nemesis};
+use super::random::Random;
+use crate::message::{Number, Reply, Request, RequestId, Streamed, ToOwner, ToStandby};
+use crate::proposals::Swapped;
+use crate::record::{Member, Record, ShardId};
+use crate::replica::{Alone, Cause, Config, JobId, Mode, NotMoved, Replica};
+use crate::rules::{Rule, Rules};
+use crate::stub::{Asked, Outcome, Stub, StubConfig};
+
+pub(super) const NODES: usize = 3;
+pub(super) const CLIENTS: usize = 3;
+pub(super) const SHARDS: usize = 2;
+const TICK: Duration = Duration::from_millis(10);
+/// Clients ask until then, and faults begin until then.
+pub(super) const QUIET: Duration = Duration::from_millis(2000);
+/// By then all that can be answered is.
+const END: Duration = Duration::from_millis(5000);
+/// More events than any run has that does not run wild.
+const STORM: u64 = 500_000;
+/// How long a lease is valid, by its member; the authority waits half as long again.
+const LEASE: Duration = Duration::from_millis(300);
+
+/// Something that has happened, as the invariants see it.
+#[derive(Clone, Debug)]
+pub(super) enum Seen {
+    /// Somebody outside was told something.
+    Released { shard: usize, by: Member, epoch: u64, reply: Reply<Say> },
+    /// The other shard was told something.
+    Effected { shard: usize, by: Member, epoch: u64, request: Request<Say> },
+    /// A member serves from now on what it holds.
+    Activated { shard: usize, by: Member, epoch: u64, log: Log },
+    /// A client has called.
+    Called { shard: usize, client: usize, ticket: u64, say: Say },
+    /// And has heard.
+    Done { shard: usize, client: usize, ticket: u64, outcome: Outcome<Say> },
+    /// A record is in force.
+    Record { shard: usize, record: Record },
+    /// A move has ended.
+    Moved { shard: usize, result: Result<(), NotMoved> },
+    /// A fault was made.
+    Fault(Fault),
+}
+
+#[derive(Clone, Debug)]
+pub(super) enum Event {
+    Tick(usize),
+    /// To a node, if it is still the same member.
+    ToStandby(Member, Member, usize, Streamed<ToStandby<Log>>),
+    ToOwner(Member, Member, usize, Streamed<ToOwner>),
+    Ask(Member, usize, u64, Asked<Say>),
+    Effect(Member, usize, Request<Say>, Member),
+    Confirm(Member, usize, RequestId, Option<Say>),
+    Reply(usize, usize, u64, Reply<Say>),
+    Cast(Member, usize, Say),
+    Swap(Member, usize, Record, Option<Member>, bool),
+    Swapped(Member, usize, Record, Swapped),
+    Record(Member, usize, Option<Record>, Option<Duration>),
+    Job(Member, usize),
+    Timer(Member, usize, Number),
+    Expired(usize, Member, bool),
+    Suspect(usize, Member, bool),
+    Lease(Member, Duration),
+    Call(usize),
+    Retry(usize, usize),
+    Resolved(usize, usize),
+    Give(usize, RequestId, Say),
+    Fault,
+    Resume(usize),
+    Mend(usize, usize),
+    Restart(usize),
+}
+
+/// A node: its present life.
+pub(super) struct Host {
+    pub(super) member: Member,
+    pub(super) up: bool,
+    pub(super) paused: bool,
+    late: Vec<(Duration, Event)>,
+    pub(super) reads: u32,
+    pub(super) replicas: Vec<Replica<Log>>,
+    pub(super) jobs: Vec<VecDeque<(JobId, Cause<Say>)>>,
+}
+
+pub(super) struct Client {
+    pub(super) stubs: Vec<Stub<Say>>,
+}
+
+pub(super) struct World {
+    pub(super) now: Duration,
+    pub(super) random: Random,
+    pub(super) mode: Mode,
+    pub(super) rules: Rules,
+    queue: BinaryHeap<Reverse<(Duration, u64, Boxed)>>,
+    order: u64,
+    pub(super) hosts: Vec<Host>,
+    pub(super) clients: Vec<Client>,
+    pub(super) records: Vec<Option<Record>>,
+    pub(super) leases: BTreeMap<Member, Duration>,
+    /// When what was last sent on a lane arrives.
+    lanes: BTreeMap<(Member, Member, u8), Duration>,
+    /// Lanes that are held, until when.
+    pub(super) held: BTreeMap<(usize, usize, u8), Duration>,
+    pub(super) authority_held: Duration,
+    pub(super) cut: BTreeSet<(usize, usize)>,
+    pub(super) nemesis: Nemesis,
+    pub(super) seen: Vec<Seen>,
+    pub(super) next_op: u32,
+    pub(super) given: BTreeSet<(usize, RequestId)>,
+    pub(super) creations: u32,
+    pub(super) wire: u32,
+}
+
+impl Host {
+    pub(super) fn is_awake(&self) -> bool {
+        self.up && !self.paused
+    }
+}
+
+/// Events are ordered by their time and number alone.
+struct Boxed(Event);
+impl PartialEq for Boxed {
+    fn eq(&self, _: &Self) -> bool {
+        true
+    }
+}
+impl Eq for Boxed {}
+impl PartialOrd for Boxed {
+    fn partial_cmp(&self, other: &Self) -> Option<core::cmp::Ordering> {
+        Some(self.cmp(other))
+    }
+}
+impl Ord for Boxed {
+    fn cmp(&self, _: &Self) -> core::cmp::Ordering {
+        core::cmp::Ordering::Equal
+    }
+}
+
+fn member(node: usize, creation: u32) -> Member {
+    Member { node: u32::try_from(node).unwrap(), creation, store: None }
+}
+
+pub(super) fn node(member: Member) -> usize {
+    member.node as usize
+}
+
+pub(super) fn id(shard: usize) -> ShardId {
+    ShardId(u32::try_from(shard).unwrap())
+}
+
+impl World {
+    pub(super) fn new(seed: u64, without: Option<Rule>) -> Self {
+        let mut random = Random(seed);
+        let mode = match random.below(8) {
+            0 | 1 => Mode::Async { lag: 4 },
+            2 => Mode::Copied { alone: Alone::Wait },
+            _ => Mode::Copied { alone: Alone::Serve },
+        };
+        let rules = Rules { without };
+        let nemesis = Nemesis::new(&mut random, QUIET);
+        let mut world = World {
+            now: Duration::ZERO,
+            random,
+            mode,
+            rules,
+            queue: BinaryHeap::new(),
+            order: 0,
+            hosts: Vec::new(),
+            clients: Vec::new(),
+            records: vec![None; SHARDS],
+            leases: BTreeMap::new(),
+            lanes: BTreeMap::new(),
+            held: BTreeMap::new(),
+            authority_held: Duration::ZERO,
+            cut: BTreeSet::new(),
+            nemesis,
+            seen: Vec::new(),
+            next_op: 1,
+            given: BTreeSet::new(),
+            creations: 0,
+            wire: 1,
+        };
+        for node in 0..NODES {
+            let reads = if world.nemesis.mixed && node == NODES - 1 { 1 } else { 2 };
+            let host = world.host(node, reads);
+            world.hosts.push(host);
+            world.at(Duration::ZERO, Event::Tick(node));
+        }
+        let config = StubConfig { again: Duration::from_millis(60), rules, ..StubConfig::default() };
+        for client in 0..CLIENTS {
+            let stubs = (0..SHARDS).map(|shard| Stub::new(config, (client * 8 + shard) as u64)).collect();
+            world.clients.push(Client { stubs });
+            let first = world.random.millis(5..30);
+            world.at(first, Event::Call(client));
+            for shard in 0..SHARDS {
+                world.at(TICK, Event::Retry(client, shard));
+            }
+        }
+        let faults: Vec<Duration> = world.nemesis.times();
+        faults.into_iter().for_each(|at| world.at(at, Event::Fault));
+        world
+    }
+
+    pub(super) fn host(&mut self, node: usize, reads: u32) -> Host {
+        self.creations += 1;
+        let member = member(node, self.creations);
+        let config = Config {
+            patience: Duration::from_millis(150),
+            again: Duration::from_millis(40),
+            history: 20,
+            rules: self.rules,
+            ..Config::new(self.mode, reads)
+        };
+        Host {
+            member,
+            up: true,
+            paused: false,
+            late: Vec::new(),
+            reads,
+            replicas: (0..SHARDS).map(|shard| Replica::new(member, id(shard), config)).collect(),
+            jobs: vec![VecDeque::new(); SHARDS],
+        }
+    }
+
+    /// Whether it is up, and the same as it was.
+    fn lives(&self, member: Member) -> bool {
+        let host = &self.hosts[node(member)];
+        host.up && host.member == member
+    }
+
+    /// Whether nobody is left who may serve a shard, or who may be the standby that it waits for.
+    pub(super) fn is_lost(&self, shard: usize) -> bool {
+        let Some(record) = &self.records[shard] else { return true };
+        let owned = self.lives(record.owner);
+        let named = record.in_sync.iter().any(|member| self.lives(*member));
+        let reads = |host: &Host| host.member != record.owner && host.up && host.reads >= record.wire;
+        let waits = self.mode == Mode::Copied { alone: Alone::Wait } && !self.hosts.iter().any(reads);
+        !owned && !named || waits
+    }
+
+    /// What is noted in a shard, as its owner has it.
+    pub(super) fn final_log(&self, shard: usize) -> Vec<super::log::Entry> {
+        let owner = self.hosts.iter().find(|host| host.replicas[shard].serves().is_some());
+        let copy = owner.and_then(|host| host.replicas[shard].copy());
+        copy.map(|copy| copy.contents.entries.clone()).unwrap_or_default()
+    }
+
+    fn at(&mut self, at: Duration, event: Event) {
+        self.order += 1;
+        self.queue.push(Reverse((at, self.order, Boxed(event))));
+    }
+
+    pub(super) fn after(&mut self, delay: Duration, event: Event) {
+        self.at(self.now + delay, event);
+    }
+
+    /// How long a message is under way: mostly short, sometimes not.
+    pub(super) fn delay(&mut self) -> Duration {
+        match self.random.below(20) {
+            0 => self.random.millis(5..60),
+            _ => self.random.millis(0..3),
+        }
+    }
+
+    /// What happens next; `None`: nothing more.
+    pub(super) fn step(&mut self) -> Option<(Duration, Vec<Seen>)> {
+        let Reverse((at, _, Boxed(event))) = self.queue.pop()?;
+        if at > END {
+            return None;
+        }
+        assert!(self.order < STORM, "more and more happens: {event:?}");
+        self.now = at;
+        self.handle(event);
+        Some((at, core::mem::take(&mut self.seen)))
+    }
+
+    /// A message of a lane between two members: in order, and not at all where they cannot reach each other.
+    pub(super) fn send(&mut self, from: Member, to: Member, lane: u8, event: Event) {
+        let (a, b) = (node(from), node(to));
+        let held = self.held.get(&(a, b, lane)).copied().unwrap_or(Duration::ZERO);
+        let delay = if a == b { Duration::ZERO } else { self.delay() };
+        let last = self.lanes.get(&(from, to, lane)).copied().unwrap_or(Duration::ZERO);
+        let arrives = (self.now + delay).max(last).max(held);
+        self.lanes.insert((from, to, lane), arrives);
+        self.at(arrives, event);
+    }
+
+    /// Something for a member that may be gone, or stand still.
+    fn reaches(&mut self, to: Member, event: &Event) -> bool {
+        let ours = self.rules.obey(Rule::R4);
+        let host = &mut self.hosts[node(to)];
+        if !host.up || ours && host.member != to {
+            return false;
+        }
+        if host.paused {
+            host.late.push((self.now, event.clone()));
+            return false;
+        }
+        true
+    }
+
+    fn handle(&mut self, event: Event) {
+        let now = self.now;
+        let to = match &event {
+            Event::ToStandby(_, to, ..) | Event::ToOwner(_, to, ..) => Some(*to),
+            Event::Ask(to, ..) | Event::Effect(to, ..) | Event::Confirm(to, ..) | Event::Cast(to, ..) => {
+                Some(*to)
+            }
+            Event::Swapped(to, ..) | Event::Record(to, ..) | Event::Job(to, ..) | Event::Timer(to, ..) => {
+                Some(*to)
+            }
+            Event::Lease(to, _) => Some(*to),
+            Event::Tick(node) | Event::Suspect(node, ..) | Event::Expired(node, ..) => {
+                Some(self.hosts[*node].member)
+            }
+            _ => None,
+        };
+        if let Event::Tick(node) = event
+            && !self.hosts[node].is_awake()
+        {
+            return self.after(TICK, event);
+        }
+        if let Some(to) = to
+            && !self.reaches(to, &event)
+        {
+            return;
+        }
+        if let Event::ToStandby(from, to, ..) | Event::ToOwner(from, to, ..) = &event
+            && self.cut.contains(&(node(*from), node(*to)))
+        {
+            return;
+        }
+        match event {
+            Event::Tick(node) => self.tick(node),
+            Event::ToStandby(from, to, shard, said) => {
+                self.hosts[node(to)].replicas[shard].handle_streamed(from, said);
+                self.act(node(to), shard);
+            }
+            Event::ToOwner(from, to, shard, said) => {
+                self.hosts[node(to)].replicas[shard].handle_told(from, said, now);
+                self.act(node(to), shard);
+            }
+            Event::Ask(to, shard, route, asked) => self.ask(node(to), shard, route, asked),
+            Event::Effect(to, shard, request, from) => {
+                let route = route(from);
+                self.hosts[node(to)].replicas[shard].handle_request(route, request, now);
+                self.act(node(to), shard);
+            }
+            Event::Confirm(to, shard, id, body) => {
+                if let RequestId::Shard { number, .. } = id {
+                    self.hosts[node(to)].replicas[shard].handle_confirmed(number, body, now);
+                    self.act(node(to), shard);
+                }
+            }
+            Event::Reply(client, shard, epoch, reply) => {
+                self.clients[client].stubs[shard].handle_reply(epoch, reply, now);
+                self.act_client(client, shard);
+            }
+            Event::Cast(to, shard, body) => {
+                self.hosts[node(to)].replicas[shard].handle_cast(body, now);
+                self.act(node(to), shard);
+            }
+            Event::Swap(from, shard, record, expired, answers) => {
+                self.swap(from, shard, record, expired, answers)
+            }
+            Event::Swapped(to, shard, proposed, outcome) => {
+                self.hosts[node(to)].replicas[shard].handle_swapped(&proposed, outcome, now);
+                self.act(node(to), shard);
+            }
+            Event::Record(to, shard, record, asked) => {
+                self.hosts[node(to)].replicas[shard].handle_record(record, asked, now);
+                self.act(node(to), shard);
+            }
+            Event::Job(to, shard) => self.work(node(to), shard),
+            Event::Timer(to, shard, number) => {
+                self.hosts[node(to)].replicas[shard].handle_timer(number, now);
+                self.act(node(to), shard);
+            }
+            // Nobody is wrong for ever about who is gone.
+            Event::Suspect(_, whom, false) if !self.lives(whom) => {}
+            Event::Suspect(node, whom, yes) => {
+                self.each(node, |replica| replica.handle_suspected(whom, yes, now))
+            }
+            Event::Expired(node, whom, yes) => {
+                self.each(node, |replica| replica.handle_expired(whom, yes, now))
+            }
+            Event::Lease(to, until) => self.each(node(to), |replica| replica.handle_lease(until, now)),
+            Event::Call(client) => self.call(client),
+            Event::Retry(client, shard) => {
+                self.clients[client].stubs[shard].handle_tick(now);
+                self.act_client(client, shard);
+                self.after(TICK, Event::Retry(client, shard));
+            }
+            Event::Resolved(client, shard) => {
+                if let Some(record) = self.records[shard].clone() {
+                    self.clients[client].stubs[shard].handle_owner(record.owner, record.epoch, now);
+                    self.act_client(client, shard);
+                }
+            }
+            Event::Give(shard, id, say) => self.give(shard, id, say),
+            Event::Fault => self.fault(),
+            Event::Resume(node) => self.resume(node),
+            Event::Mend(a, b) => self.mend(a, b),
+            Event::Restart(node) => self.restart(node),
+        }
+    }
+
+    pub(super) fn each(&mut self, node: usize, mut with: impl FnMut(&mut Replica<Log>)) {
+        for shard in 0..SHARDS {
+            with(&mut self.hosts[node].replicas[shard]);
+            self.act(node, shard);
+        }
+    }
+
+    fn tick(&mut self, node: usize) {
+        let now = self.now;
+        let me = self.hosts[node].member;
+        self.after(TICK, Event::Tick(node));
+        self.each(node, |replica| replica.handle_tick(now));
+        // Its lease is renewed, if the authority hears of it.
+        if now >= self.authority_held {
+            let delay = self.delay();
+            self.leases.insert(me, now + delay + LEASE + LEASE / 2);
+            let answered = delay + self.delay();
+            self.after(answered, Event::Lease(me, now + LEASE));
+        }
+        let others: Vec<(Member, bool)> =
+            self.leases.iter().map(|(member, until)| (*member, now >= *until)).collect();
+        for (other, expired) in others {
+            if !self.random.one_in(4) {
+                continue;
+            }
+            let delay = self.delay();
+            self.after(delay, Event::Expired(node, other, expired));
+        }
+        // What the authority has in force is heard of now and then, and who is wanted.
+        for shard in 0..SHARDS {
+            if self.random.one_in(3) {
+                let delay = self.delay() + self.authority_held.saturating_sub(now);
+                let record = self.records[shard].clone();
+                self.after(delay, Event::Record(me, shard, record, None));
+            }
+            let wanted = self.wanted(node, shard);
+            let wire = self.wire;
+            let replica = &mut self.hosts[node].replicas[shard];
+            // Each shard has its own first owner.
+            if self.records[shard].is_none() && node == shard {
+                replica.handle_claim(now);
+            }
+            replica.handle_standby(wanted, now);
+            replica.handle_wire(wire, now);
+            self.act(node, shard);
+        }
+    }
+
+    fn resume(&mut self, node: usize) {
+        self.hosts[node].paused = false;
+        for (_, event) in core::mem::take(&mut self.hosts[node].late) {
+            self.after(Duration::ZERO, event);
+        }
+    }
+
+    /// The next node that is up and can read the shard, as far as is known; sometimes the one after it.
+    fn wanted(&self, node: usize, shard: usize) -> Option<Member> {
+        let wire = self.records[shard].as_ref().map_or(1, |record| record.wire);
+        let ring = (1..NODES).map(|step| (node + step) % NODES);
+        let reaches = |next: &usize| {
+            let host = &self.hosts[*next];
+            host.up && host.reads >= wire && !self.cut.contains(&(node, *next))
+        };
+        let mut up = ring.filter(reaches);
+        let first = up.next();
+        let next = if self.nemesis.other { up.next().or(first) } else { first };
+        next.map(|next| self.hosts[next].member)
+    }
+}

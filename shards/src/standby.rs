@@ -1,0 +1,140 @@
+//! A copy that follows an owner.
+
+use alloc::vec::Vec;
+
+use crate::copy::{Contents, Image, ShardCopy};
+use crate::message::{Frame, Mail, Position, Streamed, ToOwner, ToStandby};
+use crate::record::Member;
+use crate::replica::{Action, Replica, position_of};
+use crate::rules::Rule;
+
+/// What a copy knows of the stream that it follows.
+#[derive(Clone, Debug)]
+pub(crate) struct Standby<C: Contents> {
+    /// Epoch and number of the newest stream.
+    stream: (u64, u64),
+    /// Whether what is held is known to stand in the history of that stream's owner.
+    synced: bool,
+    barrier: u64,
+    /// The mailbox of a shard that is about to come here, and where it was frozen.
+    pub(crate) mailbox: Option<(u64, Position, Vec<Mail<C::Body>>)>,
+}
+
+impl<C: Contents> Default for Standby<C> {
+    fn default() -> Self {
+        Standby { stream: (0, 0), synced: false, barrier: 0, mailbox: None }
+    }
+}
+
+impl<C: Contents> Replica<C> {
+    /// An owner tells this copy something.
+    pub fn handle_streamed(&mut self, from: Member, said: Streamed<ToStandby<C>>) {
+        let Streamed { epoch, stream, message } = said;
+        let answer = |message| Streamed { epoch, stream, message };
+        // R2: nothing of an older epoch is taken, nor acknowledged.
+        if epoch < self.known && self.config.rules.obey(Rule::R2) {
+            let refused = answer(ToOwner::Refused { epoch: self.known });
+            self.actions.push_back(Action::ToOwner(from, refused));
+            return;
+        }
+        self.known = self.known.max(epoch);
+        if let Some(serving) = self.serves() {
+            if epoch <= serving {
+                return;
+            }
+            self.step_down();
+        }
+        let newest = self.standby.stream;
+        if matches!(message, ToStandby::Hello) && (epoch, stream) > newest {
+            self.standby.stream = (epoch, stream);
+            self.standby.synced = false;
+            self.standby.barrier = 0;
+        } else if (epoch, stream) != newest && self.config.rules.obey(Rule::R2) {
+            return;
+        }
+        if let Some(message) = self.follow(message) {
+            self.actions.push_back(Action::ToOwner(from, answer(message)));
+        }
+    }
+
+    fn follow(&mut self, message: ToStandby<C>) -> Option<ToOwner> {
+        let have = ToOwner::Have { position: position_of(self.copy.as_ref()), reads: self.config.reads };
+        match message {
+            ToStandby::Hello => return Some(have),
+            ToStandby::Continue => self.standby.synced = true,
+            ToStandby::Frame(frame) => match self.apply(&frame) {
+                Applied::Yes => {}
+                Applied::Gap => return Some(have),
+                Applied::Unreadable => return Some(ToOwner::Unreadable { reads: self.config.reads }),
+            },
+            ToStandby::Image(image) => {
+                if !self.replace(image) {
+                    return Some(ToOwner::Unreadable { reads: self.config.reads });
+                }
+            }
+            ToStandby::Barrier(barrier) => self.standby.barrier = self.standby.barrier.max(barrier),
+            ToStandby::Final { position, mailbox } => {
+                let here = self.standby.synced && position_of(self.copy.as_ref()) == Some(position);
+                if !here {
+                    return Some(have);
+                }
+                self.standby.mailbox = Some((self.known, position, mailbox));
+                return Some(ToOwner::Final(position));
+            }
+        }
+        self.acknowledge()
+    }
+
+    /// What is held, if it is known to be the owner's.
+    fn acknowledge(&self) -> Option<ToOwner> {
+        let copy = self.copy.as_ref().filter(|_| self.standby.synced)?;
+        Some(ToOwner::Ack { n: copy.position.n, barrier: self.standby.barrier })
+    }
+
+    fn apply(&mut self, frame: &Frame<C>) -> Applied {
+        let synced = self.standby.synced;
+        let rules = self.config.rules;
+        let Some(copy) = &mut self.copy else { return Applied::Gap };
+        if synced && frame.position.n <= copy.position.n {
+            return Applied::Yes;
+        }
+        // R12: a number alone may be another epoch's.
+        let next = match rules.obey(Rule::R12) {
+            true => frame.prev == copy.position,
+            false => frame.prev.n == copy.position.n,
+        };
+        if !next {
+            return Applied::Gap;
+        }
+        // R35: an acknowledgement says that this could be served.
+        match copy.apply(frame) {
+            Ok(()) => self.standby.synced = true,
+            Err(_) if rules.obey(Rule::R35) => return Applied::Unreadable,
+            Err(_) => {
+                copy.position = frame.position;
+                self.standby.synced = true;
+            }
+        }
+        Applied::Yes
+    }
+
+    /// Takes a whole copy instead of what is held; answers whether it can be read.
+    fn replace(&mut self, image: Image<C>) -> bool {
+        let older = self.copy.as_ref().is_some_and(|copy| image.position <= copy.position);
+        if self.standby.synced && older {
+            return true;
+        }
+        match ShardCopy::read(image) {
+            Ok(copy) => self.copy = Some(copy),
+            Err(_) => return false,
+        }
+        self.standby.synced = true;
+        true
+    }
+}
+
+enum Applied {
+    Yes,
+    Gap,
+    Unreadable,
+}
