@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::message::{Floor, Frame, Number, Position, RequestId, SessionId};
 use crate::record::ShardId;
+use crate::rules::{Rule, Rules};
 
 /// The states of the processes of a shard, as a copy keeps them, and how they are written.
 pub trait Contents: Clone + Debug + Default + Eq {
@@ -38,6 +39,10 @@ pub trait Contents: Clone + Debug + Default + Eq {
     /// # Errors
     /// They cannot say it.
     fn whole(&self, wire: u32) -> Result<Self::Whole, Lossy>;
+
+    /// What `whole` would be if it dropped what it cannot say, as it must not.
+    #[cfg(test)]
+    fn cut(&self) -> Self::Whole;
 
     /// What [`whole`](Self::whole) has made, such that it could be served.
     ///
@@ -205,17 +210,25 @@ pub(crate) enum Known<B> {
 }
 
 impl<B: Clone> Table<B> {
-    pub(crate) fn known(&self, id: RequestId, floor: Floor) -> Known<B> {
+    pub(crate) fn known(&self, id: RequestId, floor: Floor, rules: Rules) -> Known<B> {
         match (id, floor) {
             (RequestId::Client { session, seq }, _) => {
                 // R32: an unknown session runs nothing.
                 let Some(rows) = self.clients.get(&session) else { return Known::Expired };
-                if seq < rows.floor { Known::Expired } else { rows.known(seq).unwrap_or(Known::New) }
+                // R14: what is below the floor was answered, and its row is gone.
+                if seq < rows.floor && rules.obey(Rule::R14) {
+                    return Known::Expired;
+                }
+                rows.known(seq).unwrap_or(Known::New)
             }
             (RequestId::Shard { shard, number }, Floor::Shard { after, .. }) => {
                 let Some(rows) = self.shards.get(&shard) else {
                     return if after.is_none() { Known::New } else { Known::Early };
                 };
+                // R18: however often it is sent, it is handled once.
+                if !rules.obey(Rule::R18Once) {
+                    return Known::New;
+                }
                 if let Some(known) = rows.known(number) {
                     known
                 } else if rows.taken >= Some(number) {
@@ -280,11 +293,14 @@ impl<C: Contents> Default for ShardCopy<C> {
 }
 
 impl<C: Contents> ShardCopy<C> {
-    /// Applies the frame that comes next.
+    /// Applies the frame that comes next, by who reads bytes up to version `reads`.
     ///
     /// # Errors
     /// It cannot be read, and nothing was changed.
-    pub(crate) fn apply(&mut self, frame: &Frame<C>) -> Result<(), Unreadable> {
+    pub(crate) fn apply(&mut self, frame: &Frame<C>, reads: u32) -> Result<(), Unreadable> {
+        if frame.wire > reads {
+            return Err(Unreadable);
+        }
         if let Some(delta) = &frame.delta {
             self.contents.apply(delta, frame.wire)?;
         }
@@ -299,8 +315,11 @@ impl<C: Contents> ShardCopy<C> {
     ///
     /// # Errors
     /// Bytes of this version cannot say it.
-    pub(crate) fn image(&self, wire: u32) -> Result<Image<C>, Lossy> {
-        let whole = self.contents.whole(wire)?;
+    pub(crate) fn image(&self, wire: u32, #[cfg(test)] rules: Rules) -> Result<Image<C>, Lossy> {
+        let whole = self.contents.whole(wire);
+        #[cfg(test)]
+        let whole = if rules.obey(Rule::R37) { whole } else { whole.or_else(|_| Ok(self.contents.cut())) };
+        let whole = whole?;
         Ok(Image { position: self.position, wire, whole, table: self.table.clone() })
     }
 
@@ -308,7 +327,10 @@ impl<C: Contents> ShardCopy<C> {
     ///
     /// # Errors
     /// It cannot be read.
-    pub(crate) fn read(image: Image<C>) -> Result<Self, Unreadable> {
+    pub(crate) fn read(image: Image<C>, reads: u32) -> Result<Self, Unreadable> {
+        if image.wire > reads {
+            return Err(Unreadable);
+        }
         let contents = C::read(&image.whole, image.wire)?;
         Ok(ShardCopy { position: image.position, contents, table: image.table })
     }

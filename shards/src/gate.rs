@@ -9,7 +9,7 @@ use crate::message::{Floor, Position, Reply, Request, RequestId, Streamed, ToOwn
 use crate::owner::{Owner, Peer, Release, Shown};
 use crate::record::{Member, Record};
 use crate::replica::{Action, Alone, Mode, Replica};
-use crate::rules::Rule;
+use crate::rules::{Rule, Rules};
 
 impl<C: Contents> Owner<C> {
     /// Up to where a member has frames, and barriers.
@@ -18,11 +18,16 @@ impl<C: Contents> Owner<C> {
     }
 
     /// Where in the history it goes on after a position, if that stands there.
-    fn follows(&self, position: Position) -> Option<usize> {
-        if position == self.before {
+    fn follows(&self, position: Position, rules: Rules) -> Option<usize> {
+        // R12: a number alone may be another epoch's.
+        let same = |held: Position| match rules.obey(Rule::R12) {
+            true => held == position,
+            false => held.n == position.n,
+        };
+        if same(self.before) {
             return Some(0);
         }
-        let at = self.history.iter().position(|frame| frame.position == position)?;
+        let at = self.history.iter().position(|frame| same(frame.position))?;
         Some(at + 1)
     }
 
@@ -146,7 +151,8 @@ impl<C: Contents> Replica<C> {
                 break;
             }
             owner.told = Some(*number);
-            owner.frontier = owner.frontier.max(number.frame.n);
+            // The floor that goes with it shows what was over by any frame that is released.
+            owner.frontier = owner.frontier.max(number.frame.n).max(released.min(copy.position.n));
             let open = outbox.iter().map(|(number, other)| (number, other.to));
             let ending = owner.ending.iter().map(|(number, (to, _))| (number, *to));
             let open = open.chain(ending).filter(|(_, to)| *to == effect.to).map(|(number, _)| *number);
@@ -192,7 +198,7 @@ impl<C: Contents> Replica<C> {
         match said.message {
             ToOwner::Have { position, reads } => {
                 peer.reads = Some(reads);
-                peer.unreadable = reads < wire;
+                peer.unreadable = reads < wire && self.config.rules.obey(Rule::R35);
                 if !peer.unreadable {
                     self.fill(from, position, now);
                 }
@@ -229,16 +235,21 @@ impl<C: Contents> Replica<C> {
 
     /// Tells a copy what follows what it holds, if that stands in the history; otherwise everything.
     fn fill(&mut self, member: Member, position: Option<Position>, now: Duration) {
-        let wire = self.wire();
+        let (wire, rules) = (self.wire(), self.config.rules);
         let (Some(owner), Some(copy)) = (&mut self.owner, &self.copy) else { return };
-        let start = position.and_then(|position| owner.follows(position));
+        let start = position.and_then(|position| owner.follows(position, rules));
         let Some(peer) = owner.peers.get_mut(&member) else { return };
         let (epoch, stream) = (owner.epoch, peer.stream);
         let mut tell = |message| {
             let streamed = Streamed { epoch, stream, message };
             self.actions.push_back(Action::ToStandby(member, streamed));
         };
-        match (start, copy.image(wire)) {
+        let image = copy.image(
+            wire,
+            #[cfg(test)]
+            rules,
+        );
+        match (start, image) {
             (Some(start), _) => {
                 tell(ToStandby::Continue);
                 owner.history.range(start..).for_each(|frame| tell(ToStandby::Frame(frame.clone())));

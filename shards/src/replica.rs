@@ -313,11 +313,10 @@ impl<C: Contents> Replica<C> {
 
     /// The version of bytes that copies are written in: the lowest of any record that may be in force.
     pub(crate) fn wire(&self) -> u32 {
-        let now = self.record.as_ref().map_or(self.config.reads, |record| record.wire);
-        let mut all = self.proposals.out().map(|proposed| proposed.wire).chain([now]);
-        let newest = self.proposals.out().map(|proposed| proposed.wire).last().unwrap_or(now);
+        let known = self.record.as_ref().map_or(self.config.reads, |record| record.wire);
+        let proposed = self.proposals.out().map(|proposed| proposed.wire).min().unwrap_or(known);
         // R37
-        if self.config.rules.obey(Rule::R37) { all.by_ref().min().unwrap_or(now) } else { newest }
+        if self.config.rules.obey(Rule::R37) { known.min(proposed) } else { known }
     }
 
     /// Whether a member is the one meant, creation and all.

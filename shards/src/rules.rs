@@ -73,19 +73,21 @@ impl Rules {
 /// What is left of a frame when it is told to others without a rule.
 #[cfg(test)]
 impl Rules {
-    pub(crate) fn strip<C: crate::copy::Contents>(
-        self,
-        mut frame: crate::message::Frame<C>,
-    ) -> crate::message::Frame<C> {
+    pub(crate) fn strip<C>(self, mut frame: crate::message::Frame<C>, wire: u32) -> crate::message::Frame<C>
+    where
+        C: crate::copy::Contents,
+    {
         use crate::copy::{Row, Write};
         frame.writes.retain(|write| match (self.without, write) {
             (Some(Rule::R13), Write::Row(_, Row::Answered(_))) => false,
-            (Some(Rule::R14), Write::Floor(..)) => false,
             (Some(Rule::R18Frame), Write::Put(..)) => false,
             (Some(Rule::R28Row), Write::Row(_, Row::Accepted)) => false,
             (Some(Rule::R29), Write::Post(..)) => false,
             _ => true,
         });
+        if self.without == Some(Rule::R36) && frame.wire > wire {
+            (frame.wire, frame.delta) = (wire, None);
+        }
         frame
     }
 }

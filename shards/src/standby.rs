@@ -107,7 +107,7 @@ impl<C: Contents> Replica<C> {
             return Applied::Gap;
         }
         // R35: an acknowledgement says that this could be served.
-        match copy.apply(frame) {
+        match copy.apply(frame, self.config.reads) {
             Ok(()) => self.standby.synced = true,
             Err(_) if rules.obey(Rule::R35) => return Applied::Unreadable,
             Err(_) => {
@@ -124,7 +124,7 @@ impl<C: Contents> Replica<C> {
         if self.standby.synced && older {
             return true;
         }
-        match ShardCopy::read(image) {
+        match ShardCopy::read(image, self.config.reads) {
             Ok(copy) => self.copy = Some(copy),
             Err(_) => return false,
         }

@@ -140,6 +140,14 @@ impl<B: Clone> Stub<B> {
         }
     }
 
+    /// Whether a request of this session has no answer yet, as far as this stub will ever know.
+    #[cfg(test)]
+    pub(crate) fn waits(&self, id: RequestId, now: Duration) -> bool {
+        let RequestId::Client { session, seq } = id else { return false };
+        let lives = |mine: Session| mine.id == session && now < mine.until;
+        self.session.is_some_and(lives) && self.calls.contains_key(&seq)
+    }
+
     /// What is to be done next.
     pub fn poll(&mut self) -> Option<StubAction<B>> {
         self.actions.pop_front()

@@ -138,9 +138,6 @@ impl World {
         if route < ROUTES {
             let client = route as usize;
             self.seen.push(Seen::Released { shard, by, epoch, reply: reply.clone() });
-            if let Reply::Answered { id, body: Some(Say::Given(..)) } = &reply {
-                self.given.insert((shard, *id));
-            }
             if !self.random.one_in(20) {
                 self.after(delay, Event::Reply(client, shard, epoch, reply));
             }
@@ -211,7 +208,7 @@ impl World {
                 self.act(at, shard);
             }
         }
-        if !self.given.contains(&(shard, id)) {
+        if say.op().is_none_or(|op| !self.done.contains(&op.into())) {
             let again = self.random.millis(40..90);
             self.after(again, Event::Give(shard, id, say));
         }
@@ -238,7 +235,11 @@ impl World {
         let shard = self.random.below(SHARDS as u64) as usize;
         let op = self.next_op;
         self.next_op += 1;
+        // What the faults of the moment endanger.
         let say = match self.random.below(16) {
+            0..10 if self.deaf.iter().any(|until| self.now < *until) => Say::Get,
+            0..6 if self.now < self.wired => Say::PutNew(op),
+            0..10 if self.now < self.held_final => return self.cast(shard, Say::Put(op)),
             0..=3 => Say::Get,
             4 | 5 => Say::Tell(op),
             6 | 7 => Say::Ask(op),
@@ -296,6 +297,7 @@ impl World {
     }
 
     fn done(&mut self, client: usize, shard: usize, ticket: u64, outcome: Outcome<Say>) {
+        self.done.insert(ticket);
         self.seen.push(Seen::Done { shard, client, ticket, outcome });
     }
 }

@@ -1,5 +1,6 @@
 //! What the shards of the simulation hold: the list of all that was ever done to them.
 
+use alloc::collections::BTreeSet;
 use alloc::vec;
 use alloc::vec::Vec;
 
@@ -70,14 +71,14 @@ impl Say {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Log {
     pub(super) entries: Vec<Entry>,
-    /// Whether there is something that only the new version can say.
-    new: bool,
+    /// What only the new version can say.
+    news: BTreeSet<Entry>,
 }
 
 impl Contents for Log {
     type Change = (Entry, bool);
     type Delta = (Entry, bool);
-    type Whole = (Vec<Entry>, bool);
+    type Whole = (Vec<Entry>, BTreeSet<Entry>);
     type Body = Say;
 
     fn encode(&self, change: &(Entry, bool), wire: u32) -> Result<(Entry, bool), Lossy> {
@@ -86,16 +87,26 @@ impl Contents for Log {
 
     fn apply(&mut self, delta: &(Entry, bool), _: u32) -> Result<(), Unreadable> {
         self.entries.push(delta.0);
-        self.new |= delta.1;
+        if delta.1 {
+            self.news.insert(delta.0);
+        }
         Ok(())
     }
 
-    fn whole(&self, wire: u32) -> Result<(Vec<Entry>, bool), Lossy> {
-        if self.new && wire < 2 { Err(Lossy) } else { Ok((self.entries.clone(), self.new)) }
+    fn whole(&self, wire: u32) -> Result<(Vec<Entry>, BTreeSet<Entry>), Lossy> {
+        if wire < 2 && !self.news.is_empty() {
+            Err(Lossy)
+        } else {
+            Ok((self.entries.clone(), self.news.clone()))
+        }
     }
 
-    fn read(whole: &(Vec<Entry>, bool), _: u32) -> Result<Self, Unreadable> {
-        Ok(Log { entries: whole.0.clone(), new: whole.1 })
+    fn cut(&self) -> (Vec<Entry>, BTreeSet<Entry>) {
+        (self.entries.iter().copied().filter(|entry| !self.news.contains(entry)).collect(), BTreeSet::new())
+    }
+
+    fn read(whole: &(Vec<Entry>, BTreeSet<Entry>), _: u32) -> Result<Self, Unreadable> {
+        Ok(Log { entries: whole.0.clone(), news: whole.1.clone() })
     }
 }
 

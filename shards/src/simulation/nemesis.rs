@@ -20,10 +20,14 @@ pub(super) enum Fault {
     Hold { from: usize, to: usize, lane: u8, long: Duration },
     /// The authority hears and says nothing for so long.
     Silence { long: Duration },
+    /// A node hears nothing of the authority for so long.
+    Deaf { node: usize, long: Duration },
     /// A node believes that another is gone.
     Suspect { by: usize, whom: usize },
     /// A shard is to move to a node, with so much time.
     Move { shard: usize, to: usize, limit: Duration },
+    /// That a mailbox was handed over is told so much later, for so long.
+    HoldFinal { long: Duration },
     /// Another standby is wanted than before.
     Other,
     /// Copies are to have another version.
@@ -37,6 +41,10 @@ pub(super) struct Nemesis {
     pub(super) mixed: bool,
     /// Whether standbys are wanted out of order.
     pub(super) other: bool,
+    /// Whether standbys are wanted that cannot read the shard.
+    pub(super) careless: bool,
+    /// Whether sessions are forgotten soon.
+    pub(super) short: bool,
     /// Groups of faults that are made at once, or nearly.
     plan: VecDeque<(Duration, Kind)>,
 }
@@ -52,9 +60,12 @@ enum Kind {
     HoldAcks,
     HoldFrames,
     Silence,
+    DeafOwner,
     SuspectOwner,
     SuspectStandby,
     Move,
+    MoveShort,
+    HoldFinal,
     Other,
     Wire,
 }
@@ -76,6 +87,11 @@ const AIMED: &[&[Kind]] = &[
     &[Silence, SuspectStandby, SuspectOwner],
     &[Silence, SuspectStandby],
     &[Silence, Other, CrashOwner],
+    &[DeafOwner, SuspectOwner],
+    &[DeafOwner, SuspectOwner],
+    &[DeafOwner, MoveShort],
+    &[HoldFinal, MoveShort, CrashOwner],
+    &[HoldFinal, MoveShort, SuspectOwner],
     &[SuspectStandby, CrashStandby, CrashOwner],
     &[CutOwner, SuspectOwner],
     &[CutOwner],
@@ -94,13 +110,16 @@ const AIMED: &[&[Kind]] = &[
     &[Wire],
     &[Wire, Silence, SuspectOwner],
     &[Wire, CrashOwner],
+    &[Silence, Wire],
+    &[Silence, Wire, Other],
+    &[DeafOwner, Wire, Other],
     &[Other, Wire, CrashOwner],
     &[PauseStandby],
 ];
 
 impl Nemesis {
     pub(super) fn new(random: &mut Random, until: Duration) -> Self {
-        let mixed = random.one_in(4);
+        let mixed = random.one_in(3);
         let mut plan = Vec::new();
         let favourite = random.pick(AIMED);
         for _ in 0..2 + random.below(8) {
@@ -112,7 +131,13 @@ impl Nemesis {
             }
         }
         plan.sort_by_key(|(at, _)| *at);
-        Nemesis { mixed, other: random.one_in(4), plan: plan.into() }
+        Nemesis {
+            mixed,
+            other: random.one_in(4),
+            careless: random.one_in(2),
+            short: random.one_in(4),
+            plan: plan.into(),
+        }
     }
 
     pub(super) fn times(&self) -> Vec<Duration> {
@@ -144,14 +169,17 @@ impl World {
             HoldAcks => Fault::Hold { from: standby, to: owner, lane: 1, long },
             HoldFrames => Fault::Hold { from: owner, to: standby, lane: 0, long },
             Silence => Fault::Silence { long },
+            DeafOwner => Fault::Deaf { node: owner, long },
             SuspectOwner => Fault::Suspect { by: standby, whom: owner },
             SuspectStandby => Fault::Suspect { by: owner, whom: standby },
             Move => {
                 let to = if self.random.one_in(2) { standby } else { third };
                 Fault::Move { shard, to, limit: self.random.millis(2..300) }
             }
+            MoveShort => Fault::Move { shard, to: standby, limit: self.random.millis(1..15) },
+            HoldFinal => Fault::HoldFinal { long },
             Other => Fault::Other,
-            Wire => Fault::Wire(1 + self.random.below(2) as u32),
+            Wire => Fault::Wire(3 - self.wire),
         };
         self.seen.push(Seen::Fault(fault));
         self.make(fault);
@@ -168,6 +196,8 @@ impl World {
             }
             Fault::Hold { from, to, lane, long } => drop(self.held.insert((from, to, lane), now + long)),
             Fault::Silence { long } => self.authority_held = now + long,
+            Fault::Deaf { node, long } => self.deaf[node] = now + long,
+            Fault::HoldFinal { long } => self.held_final = now + long,
             Fault::Suspect { by, whom } => {
                 let whom = self.hosts[whom].member;
                 let until = self.random.millis(10..200);
@@ -184,7 +214,7 @@ impl World {
                 }
             }
             Fault::Other => self.nemesis.other = !self.nemesis.other,
-            Fault::Wire(wire) => self.wire = wire,
+            Fault::Wire(wire) => (self.wire, self.wired) = (wire, now + Duration::from_millis(150)),
         }
     }
 

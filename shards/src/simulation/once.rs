@@ -9,7 +9,6 @@ use super::world::{SHARDS, Seen, World};
 use super::{Invariant, shown};
 use crate::message::{Reply, RequestId};
 use crate::replica::Mode;
-use crate::stub::Outcome;
 
 #[derive(Default)]
 pub(super) struct Once {
@@ -45,10 +44,12 @@ impl Invariant for Once {
                 }
             }
             // Where the tail may be lost, so may the frame that opened the session.
-            Seen::Done { ticket, outcome: Outcome::Expired, .. }
+            Seen::Released { shard, reply: Reply::Expired { id }, .. }
                 if !matches!(world.mode, Mode::Async { .. }) =>
             {
-                return Err(format!("call {ticket} is told that it is forgotten"));
+                if world.clients.iter().any(|client| client.stubs[*shard].waits(*id, world.now)) {
+                    return Err(format!("{id:?} is forgotten, and waited for"));
+                }
             }
             _ => {}
         }

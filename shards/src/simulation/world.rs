@@ -110,13 +110,19 @@ pub(super) struct World {
     /// Lanes that are held, until when.
     pub(super) held: BTreeMap<(usize, usize, u8), Duration>,
     pub(super) authority_held: Duration,
+    /// Until when it is not heard that a mailbox was handed over.
+    pub(super) held_final: Duration,
+    /// Until when a node hears nothing of the authority.
+    pub(super) deaf: [Duration; NODES],
     pub(super) cut: BTreeSet<(usize, usize)>,
     pub(super) nemesis: Nemesis,
     pub(super) seen: Vec<Seen>,
     pub(super) next_op: u32,
-    pub(super) given: BTreeSet<(usize, RequestId)>,
+    pub(super) done: BTreeSet<u64>,
     pub(super) creations: u32,
     pub(super) wire: u32,
+    /// Until when that is news.
+    pub(super) wired: Duration,
 }
 
 impl Host {
@@ -180,21 +186,26 @@ impl World {
             lanes: BTreeMap::new(),
             held: BTreeMap::new(),
             authority_held: Duration::ZERO,
+            held_final: Duration::ZERO,
+            deaf: [Duration::ZERO; NODES],
             cut: BTreeSet::new(),
             nemesis,
             seen: Vec::new(),
             next_op: 1,
-            given: BTreeSet::new(),
+            done: BTreeSet::new(),
             creations: 0,
             wire: 1,
+            wired: Duration::ZERO,
         };
+        world.wire += u32::from(world.random.one_in(2));
         for node in 0..NODES {
             let reads = if world.nemesis.mixed && node == NODES - 1 { 1 } else { 2 };
             let host = world.host(node, reads);
             world.hosts.push(host);
             world.at(Duration::ZERO, Event::Tick(node));
         }
-        let config = StubConfig { again: Duration::from_millis(60), rules, ..StubConfig::default() };
+        let session = if world.nemesis.short { LEASE } else { StubConfig::default().session };
+        let config = StubConfig { again: Duration::from_millis(60), session, rules, ..StubConfig::default() };
         for client in 0..CLIENTS {
             let stubs = (0..SHARDS).map(|shard| Stub::new(config, (client * 8 + shard) as u64)).collect();
             world.clients.push(Client { stubs });
@@ -214,6 +225,7 @@ impl World {
         let member = member(node, self.creations);
         let config = Config {
             patience: Duration::from_millis(150),
+            session: if self.nemesis.short { 2 * LEASE } else { Duration::from_secs(300) },
             again: Duration::from_millis(40),
             history: 20,
             rules: self.rules,
@@ -323,6 +335,16 @@ impl World {
             }
             _ => None,
         };
+        if let Event::ToOwner(.., Streamed { message: ToOwner::Final(_), .. }) = &event
+            && self.held_final > self.now
+        {
+            return self.at(self.held_final, event);
+        }
+        if let Event::Record(to, ..) | Event::Swapped(to, ..) | Event::Lease(to, _) = &event
+            && self.deaf[node(*to)] > self.now
+        {
+            return self.at(self.deaf[node(*to)], event);
+        }
         if let Event::Tick(node) = event
             && !self.hosts[node].is_awake()
         {
@@ -474,7 +496,8 @@ impl World {
         let ring = (1..NODES).map(|step| (node + step) % NODES);
         let reaches = |next: &usize| {
             let host = &self.hosts[*next];
-            host.up && host.reads >= wire && !self.cut.contains(&(node, *next))
+            let reads = host.reads >= wire || self.nemesis.careless && self.now < QUIET;
+            host.up && reads && !self.cut.contains(&(node, *next))
         };
         let mut up = ring.filter(reaches);
         let first = up.next();
