@@ -239,6 +239,9 @@ impl<C: Contents> Replica<C> {
         let (Some(owner), Some(copy)) = (&mut self.owner, &self.copy) else { return };
         let start = position.and_then(|position| owner.follows(position, rules));
         let Some(peer) = owner.peers.get_mut(&member) else { return };
+        // What was written for others it may not be able to read.
+        let reads = |start: &usize| owner.history.range(*start..).all(|frame| peer.reads >= Some(frame.wire));
+        let start = start.filter(|start| reads(start) || !rules.obey(Rule::R35));
         let (epoch, stream) = (owner.epoch, peer.stream);
         let mut tell = |message| {
             let streamed = Streamed { epoch, stream, message };
@@ -400,13 +403,15 @@ impl<C: Contents> Replica<C> {
 
     /// What an owner does as time passes.
     pub(crate) fn tick_owner(&mut self, now: Duration) {
-        let (again, ttl) = (self.config.again, self.config.session);
+        let (again, ttl, wire) = (self.config.again, self.config.session, self.wire());
         let Some(owner) = &mut self.owner else { return };
         if now >= owner.tell_again {
             owner.tell_again = now + again;
             owner.told = None;
         }
-        let silent = |peer: &Peer| peer.owes.is_some_and(|since| now >= since + again) && !peer.unreadable;
+        // What could not be read or said may be by now.
+        let may = |peer: &Peer| !peer.unreadable || peer.reads.is_some_and(|reads| reads >= wire);
+        let silent = |peer: &Peer| peer.owes.is_some_and(|since| now >= since + again) && may(peer);
         let reopen: BTreeSet<_> =
             owner.peers.iter().filter(|(_, peer)| silent(peer)).map(|(member, _)| *member).collect();
         let still = owner.is_still();

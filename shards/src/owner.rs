@@ -195,6 +195,12 @@ impl<C: Contents> Replica<C> {
 
     /// The record has changed, and this member owns the shard as before.
     pub(crate) fn adopted(&mut self, now: Duration) {
+        let wire = self.wire();
+        for peer in self.owner.iter_mut().flat_map(|owner| owner.peers.values_mut()) {
+            // It could not read what follows, whatever it has read so far.
+            peer.unreadable |=
+                peer.reads.is_some_and(|reads| reads < wire) && self.config.rules.obey(Rule::R35);
+        }
         self.thaw_if_lost(now);
         self.align(now);
         self.run_again();

@@ -15,6 +15,8 @@ pub(crate) struct Standby<C: Contents> {
     stream: (u64, u64),
     /// Whether what is held is known to stand in the history of that stream's owner.
     synced: bool,
+    /// Whether it has said that something is missing, and nothing was done about it yet: once is enough.
+    asked: bool,
     barrier: u64,
     /// The mailbox of a shard that is about to come here, and where it was frozen.
     pub(crate) mailbox: Option<(u64, Position, Vec<Mail<C::Body>>)>,
@@ -22,7 +24,7 @@ pub(crate) struct Standby<C: Contents> {
 
 impl<C: Contents> Default for Standby<C> {
     fn default() -> Self {
-        Standby { stream: (0, 0), synced: false, barrier: 0, mailbox: None }
+        Standby { stream: (0, 0), synced: false, asked: false, barrier: 0, mailbox: None }
     }
 }
 
@@ -48,6 +50,7 @@ impl<C: Contents> Replica<C> {
         if matches!(message, ToStandby::Hello) && (epoch, stream) > newest {
             self.standby.stream = (epoch, stream);
             self.standby.synced = false;
+            self.standby.asked = false;
             self.standby.barrier = 0;
         } else if (epoch, stream) != newest && self.config.rules.obey(Rule::R2) {
             return;
@@ -61,13 +64,18 @@ impl<C: Contents> Replica<C> {
         let have = ToOwner::Have { position: position_of(self.copy.as_ref()), reads: self.config.reads };
         match message {
             ToStandby::Hello => return Some(have),
-            ToStandby::Continue => self.standby.synced = true,
+            ToStandby::Continue => (self.standby.synced, self.standby.asked) = (true, false),
             ToStandby::Frame(frame) => match self.apply(&frame) {
                 Applied::Yes => {}
-                Applied::Gap => return Some(have),
+                Applied::Gap if self.standby.asked => return None,
+                Applied::Gap => {
+                    self.standby.asked = true;
+                    return Some(have);
+                }
                 Applied::Unreadable => return Some(ToOwner::Unreadable { reads: self.config.reads }),
             },
             ToStandby::Image(image) => {
+                self.standby.asked = false;
                 if !self.replace(image) {
                     return Some(ToOwner::Unreadable { reads: self.config.reads });
                 }

@@ -121,7 +121,8 @@ fn search(seeds: core::ops::Range<u64>, without: Option<Rule>) -> Option<(u64, S
             if seed >= seeds.end || seed > found.load(Ordering::Relaxed) {
                 break failed;
             }
-            if let Err(why) = run(seed, without) {
+            let ran = std::panic::catch_unwind(|| run(seed, without));
+            if let Err(why) = ran.unwrap_or_else(|_| Err(format!("seed {seed}: a panic"))) {
                 found.fetch_min(seed, Ordering::Relaxed);
                 failed = Some((seed, why));
                 break failed;

@@ -37,6 +37,8 @@ pub(super) enum Fault {
 /// What is done when.
 #[derive(Debug)]
 pub(super) struct Nemesis {
+    /// Whether what it likes best is dangerous where a lease is all that keeps two from serving.
+    pub(super) leases: bool,
     /// Whether one of the nodes runs the old version.
     pub(super) mixed: bool,
     /// Whether standbys are wanted out of order.
@@ -90,6 +92,8 @@ const AIMED: &[&[Kind]] = &[
     &[DeafOwner, SuspectOwner],
     &[DeafOwner, SuspectOwner],
     &[DeafOwner, MoveShort],
+    &[DeafOwner, MoveShort],
+    &[DeafOwner, MoveShort, MoveShort],
     &[HoldFinal, MoveShort, CrashOwner],
     &[HoldFinal, MoveShort, SuspectOwner],
     &[SuspectStandby, CrashStandby, CrashOwner],
@@ -97,6 +101,9 @@ const AIMED: &[&[Kind]] = &[
     &[CutOwner],
     &[Other],
     &[Other, CrashOwner],
+    &[HoldFrames, SuspectOwner, CrashOwner],
+    &[Other, HoldFrames, SuspectOwner, CrashOwner],
+    &[Other, HoldAcks, SuspectOwner, CrashOwner],
     &[Other, HoldFrames, SuspectOwner],
     &[Other, SuspectOwner, CrashOwner],
     &[Move],
@@ -131,7 +138,9 @@ impl Nemesis {
             }
         }
         plan.sort_by_key(|(at, _)| *at);
+        let leases = favourite.iter().any(|kind| matches!(kind, MoveShort | Silence | PauseOwner));
         Nemesis {
+            leases,
             mixed,
             other: random.one_in(4),
             careless: random.one_in(2),

@@ -165,13 +165,14 @@ pub(super) fn id(shard: usize) -> ShardId {
 impl World {
     pub(super) fn new(seed: u64, without: Option<Rule>) -> Self {
         let mut random = Random(seed);
+        let nemesis = Nemesis::new(&mut random, QUIET);
         let mode = match random.below(8) {
-            0 | 1 => Mode::Async { lag: 4 },
-            2 => Mode::Copied { alone: Alone::Wait },
+            0..4 if nemesis.leases => Mode::Async { lag: 4 },
+            0 => Mode::Async { lag: 4 },
+            1 => Mode::Copied { alone: Alone::Wait },
             _ => Mode::Copied { alone: Alone::Serve },
         };
         let rules = Rules { without };
-        let nemesis = Nemesis::new(&mut random, QUIET);
         let mut world = World {
             now: Duration::ZERO,
             random,
