@@ -380,7 +380,10 @@ impl<C: Contents> Replica<C> {
         let complete = |peer: &Peer| {
             // R8
             let all = peer.acked >= owner.frontier || !rules.obey(Rule::R8);
-            all && n - peer.acked <= behind
+            // While a lower version is proposed it may be filled in that, and must not be named in a record of the higher.
+            let reads =
+                peer.reads >= self.record.as_ref().map(|record| record.wire) || !rules.obey(Rule::R35);
+            all && reads && n - peer.acked <= behind
         };
         let fills = |(member, peer): &(&Member, &Peer)| {
             !gate.contains(member)
