@@ -84,6 +84,19 @@ pub enum Write<B> {
     Stop(Number),
 }
 
+impl<B> Write<B> {
+    /// The rule that says that it stands in the frame of what it belongs to, and so in every copy.
+    pub(crate) fn rule(&self) -> Option<Rule> {
+        match self {
+            Write::Row(_, Row::Answered(_)) => Some(Rule::R13),
+            Write::Row(_, Row::Accepted) => Some(Rule::R28Row),
+            Write::Put(..) => Some(Rule::R18Frame),
+            Write::Post(..) => Some(Rule::R29),
+            _ => None,
+        }
+    }
+}
+
 /// What is known of a request.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Row<B> {
@@ -315,11 +328,11 @@ impl<C: Contents> ShardCopy<C> {
     ///
     /// # Errors
     /// Bytes of this version cannot say it.
-    pub(crate) fn image(&self, wire: u32, #[cfg(test)] rules: Rules) -> Result<Image<C>, Lossy> {
+    pub(crate) fn image(&self, wire: u32, rules: Rules) -> Result<Image<C>, Lossy> {
         let whole = self.contents.whole(wire);
         #[cfg(test)]
         let whole = if rules.obey(Rule::R37) { whole } else { whole.or_else(|_| Ok(self.contents.cut())) };
-        let whole = whole?;
+        let (whole, _) = (whole?, rules);
         Ok(Image { position: self.position, wire, whole, table: self.table.clone() })
     }
 

@@ -247,11 +247,7 @@ impl<C: Contents> Replica<C> {
             let streamed = Streamed { epoch, stream, message };
             self.actions.push_back(Action::ToStandby(member, streamed));
         };
-        let image = copy.image(
-            wire,
-            #[cfg(test)]
-            rules,
-        );
+        let image = copy.image(wire, rules);
         match (start, image) {
             (Some(start), _) => {
                 tell(ToStandby::Continue);

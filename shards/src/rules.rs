@@ -2,10 +2,11 @@
 
 /// A rule that a line of this crate obeys. docs/protocol.md says what happens without it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-#[cfg_attr(not(test), expect(dead_code, reason = "named where they are obeyed, chosen from by tests"))]
 pub(crate) enum Rule {
     R1,
     R2,
+    /// Obeyed by the authority: a proposal is compared by the revision.
+    #[cfg(test)]
     R3,
     R4,
     R5,
@@ -67,27 +68,5 @@ impl Rules {
     #[cfg(not(test))]
     pub(crate) const fn obey(self, _: Rule) -> bool {
         true
-    }
-}
-
-/// What is left of a frame when it is told to others without a rule.
-#[cfg(test)]
-impl Rules {
-    pub(crate) fn strip<C>(self, mut frame: crate::message::Frame<C>, wire: u32) -> crate::message::Frame<C>
-    where
-        C: crate::copy::Contents,
-    {
-        use crate::copy::{Row, Write};
-        frame.writes.retain(|write| match (self.without, write) {
-            (Some(Rule::R13), Write::Row(_, Row::Answered(_))) => false,
-            (Some(Rule::R18Frame), Write::Put(..)) => false,
-            (Some(Rule::R28Row), Write::Row(_, Row::Accepted)) => false,
-            (Some(Rule::R29), Write::Post(..)) => false,
-            _ => true,
-        });
-        if self.without == Some(Rule::R36) && frame.wire > wire {
-            (frame.wire, frame.delta) = (wire, None);
-        }
-        frame
     }
 }

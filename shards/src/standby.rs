@@ -19,7 +19,15 @@ pub(crate) struct Standby<C: Contents> {
     asked: bool,
     barrier: u64,
     /// The mailbox of a shard that is about to come here, and where it was frozen.
-    pub(crate) mailbox: Option<(u64, Position, Vec<Mail<C::Body>>)>,
+    pub(crate) mailbox: Option<Mailbox<C::Body>>,
+}
+
+/// What waited for the processes of a shard when it was frozen.
+#[derive(Clone, Debug)]
+pub(crate) struct Mailbox<B> {
+    pub(crate) epoch: u64,
+    pub(crate) position: Position,
+    pub(crate) mails: Vec<Mail<B>>,
 }
 
 impl<C: Contents> Default for Standby<C> {
@@ -81,12 +89,12 @@ impl<C: Contents> Replica<C> {
                 }
             }
             ToStandby::Barrier(barrier) => self.standby.barrier = self.standby.barrier.max(barrier),
-            ToStandby::Final { position, mailbox } => {
+            ToStandby::Final { position, mailbox: mails } => {
                 let here = self.standby.synced && position_of(self.copy.as_ref()) == Some(position);
                 if !here {
                     return Some(have);
                 }
-                self.standby.mailbox = Some((self.known, position, mailbox));
+                self.standby.mailbox = Some(Mailbox { epoch: self.known, position, mails });
                 return Some(ToOwner::Final(position));
             }
         }

@@ -4,7 +4,7 @@ use alloc::vec::Vec;
 use core::time::Duration;
 
 use super::log::{Log, Say, handle};
-use super::world::{Event, NODES, QUIET, SHARDS, Seen, World, id, node};
+use super::world::{Event, Input, NODES, QUIET, SHARDS, Seen, World, id, node};
 use crate::message::{Mail, Reply, RequestId};
 use crate::proposals::Swapped;
 use crate::record::{Member, Record};
@@ -38,22 +38,26 @@ impl World {
             Action::Read => {
                 let delay = self.delay() + self.delay() + self.authority_held.saturating_sub(self.now);
                 let (record, asked) = (self.records[shard].clone(), Some(self.now));
-                self.after(delay, Event::Record(me, shard, record, asked));
+                self.after(delay, Event::At(me, shard, Input::Record(record, asked)));
             }
             Action::Swap(record, expired) => self.propose(me, shard, record, expired),
-            Action::ToStandby(to, said) => self.send(me, to, 0, Event::ToStandby(me, to, shard, said)),
-            Action::ToOwner(to, said) => self.send(me, to, 1, Event::ToOwner(me, to, shard, said)),
+            Action::ToStandby(to, said) => {
+                self.send(me, to, 0, Event::At(to, shard, Input::ToStandby(me, said)))
+            }
+            Action::ToOwner(to, said) => self.send(me, to, 1, Event::At(to, shard, Input::ToOwner(me, said))),
             Action::Reply(route, epoch, reply) => self.reply(me, shard, route, epoch, reply),
             Action::Run(job, cause) => {
                 let jobs = &mut self.hosts[at].jobs[shard];
                 jobs.push_back((job, cause));
                 if jobs.len() == 1 {
                     let takes = self.random.millis(0..2);
-                    self.after(takes, Event::Job(me, shard));
+                    self.after(takes, Event::At(me, shard, Input::Job));
                 }
             }
             Action::Effect(to, request) => self.effect(me, shard, to.0 as usize, request),
-            Action::StartTimer(number, after) => self.after(after, Event::Timer(me, shard, number)),
+            Action::StartTimer(number, after) => {
+                self.after(after, Event::At(me, shard, Input::Timer(number)))
+            }
             Action::Freeze => {
                 // The first was begun.
                 let idle: Vec<_> = self.hosts[at].jobs[shard].drain(..).collect();
@@ -72,7 +76,7 @@ impl World {
             Action::Deactivate => self.hosts[at].jobs[shard].clear(),
             Action::Forward(to, Mail::Cast(body)) => {
                 let delay = self.delay();
-                self.after(delay, Event::Cast(to, shard, body));
+                self.after(delay, Event::At(to, shard, Input::Cast(body)));
             }
             Action::Forward(..) | Action::Keep(_) | Action::Undo(_) => {}
             Action::Moved(result) => self.seen.push(Seen::Moved { shard, result }),
@@ -85,7 +89,7 @@ impl World {
         let delay = self.delay() + held;
         if held > Duration::ZERO || self.random.one_in(6) {
             let unknown = self.random.millis(10..40);
-            self.after(unknown, Event::Swapped(me, shard, record.clone(), Swapped::Unknown));
+            self.after(unknown, Event::At(me, shard, Input::Swapped(record.clone(), Swapped::Unknown)));
             let late = self.random.millis(0..200);
             if self.random.one_in(3) {
                 // It is lost on the way.
@@ -123,13 +127,13 @@ impl World {
             for host in 0..NODES {
                 let delay = self.delay();
                 let to = self.hosts[host].member;
-                self.after(delay, Event::Record(to, shard, Some(proposed.clone()), None));
+                self.after(delay, Event::At(to, shard, Input::Record(Some(proposed.clone()), None)));
             }
         }
         if answers {
             let outcome = if matches { Swapped::Won } else { Swapped::Lost(now) };
             let delay = self.delay();
-            self.after(delay, Event::Swapped(from, shard, proposed, outcome));
+            self.after(delay, Event::At(from, shard, Input::Swapped(proposed, outcome)));
         }
     }
 
@@ -150,7 +154,7 @@ impl World {
             _ => return,
         };
         if let RequestId::Shard { shard, .. } = id {
-            self.after(delay, Event::Confirm(to, shard.0 as usize, id, body));
+            self.after(delay, Event::At(to, shard.0 as usize, Input::Confirm(id, body)));
         }
     }
 
@@ -167,10 +171,10 @@ impl World {
         let epoch = replica.serves().unwrap_or(0);
         self.seen.push(Seen::Effected { shard, by: me, epoch, request: request.clone() });
         let delay = self.delay();
-        self.after(delay, Event::Effect(owner, to, request.clone(), me));
+        self.after(delay, Event::At(owner, to, Input::Effect(me, request.clone())));
         if self.random.one_in(8) {
             let later = self.random.millis(5..100);
-            self.after(later, Event::Effect(owner, to, request, me));
+            self.after(later, Event::At(owner, to, Input::Effect(me, request)));
         }
     }
 
@@ -180,7 +184,7 @@ impl World {
         let Some((job, cause)) = self.hosts[at].jobs[shard].pop_front() else { return };
         if !self.hosts[at].jobs[shard].is_empty() {
             let takes = self.random.millis(0..2);
-            self.after(takes, Event::Job(me, shard));
+            self.after(takes, Event::At(me, shard, Input::Job));
         }
         let now = self.now;
         let Some(copy) = self.hosts[at].replicas[shard].copy() else { return };
@@ -195,7 +199,6 @@ impl World {
             }
         }
         self.hosts[at].replicas[shard].handle_ran(job, ran, now);
-        self.act(at, shard);
     }
 
     /// Somebody answers what was left open, wherever the shard is served.
@@ -212,18 +215,6 @@ impl World {
             let again = self.random.millis(40..90);
             self.after(again, Event::Give(shard, id, say));
         }
-    }
-
-    /// A client asks a member something.
-    pub(super) fn ask(&mut self, at: usize, shard: usize, route: u64, asked: Asked<Say>) {
-        let now = self.now;
-        let replica = &mut self.hosts[at].replicas[shard];
-        match asked {
-            Asked::Open { nonce } => replica.handle_open(route, nonce, now),
-            Asked::Renew { nonce, session } => replica.handle_renew(route, nonce, session, now),
-            Asked::Request(request) => replica.handle_request(route, request, now),
-        }
-        self.act(at, shard);
     }
 
     /// A client begins something.
@@ -251,7 +242,7 @@ impl World {
             _ => Say::Put(op),
         };
         let ticket = u64::from(op);
-        self.seen.push(Seen::Called { shard, client, ticket, say: say.clone() });
+        self.seen.push(Seen::Called { shard, ticket, say: say.clone() });
         let (now, deadline) = (self.now, Duration::MAX / 2);
         self.clients[client].stubs[shard].handle_call(ticket, say, deadline, now);
         self.act_client(client, shard);
@@ -262,7 +253,7 @@ impl World {
         if let Some(record) = &self.records[shard] {
             let owner = record.owner;
             let delay = self.delay();
-            self.after(delay, Event::Cast(owner, shard, say));
+            self.after(delay, Event::At(owner, shard, Input::Cast(say)));
         }
     }
 
@@ -271,7 +262,7 @@ impl World {
         while let Some(action) = self.clients[client].stubs[shard].poll() {
             match action {
                 StubAction::Send(to, asked) => self.carry(client, shard, to, asked),
-                StubAction::Done(ticket, outcome) => self.done(client, shard, ticket, outcome),
+                StubAction::Done(ticket, outcome) => self.done(shard, ticket, outcome),
                 StubAction::EpochChanged { .. } => {}
             }
         }
@@ -285,19 +276,19 @@ impl World {
         let route = client as u64;
         if !self.random.one_in(20) {
             let delay = self.delay();
-            self.after(delay, Event::Ask(to, shard, route, asked.clone()));
+            self.after(delay, Event::At(to, shard, Input::Ask(route, asked.clone())));
         }
         // A duplicate comes late, sometimes by another way.
         if self.random.one_in(5) {
             let late = self.random.millis(2..200);
             let other = self.random.below(NODES as u64) as usize;
             let to = if self.random.one_in(2) { self.hosts[other].member } else { to };
-            self.after(late, Event::Ask(to, shard, route, asked));
+            self.after(late, Event::At(to, shard, Input::Ask(route, asked)));
         }
     }
 
-    fn done(&mut self, client: usize, shard: usize, ticket: u64, outcome: Outcome<Say>) {
+    fn done(&mut self, shard: usize, ticket: u64, outcome: Outcome<Say>) {
         self.done.insert(ticket);
-        self.seen.push(Seen::Done { shard, client, ticket, outcome });
+        self.seen.push(Seen::Done { shard, ticket, outcome });
     }
 }

@@ -31,6 +31,7 @@ use core::time::Duration;
 use std::thread;
 
 use self::log::Say;
+use self::nemesis::Fault;
 use self::world::{Seen, World};
 use crate::message::Reply;
 use crate::rules::Rule;
@@ -155,4 +156,26 @@ fn a_thousand_seeds() {
 fn a_seed_runs_the_same_twice() {
     let told = || format!("{:?}", run(7, None));
     assert_eq!(told(), told());
+}
+
+/// What the simulation is for happens in it: takeovers and moves, some of which fail, under every fault.
+#[test]
+fn the_faults_bite() {
+    let happened: Vec<_> = (0..200).flat_map(|seed| run(seed, None).unwrap()).map(|(_, seen)| seen).collect();
+    let count = |bites: fn(&Seen) -> bool| happened.iter().filter(|seen| bites(seen)).count();
+    let often =
+        |what: &str, bites: fn(&Seen) -> bool| assert!(count(bites) >= 20, "{what}: {}", count(bites));
+    often("takeovers", |seen| matches!(seen, Seen::Activated { epoch: 2.., .. }));
+    often("moves", |seen| matches!(seen, Seen::Moved { result: Ok(()), .. }));
+    often("moves that fail", |seen| matches!(seen, Seen::Moved { result: Err(_), .. }));
+    often("two standbys", |seen| matches!(seen, Seen::Record { record, .. } if record.in_sync.len() > 1));
+    often("no standby", |seen| matches!(seen, Seen::Record { record, .. } if record.in_sync.is_empty()));
+    often("another version", |seen| matches!(seen, Seen::Fault(Fault::Wire(_))));
+    often(
+        "restarts at once",
+        |seen| matches!(seen, Seen::Fault(Fault::Crash { back, .. }) if back.as_millis() < 6),
+    );
+    often("a deaf owner", |seen| matches!(seen, Seen::Fault(Fault::Deaf { .. })));
+    often("refusals", |seen| matches!(seen, Seen::Released { reply: Reply::Upgrading { .. }, .. }));
+    often("forgotten sessions", |seen| matches!(seen, Seen::Released { reply: Reply::Expired { .. }, .. }));
 }

@@ -49,11 +49,10 @@ impl Invariant for Once {
             }
             // Where the tail may be lost, so may the frame that opened the session.
             Seen::Released { shard, reply: Reply::Expired { id }, .. }
-                if !matches!(world.mode, Mode::Async { .. }) =>
+                if !matches!(world.mode, Mode::Async { .. })
+                    && world.clients.iter().any(|client| client.stubs[*shard].waits(*id, world.now)) =>
             {
-                if world.clients.iter().any(|client| client.stubs[*shard].waits(*id, world.now)) {
-                    return Err(format!("{id:?} is forgotten, and waited for"));
-                }
+                return Err(format!("{id:?} is forgotten, and waited for"));
             }
             _ => {}
         }

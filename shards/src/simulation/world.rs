@@ -39,9 +39,9 @@ pub(super) enum Seen {
     /// A member serves from now on what it holds.
     Activated { shard: usize, by: Member, epoch: u64, log: Log },
     /// A client has called.
-    Called { shard: usize, client: usize, ticket: u64, say: Say },
+    Called { shard: usize, ticket: u64, say: Say },
     /// And has heard.
-    Done { shard: usize, client: usize, ticket: u64, outcome: Outcome<Say> },
+    Done { shard: usize, ticket: u64, outcome: Outcome<Say> },
     /// A record is in force.
     Record { shard: usize, record: Record },
     /// A move has ended.
@@ -52,23 +52,14 @@ pub(super) enum Seen {
 
 #[derive(Clone, Debug)]
 pub(super) enum Event {
+    /// To a replica, if its node is still the same member.
+    At(Member, usize, Input),
     Tick(usize),
-    /// To a node, if it is still the same member.
-    ToStandby(Member, Member, usize, Streamed<ToStandby<Log>>),
-    ToOwner(Member, Member, usize, Streamed<ToOwner>),
-    Ask(Member, usize, u64, Asked<Say>),
-    Effect(Member, usize, Request<Say>, Member),
-    Confirm(Member, usize, RequestId, Option<Say>),
-    Reply(usize, usize, u64, Reply<Say>),
-    Cast(Member, usize, Say),
-    Swap(Member, usize, Record, Option<Member>, bool),
-    Swapped(Member, usize, Record, Swapped),
-    Record(Member, usize, Option<Record>, Option<Duration>),
-    Job(Member, usize),
-    Timer(Member, usize, Number),
-    Expired(usize, Member, bool),
     Suspect(usize, Member, bool),
+    Expired(usize, Member, bool),
     Lease(Member, Duration),
+    Swap(Member, usize, Record, Option<Member>, bool),
+    Reply(usize, usize, u64, Reply<Say>),
     Call(usize),
     Retry(usize, usize),
     Resolved(usize, usize),
@@ -77,6 +68,21 @@ pub(super) enum Event {
     Resume(usize),
     Mend(usize, usize),
     Restart(usize),
+}
+
+/// What a replica is told.
+#[derive(Clone, Debug)]
+pub(super) enum Input {
+    ToStandby(Member, Streamed<ToStandby<Log>>),
+    ToOwner(Member, Streamed<ToOwner>),
+    Ask(u64, Asked<Say>),
+    Effect(Member, Request<Say>),
+    Confirm(RequestId, Option<Say>),
+    Cast(Say),
+    Swapped(Record, Swapped),
+    Record(Option<Record>, Option<Duration>),
+    Job,
+    Timer(Number),
 }
 
 /// A node: its present life.
@@ -320,93 +326,39 @@ impl World {
         true
     }
 
+    /// Until when something is held back on its way, if it is.
+    fn held_until(&self, event: &Event) -> Option<Duration> {
+        let until = match event {
+            Event::At(_, _, Input::ToOwner(_, Streamed { message: ToOwner::Final(_), .. })) => {
+                self.held_final
+            }
+            Event::At(to, _, Input::Record(..) | Input::Swapped(..)) | Event::Lease(to, _) => {
+                self.deaf[node(*to)]
+            }
+            _ => return None,
+        };
+        Some(until).filter(|until| *until > self.now)
+    }
+
     fn handle(&mut self, event: Event) {
         let now = self.now;
+        if let Some(until) = self.held_until(&event) {
+            return self.at(until, event);
+        }
         let to = match &event {
-            Event::ToStandby(_, to, ..) | Event::ToOwner(_, to, ..) => Some(*to),
-            Event::Ask(to, ..) | Event::Effect(to, ..) | Event::Confirm(to, ..) | Event::Cast(to, ..) => {
-                Some(*to)
-            }
-            Event::Swapped(to, ..) | Event::Record(to, ..) | Event::Job(to, ..) | Event::Timer(to, ..) => {
-                Some(*to)
-            }
-            Event::Lease(to, _) => Some(*to),
+            Event::Tick(node) if !self.hosts[*node].is_awake() => return self.after(TICK, event),
+            Event::At(to, ..) | Event::Lease(to, _) => Some(*to),
             Event::Tick(node) | Event::Suspect(node, ..) | Event::Expired(node, ..) => {
                 Some(self.hosts[*node].member)
             }
             _ => None,
         };
-        if let Event::ToOwner(.., Streamed { message: ToOwner::Final(_), .. }) = &event
-            && self.held_final > self.now
-        {
-            return self.at(self.held_final, event);
-        }
-        if let Event::Record(to, ..) | Event::Swapped(to, ..) | Event::Lease(to, _) = &event
-            && self.deaf[node(*to)] > self.now
-        {
-            return self.at(self.deaf[node(*to)], event);
-        }
-        if let Event::Tick(node) = event
-            && !self.hosts[node].is_awake()
-        {
-            return self.after(TICK, event);
-        }
-        if let Some(to) = to
-            && !self.reaches(to, &event)
-        {
-            return;
-        }
-        if let Event::ToStandby(from, to, ..) | Event::ToOwner(from, to, ..) = &event
-            && self.cut.contains(&(node(*from), node(*to)))
-        {
+        if to.is_some_and(|to| !self.reaches(to, &event)) {
             return;
         }
         match event {
+            Event::At(to, shard, input) => self.tell(node(to), shard, input),
             Event::Tick(node) => self.tick(node),
-            Event::ToStandby(from, to, shard, said) => {
-                self.hosts[node(to)].replicas[shard].handle_streamed(from, said);
-                self.act(node(to), shard);
-            }
-            Event::ToOwner(from, to, shard, said) => {
-                self.hosts[node(to)].replicas[shard].handle_told(from, said, now);
-                self.act(node(to), shard);
-            }
-            Event::Ask(to, shard, route, asked) => self.ask(node(to), shard, route, asked),
-            Event::Effect(to, shard, request, from) => {
-                let route = route(from);
-                self.hosts[node(to)].replicas[shard].handle_request(route, request, now);
-                self.act(node(to), shard);
-            }
-            Event::Confirm(to, shard, id, body) => {
-                if let RequestId::Shard { number, .. } = id {
-                    self.hosts[node(to)].replicas[shard].handle_confirmed(number, body, now);
-                    self.act(node(to), shard);
-                }
-            }
-            Event::Reply(client, shard, epoch, reply) => {
-                self.clients[client].stubs[shard].handle_reply(epoch, reply, now);
-                self.act_client(client, shard);
-            }
-            Event::Cast(to, shard, body) => {
-                self.hosts[node(to)].replicas[shard].handle_cast(body, now);
-                self.act(node(to), shard);
-            }
-            Event::Swap(from, shard, record, expired, answers) => {
-                self.swap(from, shard, record, expired, answers)
-            }
-            Event::Swapped(to, shard, proposed, outcome) => {
-                self.hosts[node(to)].replicas[shard].handle_swapped(&proposed, outcome, now);
-                self.act(node(to), shard);
-            }
-            Event::Record(to, shard, record, asked) => {
-                self.hosts[node(to)].replicas[shard].handle_record(record, asked, now);
-                self.act(node(to), shard);
-            }
-            Event::Job(to, shard) => self.work(node(to), shard),
-            Event::Timer(to, shard, number) => {
-                self.hosts[node(to)].replicas[shard].handle_timer(number, now);
-                self.act(node(to), shard);
-            }
             // Nobody is wrong for ever about who is gone.
             Event::Suspect(_, whom, false) if !self.lives(whom) => {}
             Event::Suspect(node, whom, yes) => {
@@ -416,6 +368,13 @@ impl World {
                 self.each(node, |replica| replica.handle_expired(whom, yes, now))
             }
             Event::Lease(to, until) => self.each(node(to), |replica| replica.handle_lease(until, now)),
+            Event::Swap(from, shard, record, expired, answers) => {
+                self.swap(from, shard, record, expired, answers)
+            }
+            Event::Reply(client, shard, epoch, reply) => {
+                self.clients[client].stubs[shard].handle_reply(epoch, reply, now);
+                self.act_client(client, shard);
+            }
             Event::Call(client) => self.call(client),
             Event::Retry(client, shard) => {
                 self.clients[client].stubs[shard].handle_tick(now);
@@ -434,6 +393,33 @@ impl World {
             Event::Mend(a, b) => self.mend(a, b),
             Event::Restart(node) => self.restart(node),
         }
+    }
+
+    /// A replica hears something.
+    fn tell(&mut self, at: usize, shard: usize, input: Input) {
+        let now = self.now;
+        let replica = &mut self.hosts[at].replicas[shard];
+        match input {
+            Input::ToStandby(from, _) | Input::ToOwner(from, _) if self.cut.contains(&(node(from), at)) => {}
+            Input::ToStandby(from, said) => replica.handle_streamed(from, said),
+            Input::ToOwner(from, said) => replica.handle_told(from, said, now),
+            Input::Ask(route, Asked::Open { nonce }) => replica.handle_open(route, nonce, now),
+            Input::Ask(route, Asked::Renew { nonce, session }) => {
+                replica.handle_renew(route, nonce, session, now)
+            }
+            Input::Ask(route, Asked::Request(request)) => replica.handle_request(route, request, now),
+            Input::Effect(from, request) => replica.handle_request(route(from), request, now),
+            Input::Confirm(RequestId::Shard { number, .. }, body) => {
+                replica.handle_confirmed(number, body, now)
+            }
+            Input::Confirm(RequestId::Client { .. }, _) => {}
+            Input::Cast(body) => replica.handle_cast(body, now),
+            Input::Swapped(proposed, outcome) => replica.handle_swapped(&proposed, outcome, now),
+            Input::Record(record, asked) => replica.handle_record(record, asked, now),
+            Input::Job => self.work(at, shard),
+            Input::Timer(number) => replica.handle_timer(number, now),
+        }
+        self.act(at, shard);
     }
 
     pub(super) fn each(&mut self, node: usize, mut with: impl FnMut(&mut Replica<Log>)) {
@@ -469,7 +455,7 @@ impl World {
             if self.random.one_in(3) {
                 let delay = self.delay() + self.authority_held.saturating_sub(now);
                 let record = self.records[shard].clone();
-                self.after(delay, Event::Record(me, shard, record, None));
+                self.after(delay, Event::At(me, shard, Input::Record(record, None)));
             }
             let wanted = self.wanted(node, shard);
             let wire = self.wire;
