@@ -142,7 +142,8 @@ impl<C: Contents> Replica<C> {
         let rules = self.config.rules;
         let (Some(owner), Some(copy)) = (&mut self.owner, &self.copy) else { return };
         let outbox = &copy.table.outbox;
-        owner.ending.retain(|_, (_, n)| *n > released);
+        // R40: what is over is over when the frame that says so is released, and not before.
+        owner.ending.retain(|_, (_, n)| *n > released && rules.obey(Rule::R40));
         let from = owner.told.map_or(Bound::Unbounded, Bound::Excluded);
         for (number, effect) in outbox.range((from, Bound::Unbounded)) {
             // R18, R30, R34: nobody sees an effect whose cause may be lost.
@@ -151,13 +152,13 @@ impl<C: Contents> Replica<C> {
                 break;
             }
             owner.told = Some(*number);
-            // The floor that goes with it shows what was over by any frame that is released.
-            owner.frontier = owner.frontier.max(number.frame.n).max(released.min(copy.position.n));
+            // R41: the floor that goes with it shows what was over by any frame that is released.
+            let told = if rules.obey(Rule::R41) { released.min(copy.position.n) } else { 0 };
+            owner.frontier = owner.frontier.max(number.frame.n).max(told);
             let open = outbox.iter().map(|(number, other)| (number, other.to));
             let ending = owner.ending.iter().map(|(number, (to, _))| (number, *to));
             let open = open.chain(ending).filter(|(_, to)| *to == effect.to).map(|(number, _)| *number);
-            // What is over is over when the frame that says so is released, and not before.
-            let known = owner.start <= released;
+            let known = owner.start <= released || !rules.obey(Rule::R40);
             let lowest = open.min().filter(|_| known).unwrap_or_default();
             let after = outbox.range(..number).rev().find(|(_, other)| other.to == effect.to);
             let floor = Floor::Shard { lowest, after: after.map(|(number, _)| *number) };
@@ -376,9 +377,9 @@ impl<C: Contents> Replica<C> {
         let complete = |peer: &Peer| {
             // R8
             let all = peer.acked >= owner.frontier || !rules.obey(Rule::R8);
-            // While a lower version is proposed it may be filled in that, and must not be named in a record of the higher.
+            // R43: while a lower version is proposed it may be filled in that, and must not be named in a record of the higher.
             let reads =
-                peer.reads >= self.record.as_ref().map(|record| record.wire) || !rules.obey(Rule::R35);
+                peer.reads >= self.record.as_ref().map(|record| record.wire) || !rules.obey(Rule::R43);
             all && reads && n - peer.acked <= behind
         };
         let fills = |(member, peer): &(&Member, &Peer)| {

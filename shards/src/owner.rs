@@ -223,11 +223,12 @@ impl<C: Contents> Replica<C> {
         }
         let reply = match copy.table.known(id, request.floor, self.config.rules) {
             Known::Early => return,
-            // That a session was dropped stands in a frame, and whoever takes over without that would carry it out.
-            Known::Expired => {
+            // R42: that a session was dropped stands in a frame, and who takes over without that would carry it out.
+            Known::Expired if self.config.rules.obey(Rule::R42) => {
                 self.release_read(Shown::Reply(route, Reply::Expired { id }), now);
                 return self.settle(now);
             }
+            Known::Expired => Reply::Expired { id },
             // R10: a stored answer is shown when a fresh one would be.
             Known::Answered(body, n) if n <= released || !self.config.rules.obey(Rule::R10) => {
                 Reply::Answered { id, body }

@@ -358,11 +358,11 @@ impl<C: Contents> Replica<C> {
         if self.owner.is_some() || !mine {
             return;
         }
-        // Who has read that it owns the shard while its lease was valid, owns it as long as that is. What it was told may
-        // be from before a break.
+        // R44: who has read that it owns the shard while its lease was valid, owns it as long as that is. What it was told
+        // may be from before a break.
         let (revision, asked) = self.confirmed;
         let holds = now < self.lease.1 && revision == record.revision && asked >= self.lease.0;
-        if self.config.mode.needs_lease() && !holds && self.config.rules.obey(Rule::R19) {
+        if self.config.mode.needs_lease() && !holds && self.config.rules.obey(Rule::R44) {
             if revision != record.revision || asked < self.lease.0 {
                 self.actions.push_back(Action::Read);
             }
@@ -433,12 +433,12 @@ impl<C: Contents> Replica<C> {
         self.settle(now);
     }
 
-    /// R19: whoever has had no lease for a while may have been taken over from. What it serves it serves no more, until it is
+    /// R44: whoever has had no lease for a while may have been taken over from. What it serves it serves no more, until it is
     /// made the owner anew.
     fn lapse(&mut self) {
         if let Some(epoch) = self.serves()
             && self.config.mode.needs_lease()
-            && self.config.rules.obey(Rule::R19)
+            && self.config.rules.obey(Rule::R44)
         {
             self.lapsed = epoch;
             self.step_down();

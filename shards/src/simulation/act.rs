@@ -120,7 +120,8 @@ impl World {
             }),
         };
         let lives = |member| self.leases.get(&member).is_some_and(|until| self.now < *until);
-        let matches = matches && !expired.is_some_and(lives);
+        // R45: who has its lease again by then is not taken over from.
+        let matches = matches && !expired.filter(|_| self.rules.obey(Rule::R45)).is_some_and(lives);
         if matches {
             self.records[shard] = Some(proposed.clone());
             self.seen.push(Seen::Record { shard, record: proposed.clone() });

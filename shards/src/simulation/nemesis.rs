@@ -80,6 +80,8 @@ const AIMED: &[&[Kind]] = &[
     &[CrashStandby],
     &[CrashAny],
     &[PauseOwner, SuspectOwner],
+    &[PauseOwner, DeafOwner],
+    &[PauseOwner, DeafOwner],
     &[HoldAcks, SuspectOwner],
     &[HoldFrames, SuspectOwner],
     &[HoldAcks, CrashOwner],
@@ -172,13 +174,16 @@ impl World {
             CrashOwner => Fault::Crash { node: owner, back },
             CrashStandby => Fault::Crash { node: standby, back },
             CrashAny => Fault::Crash { node: self.random.below(NODES as u64) as usize, back },
-            PauseOwner => Fault::Pause { node: owner, long },
+            // Sometimes for longer than its lease.
+            PauseOwner => {
+                Fault::Pause { node: owner, long: if self.random.one_in(2) { long } else { 2 * long } }
+            }
             PauseStandby => Fault::Pause { node: standby, long },
             CutOwner => Fault::Cut { a: owner, b: standby, long },
             HoldAcks => Fault::Hold { from: standby, to: owner, lane: 1, long },
             HoldFrames => Fault::Hold { from: owner, to: standby, lane: 0, long },
             Silence => Fault::Silence { long },
-            DeafOwner => Fault::Deaf { node: owner, long },
+            DeafOwner => Fault::Deaf { node: owner, long: 2 * long },
             SuspectOwner => Fault::Suspect { by: standby, whom: owner },
             SuspectStandby => Fault::Suspect { by: owner, whom: standby },
             Move => {
@@ -286,12 +291,10 @@ impl World {
         let (one, other) = (self.hosts[a].member, self.hosts[b].member);
         for (at, back) in [(a, other), (b, one)] {
             // Whoever notices late that they were cut off notices later that they are not.
+            self.after(Duration::ZERO, Event::Suspect(at, back, false));
             self.after(Duration::from_millis(70), Event::Suspect(at, back, false));
             if self.hosts[at].is_awake() {
-                self.each(at, |replica| {
-                    replica.handle_suspected(back, false, now);
-                    replica.handle_connected(back, now);
-                });
+                self.each(at, |replica| replica.handle_connected(back, now));
             }
         }
     }

@@ -332,9 +332,7 @@ impl World {
             Event::At(_, _, Input::ToOwner(_, Streamed { message: ToOwner::Final(_), .. })) => {
                 self.held_final
             }
-            Event::At(to, _, Input::Record(..) | Input::Swapped(..)) | Event::Lease(to, _) => {
-                self.deaf[node(*to)]
-            }
+            Event::At(to, _, Input::Record(..) | Input::Swapped(..)) => self.deaf[node(*to)],
             _ => return None,
         };
         Some(until).filter(|until| *until > self.now)
