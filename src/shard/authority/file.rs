@@ -1,0 +1,162 @@
+//! The file of [`LocalServer`](super::LocalServer): a redb database with one table.
+
+use std::error::Error;
+use std::fmt;
+use std::io::ErrorKind;
+use std::path::{Path, PathBuf};
+
+use redb::{Builder, Database, DatabaseError, ReadableDatabase, ReadableTable, TableDefinition, TableHandle};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use super::ledger::Rows;
+use super::{Member, ShardId};
+use crate::term::check_shape;
+
+/// All that is kept, each value as MessagePack with names.
+const TABLE: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("incarnate authority 1");
+/// All of it is in memory anyway.
+const CACHE: usize = 4 << 20;
+const SETTINGS: &str = "settings";
+const TOKEN: &str = "token";
+const RECORD: &str = "record ";
+
+/// Why a file cannot serve. It is as it was.
+#[derive(Debug)]
+pub(super) struct FileError {
+    path: PathBuf,
+    kind: Kind,
+}
+
+#[derive(Debug)]
+enum Kind {
+    Locked,
+    Foreign,
+    Unreadable(Box<dyn Error + Send + Sync>),
+    Unwritten(Box<dyn Error + Send + Sync>),
+}
+
+impl fmt::Display for FileError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let path = self.path.display();
+        match &self.kind {
+            Kind::Locked => write!(f, "{path} is served by another process"),
+            Kind::Foreign => {
+                write!(f, "{path} holds something else than an authority, and was left as it is")
+            }
+            Kind::Unreadable(why) => write!(f, "{path} cannot be read as an authority's: {why}"),
+            Kind::Unwritten(why) => write!(f, "{path} cannot be written: {why}"),
+        }
+    }
+}
+
+impl Error for FileError {}
+
+impl FileError {
+    /// Whether another process has the file, which may be about to end.
+    pub(super) fn is_locked(&self) -> bool {
+        matches!(self.kind, Kind::Locked)
+    }
+}
+
+/// An open file, which nobody else can open.
+pub(super) struct File {
+    path: PathBuf,
+    database: Database,
+}
+
+impl File {
+    /// Opens it, or makes it where there is none, and reads all that it holds.
+    pub(super) fn open(path: &Path) -> Result<(Self, Rows), FileError> {
+        let failed = |kind| FileError { path: path.to_owned(), kind };
+        let is_new = match std::fs::metadata(path) {
+            Ok(metadata) => metadata.len() == 0,
+            Err(error) if error.kind() == ErrorKind::NotFound => true,
+            Err(error) => return Err(failed(Kind::Unreadable(error.into()))),
+        };
+        if !is_new {
+            look(path).map_err(failed)?;
+        }
+        let database =
+            Builder::new().set_cache_size(CACHE).create(path).map_err(|error| failed(not_opened(error)))?;
+        let file = File { path: path.to_owned(), database };
+        let rows = if is_new { file.begin() } else { file.read() };
+        let rows = rows.map_err(|error| failed(Kind::Unreadable(error)))?;
+        Ok((file, rows))
+    }
+
+    fn begin(&self) -> Result<Rows, Box<dyn Error + Send + Sync>> {
+        let transaction = self.database.begin_write()?;
+        transaction.open_table(TABLE)?;
+        transaction.commit()?;
+        Ok(Rows::default())
+    }
+
+    fn read(&self) -> Result<Rows, Box<dyn Error + Send + Sync>> {
+        let table = self.database.begin_read()?.open_table(TABLE)?;
+        let mut rows = Rows::default();
+        for row in table.iter()? {
+            let (key, value) = row?;
+            let (key, value) = (key.value(), value.value());
+            match key.strip_prefix(RECORD) {
+                Some(shard) => _ = rows.records.insert(ShardId(shard.parse()?), decode(value)?),
+                None if key == SETTINGS => rows.settings = Some(decode(value)?),
+                None if key == TOKEN => rows.token = Some(decode::<Option<Member>>(value)?),
+                None => return Err(format!("it holds a row of a newer version, \"{key}\"").into()),
+            }
+        }
+        Ok(rows)
+    }
+
+    /// Writes all of it in one step, on the disk when this returns.
+    pub(super) fn write(&self, rows: &Rows) -> Result<(), FileError> {
+        self.try_write(rows)
+            .map_err(|error| FileError { path: self.path.clone(), kind: Kind::Unwritten(error) })
+    }
+
+    fn try_write(&self, rows: &Rows) -> Result<(), Box<dyn Error + Send + Sync>> {
+        let transaction = self.database.begin_write()?;
+        {
+            let mut table = transaction.open_table(TABLE)?;
+            if let Some(settings) = rows.settings {
+                table.insert(SETTINGS, &*encode(&settings)?)?;
+            }
+            if let Some(holder) = rows.token {
+                table.insert(TOKEN, &*encode(&holder)?)?;
+            }
+            for (shard, record) in &rows.records {
+                table.insert(&*format!("{RECORD}{shard}"), &*encode(record)?)?;
+            }
+        }
+        Ok(transaction.commit()?)
+    }
+}
+
+/// Looks at a file without writing to it: whether it is one of ours, as far as that can be seen.
+fn look(path: &Path) -> Result<(), Kind> {
+    let database = match Builder::new().open_read_only(path) {
+        Ok(database) => database,
+        // It was not closed. That is for who opens it for good.
+        Err(DatabaseError::RepairAborted) => return Ok(()),
+        Err(error) => return Err(not_opened(error)),
+    };
+    let transaction = database.begin_read().map_err(|error| Kind::Unreadable(error.into()))?;
+    let mut tables = transaction.list_tables().map_err(|error| Kind::Unreadable(error.into()))?;
+    if tables.any(|table| table.name() == TABLE.name()) { Ok(()) } else { Err(Kind::Foreign) }
+}
+
+fn not_opened(error: DatabaseError) -> Kind {
+    match error {
+        DatabaseError::DatabaseAlreadyOpen => Kind::Locked,
+        error => Kind::Unreadable(error.into()),
+    }
+}
+
+fn encode(value: &impl Serialize) -> Result<Vec<u8>, rmp_serde::encode::Error> {
+    rmp_serde::to_vec_named(value)
+}
+
+fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Box<dyn Error + Send + Sync>> {
+    check_shape(bytes).map_err(|flaw| format!("a value is damaged: {flaw}"))?;
+    Ok(rmp_serde::from_slice(bytes)?)
+}
