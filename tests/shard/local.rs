@@ -48,7 +48,7 @@ struct LocalBench {
 }
 
 impl Bench for LocalBench {
-    const LEASE: Duration = Duration::from_millis(1500);
+    const LEASE: Duration = Duration::from_secs(3);
 
     async fn start() -> Self {
         let (launcher, worker) = (Node::new("launcher"), Node::new("worker"));
@@ -66,11 +66,11 @@ impl Bench for LocalBench {
         LocalBench { launcher, worker, server, running, proxy, _distributions, _file: file }
     }
 
-    fn near(&self, timeout: Duration) -> Arc<dyn Authority> {
+    async fn near(&self, timeout: Duration) -> Arc<dyn Authority> {
         Arc::new(Local::at(&self.worker, self.launcher.id()).timeout(timeout))
     }
 
-    fn direct(&self, timeout: Duration) -> Arc<dyn Authority> {
+    async fn direct(&self, timeout: Duration) -> Arc<dyn Authority> {
         Arc::new(Local::at(&self.launcher, self.launcher.id()).timeout(timeout))
     }
 
@@ -141,6 +141,14 @@ async fn a_damaged_file_is_left_as_it_is() {
     let mut bytes = std::fs::read(&file.0).unwrap();
     // Both slots of the header that say where the data begins.
     bytes[64..320].fill(0xff);
+    std::fs::write(&file.0, bytes).unwrap();
+    check_refused(&file, "cannot be read as an authority's").await;
+    // A row.
+    let file = written().await;
+    let mut bytes = std::fs::read(&file.0).unwrap();
+    let rows: Vec<_> = (0..bytes.len() - 6).filter(|at| bytes[*at..].starts_with(b"shards")).collect();
+    assert!(!rows.is_empty());
+    rows.into_iter().for_each(|at| bytes[at] = b'S');
     std::fs::write(&file.0, bytes).unwrap();
     check_refused(&file, "cannot be read as an authority's").await;
     let short = written().await;

@@ -25,9 +25,9 @@ pub trait Bench: Send + Sized + 'static {
 
     fn start() -> impl Future<Output = Self> + Send;
     /// Asked through the proxy.
-    fn near(&self, timeout: Duration) -> Arc<dyn Authority>;
+    fn near(&self, timeout: Duration) -> impl Future<Output = Arc<dyn Authority>> + Send;
     /// Asked past it.
-    fn direct(&self, timeout: Duration) -> Arc<dyn Authority>;
+    fn direct(&self, timeout: Duration) -> impl Future<Output = Arc<dyn Authority>> + Send;
     fn proxy(&self) -> &Proxy;
     /// The server ends at once, without a farewell.
     fn kill(&mut self) -> impl Future<Output = ()> + Send;
@@ -100,7 +100,7 @@ fn settings<T: Bench>() -> Settings {
 /// A bench whose cluster is founded.
 async fn founded<T: Bench>() -> (T, Arc<dyn Authority>) {
     let bench = in_time(T::start()).await;
-    let authority = bench.direct(PATIENT);
+    let authority = bench.direct(PATIENT).await;
     assert_eq!(in_time(authority.found(settings::<T>())).await, Ok(settings::<T>()));
     (bench, authority)
 }
@@ -173,14 +173,14 @@ pub async fn founds_once<T: Bench>() {
     let (bench, authority) = founded::<T>().await;
     let other = Settings { shards: 7, ..settings::<T>() };
     assert_eq!(in_time(authority.found(other)).await, Ok(settings::<T>()));
-    assert_eq!(in_time(bench.near(PATIENT).found(other)).await, Ok(settings::<T>()));
+    assert_eq!(in_time(bench.near(PATIENT).await.found(other)).await, Ok(settings::<T>()));
 }
 
 pub async fn creates<T: Bench>() {
     let (bench, authority) = founded::<T>().await;
     assert_eq!(in_time(authority.read(ShardId(3))).await, Ok(None));
     assert_eq!(swap(&authority, 3, None, &first(A)).await, Outcome::Won);
-    let near = bench.near(PATIENT);
+    let near = bench.near(PATIENT).await;
     assert_eq!(in_time(near.read(ShardId(3))).await, Ok(Some(first(A))));
     assert_eq!(in_time(near.read_all()).await, Ok(BTreeMap::from([(ShardId(3), first(A))])));
 }
@@ -201,13 +201,14 @@ pub async fn refuses_a_stale_revision<T: Bench>() {
 
 pub async fn lets_one_of_many_win<T: Bench>() {
     let (bench, authority) = founded::<T>().await;
+    let near = bench.near(PATIENT).await;
     let mut record: Option<Record> = None;
     for round in 0..10 {
         let racers = (0..8).map(|racer| {
             let owner = Member { node: 8 * round + racer, ..A };
             let before = record.clone();
             let next = before.as_ref().map_or(first(owner), |record| owned(record, owner));
-            let authority = if racer % 2 == 0 { authority.clone() } else { bench.near(PATIENT) };
+            let authority = if racer % 2 == 0 { authority.clone() } else { near.clone() };
             tokio::spawn(async move { (swap(&authority, 3, before.as_ref(), &next).await, next) })
         });
         let (mut won, mut lost) = (Vec::new(), Vec::new());
@@ -239,7 +240,7 @@ pub async fn takes_a_large_batch<T: Bench>() {
     assert_eq!(in_time(authority.swap(batch)).await, vec![Outcome::Won; all.len()]);
     let expected: BTreeMap<_, _> = all.map(|shard| (ShardId(shard), first(A))).collect();
     assert_eq!(in_time(authority.read_all()).await.as_ref(), Ok(&expected));
-    let (mut watch, mut seen) = (bench.near(PATIENT).watch(), BTreeMap::new());
+    let (mut watch, mut seen) = (bench.near(PATIENT).await.watch(), BTreeMap::new());
     while seen.len() < expected.len() {
         if let News::Record(shard, record) = in_time(watch.next()).await {
             seen.insert(shard, record);
@@ -250,7 +251,7 @@ pub async fn takes_a_large_batch<T: Bench>() {
 
 pub async fn a_lost_answer_is_unknown<T: Bench>() {
     let (bench, authority) = founded::<T>().await;
-    let near = bench.near(HASTY);
+    let near = bench.near(HASTY).await;
     until(|| async { near.read(ShardId(3)).await.ok() }).await;
     bench.proxy().lose_answers();
     assert!(matches!(swap(&near, 3, None, &first(A)).await, Outcome::Unknown(_)));
@@ -269,7 +270,7 @@ pub async fn a_lost_request_is_dead_when_another_wins<T: Bench>() {
     let (bench, authority) = founded::<T>().await;
     let one = first(A);
     assert_eq!(swap(&authority, 3, None, &one).await, Outcome::Won);
-    let near = bench.near(HASTY);
+    let near = bench.near(HASTY).await;
     until(|| async { near.read(ShardId(3)).await.ok() }).await;
     bench.proxy().cut();
     assert!(matches!(swap(&near, 3, Some(&one), &owned(&one, B)).await, Outcome::Unknown(_)));
@@ -290,7 +291,7 @@ pub async fn watches_what_is_and_what_changes<T: Bench>() {
     assert_eq!(swap(&authority, 1, None, &first(A)).await, Outcome::Won);
     let lease = in_time(authority.renew(about(A, None, "a"))).await.unwrap();
     assert_eq!(in_time(authority.take_token(A)).await, Ok(A));
-    let mut watch = bench.near(PATIENT).watch();
+    let mut watch = bench.near(PATIENT).await.watch();
     let heard = hears(&mut watch, &News::Token(Some(A))).await;
     // Members come before the records that name them.
     assert_eq!(heard[..2], [News::Lives(A, "a".into()), News::Record(ShardId(1), first(A))]);
@@ -312,7 +313,7 @@ pub async fn watches_across_a_gap<T: Bench>() {
     assert_eq!(swap(&authority, 1, None, &first(A)).await, Outcome::Won);
     let kept = Kept::begun::<T>(authority.clone(), A).await;
     in_time(authority.renew(about(B, None, "b"))).await.unwrap();
-    let mut watch = bench.near(HASTY).watch();
+    let mut watch = bench.near(HASTY).await.watch();
     hears(&mut watch, &News::Record(ShardId(1), first(A))).await;
     bench.proxy().cut();
     let (touch, other) = (touched(&first(A)), first(B));
@@ -332,7 +333,7 @@ pub async fn watches_across_a_gap<T: Bench>() {
 
 pub async fn ends_a_lease_after_its_member_knows<T: Bench>() {
     let (bench, authority) = founded::<T>().await;
-    let kept = Kept::begun::<T>(bench.near(HASTY), A).await;
+    let kept = Kept::begun::<T>(bench.near(HASTY).await, A).await;
     let mut watch = authority.watch();
     hears(&mut watch, &News::Lives(A, "about".into())).await;
     assert_eq!(in_time(authority.is_over(A)).await, Ok(false));
@@ -367,7 +368,7 @@ pub async fn renews_no_lease_that_is_over<T: Bench>() {
 
 pub async fn begins_a_lease_once<T: Bench>() {
     let (bench, authority) = founded::<T>().await;
-    let near = bench.near(HASTY);
+    let near = bench.near(HASTY).await;
     until(|| async { near.read(ShardId(3)).await.ok() }).await;
     bench.proxy().lose_answers();
     let lost = in_time(near.renew(about(A, None, "a"))).await;
@@ -393,7 +394,7 @@ pub async fn tells_what_is_new_of_a_member<T: Bench>() {
 pub async fn gives_the_token_to_one<T: Bench>() {
     let (bench, authority) = founded::<T>().await;
     assert_eq!(in_time(authority.take_token(A)).await, Err(TokenError::NoLease));
-    let (a, b) = (bench.near(PATIENT), authority.clone());
+    let (a, b) = (bench.near(PATIENT).await, authority.clone());
     let kept = (Kept::begun::<T>(a.clone(), A).await, Kept::begun::<T>(b.clone(), B).await);
     for _ in 0..5 {
         let (by_a, by_b) = tokio::join!(a.take_token(A), b.take_token(B));
@@ -464,7 +465,7 @@ async fn answers_again<T: Bench>(authority: &Arc<dyn Authority>) {
 pub async fn answers_when_the_server_is_killed<T: Bench>() {
     let (mut bench, authority) = founded::<T>().await;
     bench.kill().await;
-    answers_nothing(&bench.direct(HASTY)).await;
+    answers_nothing(&bench.direct(HASTY).await).await;
     bench.restart().await;
     answers_again::<T>(&authority).await;
 }
@@ -472,29 +473,29 @@ pub async fn answers_when_the_server_is_killed<T: Bench>() {
 pub async fn answers_when_the_server_is_paused<T: Bench>() {
     let (mut bench, authority) = founded::<T>().await;
     bench.pause().await;
-    answers_nothing(&bench.direct(HASTY)).await;
+    answers_nothing(&bench.direct(HASTY).await).await;
     bench.resume().await;
     answers_again::<T>(&authority).await;
 }
 
 pub async fn answers_when_it_is_cut_off<T: Bench>() {
     let (bench, _) = founded::<T>().await;
-    let near = bench.near(HASTY);
+    let near = bench.near(HASTY).await;
     until(|| async { near.read(ShardId(3)).await.ok() }).await;
     bench.proxy().cut();
     answers_nothing(&near).await;
     bench.proxy().open();
     until(|| async { near.read(ShardId(3)).await.ok() }).await;
-    answers_again::<T>(&bench.near(PATIENT)).await;
+    answers_again::<T>(&bench.near(PATIENT).await).await;
 }
 
 pub async fn goes_on_after_a_restart<T: Bench>() {
     let (mut bench, authority) = founded::<T>().await;
-    let kept = Kept::begun::<T>(bench.direct(HASTY), A).await;
+    let kept = Kept::begun::<T>(bench.direct(HASTY).await, A).await;
     in_time(authority.renew(about(B, None, "b"))).await.unwrap();
     assert_eq!(in_time(authority.take_token(A)).await, Ok(A));
     assert_eq!(swap(&authority, 1, None, &first(A)).await, Outcome::Won);
-    let mut watch = bench.direct(HASTY).watch();
+    let mut watch = bench.direct(HASTY).await.watch();
     hears(&mut watch, &News::Token(Some(A))).await;
     bench.kill().await;
     bench.restart().await;
@@ -519,7 +520,7 @@ pub async fn goes_on_after_a_restart<T: Bench>() {
 
 pub async fn names_its_weakness<T: Bench>() {
     let (bench, authority) = founded::<T>().await;
-    drop(bench.near(PATIENT));
+    drop(bench.near(PATIENT).await);
     let weakness = in_time(authority.weakness()).await.unwrap().expect("one server survives nothing");
     assert!(weakness.to_string().contains("three"), "{weakness}");
 }

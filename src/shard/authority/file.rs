@@ -77,8 +77,11 @@ impl File {
         if !is_new {
             look(path).map_err(failed)?;
         }
-        let database =
-            Builder::new().set_cache_size(CACHE).create(path).map_err(|error| failed(not_opened(error)))?;
+        let database = Builder::new()
+            .set_cache_size(CACHE)
+            .set_check_integrity_on_open(true)
+            .create(path)
+            .map_err(|error| failed(not_opened(error)))?;
         let file = File { path: path.to_owned(), database };
         let rows = if is_new { file.begin() } else { file.read() };
         let rows = rows.map_err(|error| failed(Kind::Unreadable(error)))?;

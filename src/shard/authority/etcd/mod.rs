@@ -53,7 +53,9 @@ impl Etcd {
     /// # Cancel safety
     /// Nothing has happened.
     pub async fn connect(endpoints: &[&str], cluster: &str) -> Result<Self, Unavailable> {
-        let options = ConnectOptions::new().with_connect_timeout(Duration::from_secs(1));
+        // A member without a leader says so, rather than to tell nothing new.
+        let options =
+            ConnectOptions::new().with_connect_timeout(Duration::from_secs(1)).with_require_leader(true);
         let client = Client::connect(endpoints, Some(options)).await.map_err(unavailable)?;
         Ok(Self::over(client, cluster))
     }
