@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use incarnate::shard::authority::{
-    Authority, Change, Member, News, Outcome, Record, RenewError, Renewal, Settings, ShardId, TokenError,
+    Authority, Change, Member, News, Record, RenewError, Renewal, Settings, ShardId, TokenError, Verdict,
     Watch, keep_lease,
 };
 use tokio::sync::mpsc;
@@ -87,7 +87,7 @@ fn change(shard: u32, from: Option<&Record>, to: &Record) -> Change {
     Change::new(ShardId(shard), from, to.clone()).unwrap()
 }
 
-async fn swap(authority: &Arc<dyn Authority>, shard: u32, from: Option<&Record>, to: &Record) -> Outcome {
+async fn swap(authority: &Arc<dyn Authority>, shard: u32, from: Option<&Record>, to: &Record) -> Verdict {
     let mut outcomes = in_time(authority.swap(vec![change(shard, from, to)])).await;
     assert_eq!(outcomes.len(), 1);
     outcomes.remove(0)
@@ -179,7 +179,7 @@ pub async fn founds_once<T: Bench>() {
 pub async fn creates<T: Bench>() {
     let (bench, authority) = founded::<T>().await;
     assert_eq!(in_time(authority.read(ShardId(3))).await, Ok(None));
-    assert_eq!(swap(&authority, 3, None, &first(A)).await, Outcome::Won);
+    assert_eq!(swap(&authority, 3, None, &first(A)).await, Verdict::Won);
     let near = bench.near(PATIENT).await;
     assert_eq!(in_time(near.read(ShardId(3))).await, Ok(Some(first(A))));
     assert_eq!(in_time(near.read_all()).await, Ok(BTreeMap::from([(ShardId(3), first(A))])));
@@ -189,14 +189,14 @@ pub async fn refuses_a_stale_revision<T: Bench>() {
     let (_bench, authority) = founded::<T>().await;
     let (one, two) = (first(A), owned(&first(A), B));
     // There is none yet, whatever the proposer believes.
-    assert_eq!(swap(&authority, 3, Some(&one), &two).await, Outcome::Lost(None));
-    assert_eq!(swap(&authority, 3, None, &one).await, Outcome::Won);
-    assert_eq!(swap(&authority, 3, None, &first(B)).await, Outcome::Lost(Some(one.clone())));
-    assert_eq!(swap(&authority, 3, Some(&one), &two).await, Outcome::Won);
+    assert_eq!(swap(&authority, 3, Some(&one), &two).await, Verdict::Lost(None));
+    assert_eq!(swap(&authority, 3, None, &one).await, Verdict::Won);
+    assert_eq!(swap(&authority, 3, None, &first(B)).await, Verdict::Lost(Some(one.clone())));
+    assert_eq!(swap(&authority, 3, Some(&one), &two).await, Verdict::Won);
     // R3: the epoch that it has is not stale, its revision is.
     let removed = touched(&two);
-    assert_eq!(swap(&authority, 3, Some(&two), &removed).await, Outcome::Won);
-    assert_eq!(swap(&authority, 3, Some(&two), &owned(&two, A)).await, Outcome::Lost(Some(removed)));
+    assert_eq!(swap(&authority, 3, Some(&two), &removed).await, Verdict::Won);
+    assert_eq!(swap(&authority, 3, Some(&two), &owned(&two, A)).await, Verdict::Lost(Some(removed)));
 }
 
 pub async fn lets_one_of_many_win<T: Bench>() {
@@ -214,22 +214,22 @@ pub async fn lets_one_of_many_win<T: Bench>() {
         let (mut won, mut lost) = (Vec::new(), Vec::new());
         for racer in racers.collect::<Vec<_>>() {
             match in_time(racer).await.unwrap() {
-                (Outcome::Won, next) => won.push(next),
+                (Verdict::Won, next) => won.push(next),
                 (outcome, _) => lost.push(outcome),
             }
         }
         let [winner] = won.try_into().expect("one wins");
-        assert_eq!(lost, vec![Outcome::Lost(Some(winner.clone())); 7]);
+        assert_eq!(lost, vec![Verdict::Lost(Some(winner.clone())); 7]);
         record = Some(winner);
     }
 }
 
 pub async fn decides_a_batch_one_by_one<T: Bench>() {
     let (_bench, authority) = founded::<T>().await;
-    assert_eq!(swap(&authority, 2, None, &first(A)).await, Outcome::Won);
+    assert_eq!(swap(&authority, 2, None, &first(A)).await, Verdict::Won);
     let batch = (1..=3).map(|shard| change(shard, None, &first(B))).collect();
     let outcomes = in_time(authority.swap(batch)).await;
-    assert_eq!(outcomes, [Outcome::Won, Outcome::Lost(Some(first(A))), Outcome::Won]);
+    assert_eq!(outcomes, [Verdict::Won, Verdict::Lost(Some(first(A))), Verdict::Won]);
     assert_eq!(in_time(authority.swap(Vec::new())).await, []);
 }
 
@@ -237,7 +237,7 @@ pub async fn takes_a_large_batch<T: Bench>() {
     let (bench, authority) = founded::<T>().await;
     let all = 0..2500;
     let batch = all.clone().map(|shard| change(shard, None, &first(A))).collect();
-    assert_eq!(in_time(authority.swap(batch)).await, vec![Outcome::Won; all.len()]);
+    assert_eq!(in_time(authority.swap(batch)).await, vec![Verdict::Won; all.len()]);
     let expected: BTreeMap<_, _> = all.map(|shard| (ShardId(shard), first(A))).collect();
     assert_eq!(in_time(authority.read_all()).await.as_ref(), Ok(&expected));
     let (mut watch, mut seen) = (bench.near(PATIENT).await.watch(), BTreeMap::new());
@@ -254,41 +254,41 @@ pub async fn a_lost_answer_is_unknown<T: Bench>() {
     let near = bench.near(HASTY).await;
     until(|| async { near.read(ShardId(3)).await.ok() }).await;
     bench.proxy().lose_answers();
-    assert!(matches!(swap(&near, 3, None, &first(A)).await, Outcome::Unknown(_)));
+    assert!(matches!(swap(&near, 3, None, &first(A)).await, Verdict::Unknown(_)));
     // It was carried out; whoever reads finds it, and whoever asks the same again loses to it.
     until(|| async { authority.read(ShardId(3)).await.unwrap() }).await;
     bench.proxy().cut();
     bench.proxy().open();
     let again = until(|| async {
         let outcome = swap(&near, 3, None, &first(A)).await;
-        (!matches!(outcome, Outcome::Unknown(_))).then_some(outcome)
+        (!matches!(outcome, Verdict::Unknown(_))).then_some(outcome)
     });
-    assert_eq!(again.await, Outcome::Lost(Some(first(A))));
+    assert_eq!(again.await, Verdict::Lost(Some(first(A))));
 }
 
 pub async fn a_lost_request_is_dead_when_another_wins<T: Bench>() {
     let (bench, authority) = founded::<T>().await;
     let one = first(A);
-    assert_eq!(swap(&authority, 3, None, &one).await, Outcome::Won);
+    assert_eq!(swap(&authority, 3, None, &one).await, Verdict::Won);
     let near = bench.near(HASTY).await;
     until(|| async { near.read(ShardId(3)).await.ok() }).await;
     bench.proxy().cut();
-    assert!(matches!(swap(&near, 3, Some(&one), &owned(&one, B)).await, Outcome::Unknown(_)));
+    assert!(matches!(swap(&near, 3, Some(&one), &owned(&one, B)).await, Verdict::Unknown(_)));
     assert_eq!(in_time(authority.read(ShardId(3))).await, Ok(Some(one.clone())));
     // That proves nothing; what does is a newer revision.
     let touch = touched(&one);
-    assert_eq!(swap(&authority, 3, Some(&one), &touch).await, Outcome::Won);
+    assert_eq!(swap(&authority, 3, Some(&one), &touch).await, Verdict::Won);
     bench.proxy().open();
     let late = until(|| async {
         let outcome = swap(&near, 3, Some(&one), &owned(&one, B)).await;
-        (!matches!(outcome, Outcome::Unknown(_))).then_some(outcome)
+        (!matches!(outcome, Verdict::Unknown(_))).then_some(outcome)
     });
-    assert_eq!(late.await, Outcome::Lost(Some(touch)));
+    assert_eq!(late.await, Verdict::Lost(Some(touch)));
 }
 
 pub async fn watches_what_is_and_what_changes<T: Bench>() {
     let (bench, authority) = founded::<T>().await;
-    assert_eq!(swap(&authority, 1, None, &first(A)).await, Outcome::Won);
+    assert_eq!(swap(&authority, 1, None, &first(A)).await, Verdict::Won);
     let lease = in_time(authority.renew(about(A, None, "a"))).await.unwrap();
     assert_eq!(in_time(authority.take_token(A)).await, Ok(A));
     let mut watch = bench.near(PATIENT).await.watch();
@@ -298,7 +298,7 @@ pub async fn watches_what_is_and_what_changes<T: Bench>() {
     let mut record = first(A);
     for _ in 0..20 {
         let next = touched(&record);
-        assert_eq!(swap(&authority, 1, Some(&record), &next).await, Outcome::Won);
+        assert_eq!(swap(&authority, 1, Some(&record), &next).await, Verdict::Won);
         record = next;
     }
     hears(&mut watch, &News::Record(ShardId(1), record)).await;
@@ -310,16 +310,16 @@ pub async fn watches_what_is_and_what_changes<T: Bench>() {
 
 pub async fn watches_across_a_gap<T: Bench>() {
     let (bench, authority) = founded::<T>().await;
-    assert_eq!(swap(&authority, 1, None, &first(A)).await, Outcome::Won);
+    assert_eq!(swap(&authority, 1, None, &first(A)).await, Verdict::Won);
     let kept = Kept::begun::<T>(authority.clone(), A).await;
     in_time(authority.renew(about(B, None, "b"))).await.unwrap();
     let mut watch = bench.near(HASTY).await.watch();
     hears(&mut watch, &News::Record(ShardId(1), first(A))).await;
     bench.proxy().cut();
     let (touch, other) = (touched(&first(A)), first(B));
-    assert_eq!(swap(&authority, 1, Some(&first(A)), &touch).await, Outcome::Won);
-    assert_eq!(swap(&authority, 1, Some(&touch), &touched(&touch)).await, Outcome::Won);
-    assert_eq!(swap(&authority, 2, None, &other).await, Outcome::Won);
+    assert_eq!(swap(&authority, 1, Some(&first(A)), &touch).await, Verdict::Won);
+    assert_eq!(swap(&authority, 1, Some(&touch), &touched(&touch)).await, Verdict::Won);
+    assert_eq!(swap(&authority, 2, None, &other).await, Verdict::Won);
     until(|| async { authority.is_over(B).await.unwrap().then_some(()) }).await;
     // Nothing comes as long as nothing can.
     assert!(time::timeout(Duration::from_millis(50), watch.next()).await.is_err());
@@ -441,7 +441,7 @@ async fn answers_nothing(authority: &Arc<dyn Authority>) {
         authority.free_token(member),
     );
     assert!(record.is_err() && found.is_err() && all.is_err() && over.is_err() && freed.is_err());
-    assert!(swapped.iter().all(|outcome| matches!(outcome, Outcome::Unknown(_))) && swapped.len() == 2);
+    assert!(swapped.iter().all(|outcome| matches!(outcome, Verdict::Unknown(_))) && swapped.len() == 2);
     assert!(matches!(renewed, Err(RenewError::Unknown(_) | RenewError::Unsent(_))));
     assert!(matches!(taken, Err(TokenError::Unknown(_))));
     // Some ask twice for one thing. What is more is the machine's.
@@ -454,9 +454,9 @@ async fn answers_again<T: Bench>(authority: &Arc<dyn Authority>) {
     let next = record.as_ref().map_or(first(B), |record| owned(record, B));
     let outcome = swap(authority, 1, record.as_ref(), &next).await;
     match outcome {
-        Outcome::Won => {}
+        Verdict::Won => {}
         // One that was late has come between.
-        Outcome::Lost(Some(late)) => assert_eq!(late, first(A)),
+        Verdict::Lost(Some(late)) => assert_eq!(late, first(A)),
         other => panic!("{other:?}"),
     }
     assert_eq!(in_time(authority.found(settings::<T>())).await, Ok(settings::<T>()));
@@ -494,7 +494,7 @@ pub async fn goes_on_after_a_restart<T: Bench>() {
     let kept = Kept::begun::<T>(bench.direct(HASTY).await, A).await;
     in_time(authority.renew(about(B, None, "b"))).await.unwrap();
     assert_eq!(in_time(authority.take_token(A)).await, Ok(A));
-    assert_eq!(swap(&authority, 1, None, &first(A)).await, Outcome::Won);
+    assert_eq!(swap(&authority, 1, None, &first(A)).await, Verdict::Won);
     let mut watch = bench.direct(HASTY).await.watch();
     hears(&mut watch, &News::Token(Some(A))).await;
     bench.kill().await;
@@ -502,13 +502,13 @@ pub async fn goes_on_after_a_restart<T: Bench>() {
     let touch = touched(&first(A));
     let swapped = until(|| async {
         let outcome = swap(&authority, 1, Some(&first(A)), &touch).await;
-        (!matches!(outcome, Outcome::Unknown(_))).then_some(outcome)
+        (!matches!(outcome, Verdict::Unknown(_))).then_some(outcome)
     });
     // The try before may have won unheard.
     let swapped = swapped.await;
-    assert!(swapped == Outcome::Won || swapped == Outcome::Lost(Some(touch.clone())), "{swapped:?}");
+    assert!(swapped == Verdict::Won || swapped == Verdict::Lost(Some(touch.clone())), "{swapped:?}");
     let other = first(B);
-    assert_eq!(swap(&authority, 2, None, &other).await, Outcome::Won);
+    assert_eq!(swap(&authority, 2, None, &other).await, Verdict::Won);
     // Who goes on renewing keeps the lease and the token; who does not loses it, later than ever.
     let heard = hears(&mut watch, &News::Over(B)).await;
     assert!(heard.contains(&News::Record(ShardId(1), touch)), "{heard:?}");

@@ -6,8 +6,8 @@ use std::time::Duration;
 use super::ledger::{Heard, NotRenewed, Told, Write, Written};
 use super::server::{Call, HOLD, NAME};
 use super::{
-    Authority, Change, Feed, LeaseId, Member, News, Outcome, Pending, Record, RenewError, Renewal, Seen,
-    Settings, ShardId, TokenError, Unavailable, Watch, Weakness,
+    Authority, Change, Feed, LeaseId, Member, News, Pending, Record, RenewError, Renewal, Seen, Settings,
+    ShardId, TokenError, Unavailable, Verdict, Watch, Weakness,
 };
 use crate::process::{CallError, Node, ReplyTo};
 use crate::term::NodeId;
@@ -81,19 +81,19 @@ impl Authority for Local {
         Box::pin(self.get(Call::ReadAll))
     }
 
-    fn swap(&self, changes: Vec<Change>) -> Pending<'_, Vec<Outcome>> {
+    fn swap(&self, changes: Vec<Change>) -> Pending<'_, Vec<Verdict>> {
         Box::pin(async move {
             let asked = changes.len();
             let why = match self.write(Write::Swap(changes)).await {
                 Ok(Written::Swapped(outcomes)) if outcomes.len() == asked => {
                     let outcome =
-                        |outcome: Result<(), _>| outcome.map_or_else(Outcome::Lost, |()| Outcome::Won);
+                        |outcome: Result<(), _>| outcome.map_or_else(Verdict::Lost, |()| Verdict::Won);
                     return outcomes.into_iter().map(outcome).collect();
                 }
                 Ok(other) => beside(&other),
                 Err(why) => why,
             };
-            vec![Outcome::Unknown(why); asked]
+            vec![Verdict::Unknown(why); asked]
         })
     }
 

@@ -7,7 +7,7 @@
 //! ```
 //! use std::collections::BTreeSet;
 //! use incarnate::node::{Cookie, Distribution};
-//! use incarnate::shard::authority::{Authority, Change, Local, LocalServer, Member, Outcome, Record, ShardId};
+//! use incarnate::shard::authority::{Authority, Change, Local, LocalServer, Member, Verdict, Record, ShardId};
 //! use incarnate::Node;
 //!
 //! # #[tokio::main(flavor = "current_thread")]
@@ -24,9 +24,9 @@
 //! let me = Member { node: 7, creation: worker.creation(), store: None };
 //! let first = Record { revision: 1, owner: me, epoch: 1, in_sync: BTreeSet::new(), wire: 1 };
 //! let create = Change::new(ShardId(3), None, first.clone())?;
-//! assert_eq!(authority.swap(vec![create.clone()]).await, [Outcome::Won]);
+//! assert_eq!(authority.swap(vec![create.clone()]).await, [Verdict::Won]);
 //! // There is one now: it was not created twice, and says who has it.
-//! assert_eq!(authority.swap(vec![create]).await, [Outcome::Lost(Some(first))]);
+//! assert_eq!(authority.swap(vec![create]).await, [Verdict::Lost(Some(first))]);
 //! # std::fs::remove_file(&file)?;
 //! # Ok(())
 //! # }
@@ -51,6 +51,7 @@ use std::time::Duration;
 pub use error::{RenewError, TokenError, Unavailable};
 #[cfg(feature = "etcd")]
 pub use etcd::Etcd;
+use incarnate_shards::Swapped;
 pub use incarnate_shards::{Change, Member, NotNext, Record, ShardId};
 pub use keep::keep_lease;
 pub use local::Local;
@@ -95,7 +96,7 @@ pub trait Authority: Send + Sync + 'static {
     ///
     /// They share the way and nothing else: each wins or loses alone, so a shard is to be named once. A change that has won is
     /// on disks before this says so.
-    fn swap(&self, changes: Vec<Change>) -> Pending<'_, Vec<Outcome>>;
+    fn swap(&self, changes: Vec<Change>) -> Pending<'_, Vec<Verdict>>;
 
     /// All records, members with a lease, and the token, as they are and as they change.
     ///
@@ -142,7 +143,7 @@ pub trait Authority: Send + Sync + 'static {
 
 /// What has come of a change.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Outcome {
+pub enum Verdict {
     /// It is in force, or was until a later change.
     Won,
     /// It is not, and never will be: another record is in force, or none.
@@ -152,6 +153,16 @@ pub enum Outcome {
     /// It may be in force, or come into force at any later time, until a newer revision is known. A read that shows the old
     /// one proves nothing; whoever must know, wins a change from the same revision.
     Unknown(Unavailable),
+}
+
+impl From<Verdict> for Swapped {
+    fn from(verdict: Verdict) -> Self {
+        match verdict {
+            Verdict::Won => Swapped::Won,
+            Verdict::Lost(record) => Swapped::Lost(record),
+            Verdict::Unknown(_) => Swapped::Unknown,
+        }
+    }
 }
 
 /// What a cluster agrees on when it is founded.

@@ -14,7 +14,7 @@ mod needs_etcd {
     use std::sync::Arc;
     use std::time::Duration;
 
-    use incarnate::shard::authority::{Authority, Change, Etcd, Member, News, Outcome, Record, ShardId};
+    use incarnate::shard::authority::{Authority, Change, Etcd, Member, News, Record, ShardId, Verdict};
     use rustix::process::Signal;
 
     use crate::conformance::{Bench, conformance};
@@ -95,9 +95,9 @@ mod needs_etcd {
         in_time(async {
             loop {
                 match &authority.swap(vec![change.clone()]).await[..] {
-                    [Outcome::Won] => return,
-                    [Outcome::Lost(Some(record))] if *record == next => return,
-                    [Outcome::Unknown(_)] => {}
+                    [Verdict::Won] => return,
+                    [Verdict::Lost(Some(record))] if *record == next => return,
+                    [Verdict::Unknown(_)] => {}
                     other => panic!("{other:?}"),
                 }
             }

@@ -17,8 +17,8 @@ use tokio::time;
 use self::feed::Changes;
 use self::keys::Keys;
 use super::{
-    Authority, Change, LeaseId, Member, Outcome, Pending, Record, RenewError, Renewal, Settings, ShardId,
-    TokenError, Unavailable, Watch, Weakness,
+    Authority, Change, LeaseId, Member, Pending, Record, RenewError, Renewal, Settings, ShardId, TokenError,
+    Unavailable, Verdict, Watch, Weakness,
 };
 
 /// An etcd takes 128 operations at once, unless it was told otherwise.
@@ -109,7 +109,7 @@ impl Etcd {
         }
     }
 
-    async fn swap_some(&self, changes: &[Change]) -> Result<Vec<Outcome>, Unavailable> {
+    async fn swap_some(&self, changes: &[Change]) -> Result<Vec<Verdict>, Unavailable> {
         let tries: Result<Vec<_>, _> = changes.iter().map(|change| self.try_change(change)).collect();
         let answer = self.txn(Txn::new().and_then(tries?)).await?;
         let outcomes = answer.op_responses().into_iter().map(|answer| match answer {
@@ -117,7 +117,7 @@ impl Etcd {
             _ => Err(Unavailable::new("the etcd has answered something else")),
         });
         // What cannot be read has lost, but not to what.
-        Ok(outcomes.map(|outcome| outcome.unwrap_or_else(Outcome::Unknown)).collect())
+        Ok(outcomes.map(|outcome| outcome.unwrap_or_else(Verdict::Unknown)).collect())
     }
 
     fn try_change(&self, change: &Change) -> Result<TxnOp, Unavailable> {
@@ -225,7 +225,7 @@ impl Authority for Etcd {
         })
     }
 
-    fn swap(&self, changes: Vec<Change>) -> Pending<'_, Vec<Outcome>> {
+    fn swap(&self, changes: Vec<Change>) -> Pending<'_, Vec<Verdict>> {
         Box::pin(async move {
             let mut outcomes = Vec::with_capacity(changes.len());
             for some in changes.chunks(BATCH) {
@@ -233,7 +233,7 @@ impl Authority for Etcd {
                     Ok(some) => outcomes.extend(some),
                     // Nor are the rest sent: the deadline is one for all.
                     Err(why) => {
-                        outcomes.resize(changes.len(), Outcome::Unknown(why));
+                        outcomes.resize(changes.len(), Verdict::Unknown(why));
                         break;
                     }
                 }
@@ -308,12 +308,12 @@ fn written(key: &str, times: u64) -> Compare {
 }
 
 /// What has come of one change.
-fn outcome(answer: &TxnResponse) -> Result<Outcome, Unavailable> {
+fn outcome(answer: &TxnResponse) -> Result<Verdict, Unavailable> {
     if answer.succeeded() {
-        return Ok(Outcome::Won);
+        return Ok(Verdict::Won);
     }
     let record = found(answer).map(|row| keys::record(&row)).transpose()?;
-    Ok(Outcome::Lost(record))
+    Ok(Verdict::Lost(record))
 }
 
 /// The row that a transaction has read.
