@@ -69,21 +69,13 @@ impl File {
     /// Opens it, or makes it where there is none, and reads all that it holds.
     pub(super) fn open(path: &Path) -> Result<(Self, Rows), FileError> {
         let failed = |kind| FileError { path: path.to_owned(), kind };
-        let is_new = match std::fs::metadata(path) {
-            Ok(metadata) => metadata.len() == 0,
-            Err(error) if error.kind() == ErrorKind::NotFound => true,
-            Err(error) => return Err(failed(Kind::Unreadable(error.into()))),
-        };
-        if !is_new {
-            look(path).map_err(failed)?;
-        }
-        let database = Builder::new()
-            .set_cache_size(CACHE)
-            .set_check_integrity_on_open(true)
-            .create(path)
-            .map_err(|error| failed(not_opened(error)))?;
+        look(path).map_err(failed)?;
+        let mut builder = Builder::new();
+        let database = builder.set_cache_size(CACHE).set_check_integrity_on_open(true).create(path);
+        let database = database.map_err(|error| failed(not_opened(error)))?;
+        let is_begun = is_begun(&database).map_err(failed)?;
         let file = File { path: path.to_owned(), database };
-        let rows = if is_new { file.begin() } else { file.read() };
+        let rows = if is_begun { file.read() } else { file.begin() };
         let rows = rows.map_err(|error| failed(Kind::Unreadable(error)))?;
         Ok((file, rows))
     }
@@ -92,6 +84,11 @@ impl File {
         let transaction = self.database.begin_write()?;
         transaction.open_table(TABLE)?;
         transaction.commit()?;
+        // The name of the file has to be on the disk as well.
+        #[cfg(unix)]
+        if let Some(folder) = std::path::absolute(&self.path)?.parent() {
+            std::fs::File::open(folder)?.sync_all()?;
+        }
         Ok(Rows::default())
     }
 
@@ -135,17 +132,31 @@ impl File {
     }
 }
 
-/// Looks at a file without writing to it: whether it is one of ours, as far as that can be seen.
+/// Looks at a file, if there is one, without writing to it: it may be somebody else's.
 fn look(path: &Path) -> Result<(), Kind> {
-    let database = match Builder::new().open_read_only(path) {
-        Ok(database) => database,
-        // It was not closed. That is for who opens it for good.
-        Err(DatabaseError::RepairAborted) => return Ok(()),
-        Err(error) => return Err(not_opened(error)),
-    };
-    let transaction = database.begin_read().map_err(|error| Kind::Unreadable(error.into()))?;
-    let mut tables = transaction.list_tables().map_err(|error| Kind::Unreadable(error.into()))?;
-    if tables.any(|table| table.name() == TABLE.name()) { Ok(()) } else { Err(Kind::Foreign) }
+    match std::fs::metadata(path) {
+        Ok(metadata) if metadata.len() == 0 => return Ok(()),
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
+        Err(error) => return Err(Kind::Unreadable(error.into())),
+        Ok(_) => {}
+    }
+    match Builder::new().open_read_only(path) {
+        Ok(database) => is_begun(&database).map(|_| ()),
+        // It was not closed. Whoever opens it for good puts that right.
+        Err(DatabaseError::RepairAborted) => Ok(()),
+        Err(error) => Err(not_opened(error)),
+    }
+}
+
+/// Whether the table is there, or nothing yet. Anything else is not ours.
+fn is_begun(database: &impl ReadableDatabase) -> Result<bool, Kind> {
+    let tables = tables(database).map_err(Kind::Unreadable)?;
+    let is_begun = tables.iter().any(|name| name == TABLE.name());
+    if is_begun || tables.is_empty() { Ok(is_begun) } else { Err(Kind::Foreign) }
+}
+
+fn tables(database: &impl ReadableDatabase) -> Result<Vec<String>, Box<dyn Error + Send + Sync>> {
+    Ok(database.begin_read()?.list_tables()?.map(|table| table.name().to_owned()).collect())
 }
 
 fn not_opened(error: DatabaseError) -> Kind {

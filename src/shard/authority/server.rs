@@ -24,6 +24,10 @@ pub(super) const NAME: Name<Call, Never, Event> = Name::new("incarnate_authority
 /// A watcher hears after so long that nothing has changed, so that nobody waits for one that is gone.
 pub(super) const HOLD: Duration = Duration::from_secs(2);
 
+/// So many writes may wait for the one under way. One more is not taken: whoever asked for it hears nothing, and so does not
+/// know, which is true.
+const WAITING: usize = 10_000;
+
 /// How long a former server may take to let go of its file.
 const PATIENCE: Duration = Duration::from_secs(2);
 
@@ -162,7 +166,9 @@ impl GenServer for Server {
             }
             Call::Renew(renewal, to) => to.reply(self.ledger.handle_renew(renewal, self.origin.elapsed())),
             Call::Write(write, to) => {
-                self.waiting.push((write, to));
+                if self.waiting.len() < WAITING {
+                    self.waiting.push((write, to));
+                }
                 noreply()
             }
             Call::Watch(heard, to) => {

@@ -14,7 +14,9 @@ mod needs_etcd {
     use std::sync::Arc;
     use std::time::Duration;
 
-    use incarnate::shard::authority::{Authority, Change, Etcd, Member, News, Record, ShardId, Verdict};
+    use incarnate::shard::authority::{
+        Authority, Change, Etcd, Member, News, Record, Renewal, Settings, ShardId, Verdict,
+    };
     use rustix::process::Signal;
 
     use crate::conformance::{Bench, conformance};
@@ -104,6 +106,44 @@ mod needs_etcd {
         })
         .await;
         next
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn what_stands_there_can_be_read_by_people() {
+        let etcds = Etcds::start(1).await;
+        let authority = client(&[etcds.address(0)], HANGS).await;
+        let settings = Settings { shards: 8, format: 1, lease: Duration::from_secs(5) };
+        in_time(authority.found(settings)).await.unwrap();
+        change(&authority, None).await;
+        let plain = Member { node: 0xab, creation: 7, store: None };
+        let stored = Member { store: Some(9), ..plain };
+        for (member, about) in [(plain, "one"), (stored, "two")] {
+            in_time(authority.renew(Renewal { member, lease: None, about: about.into() })).await.unwrap();
+        }
+        assert_eq!(in_time(authority.take_token(stored)).await, Ok(stored));
+        // Some that mean nothing to it, and do no harm.
+        for key in ["members/ab", "members/ab.7.9.1", "records/x", "other"] {
+            etcds.put(&format!("/incarnate/test/{key}"), "x").await;
+        }
+        let expected = [
+            ("members/000000ab.00000007", "one"),
+            ("members/000000ab.00000007.0000000000000009", "two"),
+            (
+                "records/0000000001",
+                r#"{"revision":1,"owner":{"node":1,"creation":1,"store":null},"epoch":1,"in_sync":[],"wire":1}"#,
+            ),
+            ("settings", r#"{"shards":8,"format":1,"lease":{"secs":5,"nanos":0}}"#),
+            ("token", r#"{"node":171,"creation":7,"store":9}"#),
+        ];
+        for (key, value) in expected {
+            assert_eq!(etcds.get(&format!("/incarnate/test/{key}")).await.as_deref(), Some(value), "{key}");
+        }
+        let mut watch = authority.watch();
+        assert_eq!(in_time(watch.next()).await, News::Lives(plain, "one".into()));
+        assert_eq!(in_time(watch.next()).await, News::Lives(stored, "two".into()));
+        assert!(matches!(in_time(watch.next()).await, News::Record(ShardId(1), _)));
+        assert_eq!(in_time(watch.next()).await, News::Token(Some(stored)));
+        assert_eq!(in_time(authority.read_all()).await.unwrap().len(), 1);
     }
 
     #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

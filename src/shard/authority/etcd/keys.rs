@@ -103,25 +103,3 @@ pub(super) fn record(row: &KeyValue) -> Result<Record, Unavailable> {
 fn unreadable(row: &KeyValue, why: &str) -> Unavailable {
     Unavailable::new(format!("{} cannot be read: {why}", String::from_utf8_lossy(row.key())))
 }
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_key_says_what_it_is_for() {
-        let keys = Keys::of("shop");
-        let member = Member { node: 0xab, creation: 7, store: None };
-        let stored = Member { store: Some(9), ..member };
-        let check = |key: String, expected| assert_eq!(keys.parse(key.as_bytes()), expected, "{key}");
-        check(keys.settings(), Some(Key::Settings));
-        check(keys.token(), Some(Key::Token));
-        check(keys.record(ShardId(7)), Some(Key::Record(ShardId(7))));
-        check(keys.member(member), Some(Key::Member(member)));
-        check(keys.member(stored), Some(Key::Member(stored)));
-        check(Keys::of("shop2").token(), None);
-        check(format!("{}members/ab", keys.all), None);
-        check(format!("{}members/ab.7.9.1", keys.all), None);
-        check(format!("{}other", keys.all), None);
-    }
-}

@@ -72,6 +72,13 @@ impl Etcds {
         in_time(client.put(key, value, None)).await.unwrap();
     }
 
+    /// Reads one.
+    pub async fn get(&self, key: &str) -> Option<String> {
+        let mut client = self.raw().await;
+        let answer = in_time(client.get(key, None)).await.unwrap();
+        answer.kvs().first().map(|row| row.value_str().unwrap().to_owned())
+    }
+
     /// Forgets what was before the newest revision.
     pub async fn compact(&self) {
         let mut client = self.raw().await;
