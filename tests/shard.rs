@@ -1,7 +1,9 @@
-//! Who owns a shard: the promises of every authority, and those of the one that is a file.
+//! Who owns a shard: the promises of every authority, those of the one that is a file, and leases.
 
 #[path = "support/conformance.rs"]
 mod conformance;
+#[path = "shard/lease.rs"]
+mod lease;
 #[path = "shard/local.rs"]
 mod local;
 #[path = "support/pair.rs"]

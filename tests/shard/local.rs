@@ -1,6 +1,6 @@
 //! The authority that a process of one node serves.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
@@ -18,14 +18,18 @@ use crate::wait::{HANGS, in_time};
 conformance!(LocalBench);
 
 /// A file of its own for each test, which goes with it.
-struct Scratch(PathBuf);
+pub struct Scratch(PathBuf);
 
 impl Scratch {
-    fn new() -> Self {
+    pub fn new() -> Self {
         static NEXT: AtomicU32 = AtomicU32::new(0);
         let name =
             format!("incarnate-authority-{}-{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
         Scratch(std::env::temp_dir().join(name))
+    }
+
+    pub fn path(&self) -> &Path {
+        &self.0
     }
 }
 
