@@ -8,8 +8,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use incarnate::shard::authority::{
-    Authority, Change, Member, News, Record, RenewError, Renewal, Settings, ShardId, TokenError, Verdict,
-    Watch, keep_lease,
+    Authority, Change, LeaseId, Member, News, Record, RenewError, Renewal, Settings, ShardId, TokenError,
+    Verdict, Watch, keep_lease,
 };
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
@@ -165,7 +165,7 @@ impl Kept {
     }
 }
 
-fn about(member: Member, lease: Option<incarnate::shard::authority::LeaseId>, about: &str) -> Renewal {
+fn renewal(member: Member, lease: Option<LeaseId>, about: &str) -> Renewal {
     Renewal { member, lease, about: about.into() }
 }
 
@@ -289,7 +289,7 @@ pub async fn a_lost_request_is_dead_when_another_wins<T: Bench>() {
 pub async fn watches_what_is_and_what_changes<T: Bench>() {
     let (bench, authority) = founded::<T>().await;
     assert_eq!(swap(&authority, 1, None, &first(A)).await, Verdict::Won);
-    let lease = in_time(authority.renew(about(A, None, "a"))).await.unwrap();
+    let lease = in_time(authority.renew(renewal(A, None, "a"))).await.unwrap();
     assert_eq!(in_time(authority.take_token(A)).await, Ok(A));
     let mut watch = bench.near(PATIENT).await.watch();
     let heard = hears(&mut watch, &News::Token(Some(A))).await;
@@ -302,7 +302,7 @@ pub async fn watches_what_is_and_what_changes<T: Bench>() {
         record = next;
     }
     hears(&mut watch, &News::Record(ShardId(1), record)).await;
-    in_time(authority.renew(about(A, Some(lease), "b"))).await.unwrap();
+    in_time(authority.renew(renewal(A, Some(lease), "b"))).await.unwrap();
     hears(&mut watch, &News::Lives(A, "b".into())).await;
     in_time(authority.free_token(A)).await.unwrap();
     hears(&mut watch, &News::Token(None)).await;
@@ -312,7 +312,7 @@ pub async fn watches_across_a_gap<T: Bench>() {
     let (bench, authority) = founded::<T>().await;
     assert_eq!(swap(&authority, 1, None, &first(A)).await, Verdict::Won);
     let kept = Kept::begun::<T>(authority.clone(), A).await;
-    in_time(authority.renew(about(B, None, "b"))).await.unwrap();
+    in_time(authority.renew(renewal(B, None, "b"))).await.unwrap();
     let mut watch = bench.near(HASTY).await.watch();
     hears(&mut watch, &News::Record(ShardId(1), first(A))).await;
     bench.proxy().cut();
@@ -359,10 +359,10 @@ pub async fn keeps_a_lease_that_is_renewed<T: Bench>() {
 pub async fn renews_no_lease_that_is_over<T: Bench>() {
     let (_bench, authority) = founded::<T>().await;
     let mut watch = authority.watch();
-    let lease = in_time(authority.renew(about(A, None, "a"))).await.unwrap();
-    assert_eq!(in_time(authority.renew(about(A, Some(lease), "a"))).await, Ok(lease));
+    let lease = in_time(authority.renew(renewal(A, None, "a"))).await.unwrap();
+    assert_eq!(in_time(authority.renew(renewal(A, Some(lease), "a"))).await, Ok(lease));
     hears(&mut watch, &News::Over(A)).await;
-    assert_eq!(in_time(authority.renew(about(A, Some(lease), "a"))).await, Err(RenewError::Over));
+    assert_eq!(in_time(authority.renew(renewal(A, Some(lease), "a"))).await, Err(RenewError::Over));
     assert_eq!(in_time(authority.is_over(A)).await, Ok(true));
 }
 
@@ -371,23 +371,23 @@ pub async fn begins_a_lease_once<T: Bench>() {
     let near = bench.near(HASTY).await;
     until(|| async { near.read(ShardId(3)).await.ok() }).await;
     bench.proxy().lose_answers();
-    let lost = in_time(near.renew(about(A, None, "a"))).await;
+    let lost = in_time(near.renew(renewal(A, None, "a"))).await;
     assert!(matches!(lost, Err(RenewError::Unknown(_) | RenewError::Unsent(_))), "{lost:?}");
     bench.proxy().cut();
     bench.proxy().open();
-    let lease = until(|| async { near.renew(about(A, None, "a")).await.ok() }).await;
-    assert_eq!(in_time(authority.renew(about(A, None, "a"))).await, Ok(lease));
-    assert_eq!(in_time(authority.renew(about(A, Some(lease), "a"))).await, Ok(lease));
+    let lease = until(|| async { near.renew(renewal(A, None, "a")).await.ok() }).await;
+    assert_eq!(in_time(authority.renew(renewal(A, None, "a"))).await, Ok(lease));
+    assert_eq!(in_time(authority.renew(renewal(A, Some(lease), "a"))).await, Ok(lease));
 }
 
 pub async fn tells_what_is_new_of_a_member<T: Bench>() {
     let (_bench, authority) = founded::<T>().await;
     let mut watch = authority.watch();
-    let lease = in_time(authority.renew(about(A, None, "one"))).await.unwrap();
+    let lease = in_time(authority.renew(renewal(A, None, "one"))).await.unwrap();
     hears(&mut watch, &News::Lives(A, "one".into())).await;
-    in_time(authority.renew(about(A, Some(lease), "two"))).await.unwrap();
+    in_time(authority.renew(renewal(A, Some(lease), "two"))).await.unwrap();
     hears(&mut watch, &News::Lives(A, "two".into())).await;
-    in_time(authority.renew(about(B, None, "three"))).await.unwrap();
+    in_time(authority.renew(renewal(B, None, "three"))).await.unwrap();
     hears(&mut watch, &News::Lives(B, "three".into())).await;
 }
 
@@ -415,7 +415,7 @@ pub async fn gives_the_token_to_one<T: Bench>() {
 pub async fn frees_the_token_with_the_lease<T: Bench>() {
     let (_bench, authority) = founded::<T>().await;
     let mut watch = authority.watch();
-    in_time(authority.renew(about(A, None, "a"))).await.unwrap();
+    in_time(authority.renew(renewal(A, None, "a"))).await.unwrap();
     let kept = Kept::begun::<T>(authority.clone(), B).await;
     assert_eq!(in_time(authority.take_token(A)).await, Ok(A));
     hears(&mut watch, &News::Token(Some(A))).await;
@@ -436,7 +436,7 @@ async fn answers_nothing(authority: &Arc<dyn Authority>) {
         authority.found(Settings { shards: 1, format: 1, lease: Duration::from_secs(1) }),
         authority.read_all(),
         authority.is_over(member),
-        authority.renew(about(member, None, "c")),
+        authority.renew(renewal(member, None, "c")),
         authority.take_token(member),
         authority.free_token(member),
     );
@@ -492,7 +492,7 @@ pub async fn answers_when_it_is_cut_off<T: Bench>() {
 pub async fn goes_on_after_a_restart<T: Bench>() {
     let (mut bench, authority) = founded::<T>().await;
     let kept = Kept::begun::<T>(bench.direct(HASTY).await, A).await;
-    in_time(authority.renew(about(B, None, "b"))).await.unwrap();
+    in_time(authority.renew(renewal(B, None, "b"))).await.unwrap();
     assert_eq!(in_time(authority.take_token(A)).await, Ok(A));
     assert_eq!(swap(&authority, 1, None, &first(A)).await, Verdict::Won);
     let mut watch = bench.direct(HASTY).await.watch();

@@ -1,6 +1,6 @@
 //! What the server of a file knows and decides. Pure: the file, the clock and the callers are the server's.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -183,7 +183,7 @@ impl Ledger {
     pub(super) fn handle_renew(&mut self, renewal: Renewal, now: Duration) -> Result<LeaseId, NotRenewed> {
         let ttl = self.rows.settings.ok_or(NotRenewed::NotFounded)?.lease;
         self.handle_tick(now);
-        let (member, about) = (renewal.member, Arc::from(renewal.about));
+        let (member, about) = (renewal.member, Arc::<str>::from(renewal.about));
         let lease = match (self.leases.get(&member), renewal.lease) {
             // Its begin was not heard of, or it renews what it has.
             (Some(held), None) => held.lease,
@@ -196,9 +196,9 @@ impl Ledger {
             (None, Some(lease)) if !self.is_settled => lease,
             _ => return Err(NotRenewed::Over),
         };
-        let ends = now + ttl;
-        let before = self.leases.insert(member, Held { lease, ends, about });
-        if before.map(|before| before.about) != self.leases.get(&member).map(|held| held.about.clone()) {
+        let held = Held { lease, ends: now + ttl, about: about.clone() };
+        let before = self.leases.insert(member, held);
+        if before.is_none_or(|before| before.about != about) {
             self.change += 1;
         }
         Ok(lease)
@@ -231,11 +231,11 @@ impl Ledger {
         }
         let new = |shard: &ShardId| self.brought.get(shard).is_none_or(|change| *change > since);
         let records = self.rows.records.iter().filter(|(shard, _)| new(shard));
-        let members: BTreeSet<_> = self.leases.keys().collect();
+        let members = self.leases.iter().map(|(member, held)| (*member, held.about.clone()));
         Some(Told {
             heard: Heard { life: self.life, change: self.change },
             records: records.map(|(shard, record)| (*shard, record.clone())).collect(),
-            members: members.into_iter().map(|member| (*member, self.leases[member].about.clone())).collect(),
+            members: members.collect(),
             complete: self.is_settled,
             token: self.token(&Rows::default()),
         })
@@ -244,6 +244,8 @@ impl Ledger {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
     use super::*;
 
     const TTL: Duration = Duration::from_secs(10);

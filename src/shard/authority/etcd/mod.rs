@@ -54,8 +54,10 @@ impl Etcd {
     /// Nothing has happened.
     pub async fn connect(endpoints: &[&str], cluster: &str) -> Result<Self, Unavailable> {
         // A member without a leader says so, rather than to tell nothing new.
-        let options =
-            ConnectOptions::new().with_connect_timeout(Duration::from_secs(1)).with_require_leader(true);
+        let options = ConnectOptions::new().with_require_leader(true);
+        // One that cannot be reached any more is found out. An etcd ends connections that ask every five seconds or more often.
+        let options = options.with_keep_alive(Duration::from_secs(6), Duration::from_secs(2));
+        let options = options.with_keep_alive_while_idle(true).with_connect_timeout(Duration::from_secs(1));
         let client = Client::connect(endpoints, Some(options)).await.map_err(unavailable)?;
         Ok(Self::over(client, cluster))
     }
