@@ -5,7 +5,7 @@ mod keys;
 
 use std::collections::BTreeMap;
 use std::future::Future;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use etcd_client::{
@@ -67,7 +67,8 @@ impl Etcd {
         Etcd { client, keys: Keys::of(cluster), timeout: Duration::from_secs(2), told: Arc::default() }
     }
 
-    /// How long to wait for an answer; two seconds by default. Less than a third of a lease is wise.
+    /// How long to wait for an answer; two seconds by default. Less than a third of a lease is wise. More than a hundred
+    /// changes, or a thousand records, are asked for in parts that each may take as long.
     pub fn timeout(self, timeout: Duration) -> Self {
         Etcd { timeout, ..self }
     }
@@ -118,7 +119,7 @@ impl Etcd {
             TxnOpResponse::Txn(answer) => outcome(&answer),
             _ => Err(Unavailable::new("the etcd has answered something else")),
         });
-        // What cannot be read has lost, but not to what.
+        // One that has lost to what cannot be read is not known to have won or lost: somebody has to look.
         Ok(outcomes.map(|outcome| outcome.unwrap_or_else(Verdict::Unknown)).collect())
     }
 
@@ -130,7 +131,7 @@ impl Etcd {
         Ok(TxnOp::txn(Txn::new().when([is_next]).and_then([put]).or_else([TxnOp::get(key, None)])))
     }
 
-    /// Begins a lease; answers whether the attempt may have arrived if it failed.
+    /// Begins a lease. Only the last step does: an attempt that fails before has not arrived.
     async fn begin(&self, renewal: Renewal) -> Result<LeaseId, RenewError> {
         let granted = self.grant().await.map_err(RenewError::Unsent)?;
         let key = self.keys.member(renewal.member);
@@ -190,7 +191,7 @@ impl Etcd {
         Ok(())
     }
 
-    fn told(&self) -> std::sync::MutexGuard<'_, BTreeMap<LeaseId, String>> {
+    fn told(&self) -> MutexGuard<'_, BTreeMap<LeaseId, String>> {
         self.told.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -233,7 +234,7 @@ impl Authority for Etcd {
             for some in changes.chunks(BATCH) {
                 match self.swap_some(some).await {
                     Ok(some) => outcomes.extend(some),
-                    // Nor are the rest sent: the deadline is one for all.
+                    // Nor are the rest sent: they would wait as long, one after the other.
                     Err(why) => {
                         outcomes.resize(changes.len(), Verdict::Unknown(why));
                         break;
