@@ -54,6 +54,7 @@
 //! | [`handoff`] | state on its way from one version to another: versions, the capsule | `code_change` |
 //! | [`node`] | nodes that reach each other | `net_kernel`, the distribution |
 //! | [`pg`] | groups of processes across nodes | `pg` |
+//! | [`shard`] | who owns which shard of a cluster's processes | |
 //! | [`sys`] | suspend a process, look inside, watch it | `sys` |
 //! | [`term`] | pids, exit reasons, names: data | |
 //!
@@ -62,9 +63,9 @@
 //!
 //! # Nodes
 //!
-//! The feature `cluster`, on by default, has the modules [`node`] and [`pg`]. A build without it (`default-features = false`) has no
+//! The feature `cluster`, on by default, has the modules [`node`], [`pg`] and [`shard`]. A build without it (`default-features = false`) has no
 //! network code and no cryptography. `tls`, off by default, has nodes prove who they are by certificates and say nothing that
-//! others can read.
+//! others can read. `etcd`, off by default, has an etcd keep who owns which shard; it takes `protoc` to build.
 //!
 //! # Metrics
 //!
@@ -92,6 +93,8 @@ pub mod node;
 #[cfg(feature = "cluster")]
 pub mod pg;
 pub mod process;
+#[cfg(feature = "cluster")]
+pub mod shard;
 pub mod supervisor;
 pub mod sys;
 pub mod task;

@@ -5,8 +5,10 @@
 #[cfg_attr(test, macro_use)]
 extern crate alloc;
 
+mod change;
 mod copy;
 mod gate;
+mod lease;
 mod message;
 mod mover;
 mod owner;
@@ -19,7 +21,9 @@ mod simulation;
 mod standby;
 mod stub;
 
+pub use change::{Change, NotNext};
 pub use copy::{Contents, Effect, Image, Lossy, Row, Rows, ShardCopy, Table, Timer, Unreadable, Write};
+pub use lease::{Lease, LeaseAction};
 pub use message::{
     Floor, Frame, Mail, Number, Position, Reply, Request, RequestId, Route, SessionId, Streamed, ToOwner,
     ToStandby,

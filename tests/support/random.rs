@@ -1,5 +1,7 @@
 //! Numbers for randomised tests.
 
+#![allow(dead_code)]
+
 /// A small generator of numbers, so that a failing round can be had again from its seed (xorshift64*).
 pub struct Random(u64);
 

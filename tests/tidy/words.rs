@@ -20,7 +20,7 @@ const TEXTS: &[&str] = &[".md", ".toml", ".sh", ".yml", ".yaml", "/run"];
 
 /// What makes a file able to fail: the last part of a test attribute, or a macro that makes tests.
 const ATTRIBUTES: &[&str] = &["test", "test_case", "rstest"];
-const MACROS: &[&str] = &["proptest"];
+const MACROS: &[&str] = &["proptest", "conformance"];
 
 /// Code below a tests folder that only helps tests, and so needs none of its own; `tests/support/` anywhere is
 /// such a place too. Each test binary may use a part of it: only here may code be dead.

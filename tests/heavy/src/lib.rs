@@ -31,6 +31,8 @@ pub fn switchboard() -> &'static Path {
             "incarnate-bench",
             "--exclude",
             "incarnate-watched",
+            "--exclude",
+            "incarnate-etcd-tests",
         ]);
         build.args(["--example", "switchboard"]);
         build.args(["--quiet", "--message-format=json-render-diagnostics"]);
