@@ -24,6 +24,8 @@ struct Waiting {
     /// Closed since it was far beyond its bound.
     overrun: bool,
     writer: Option<Waker>,
+    /// The same, while what it has taken is not taken from it: all that is news to it then is an overrun.
+    stuck: Option<Waker>,
     /// Who waits until the lane is no longer busy.
     senders: FxHashMap<Place, Waker>,
     next_place: Place,
@@ -54,7 +56,8 @@ impl Waiting {
     /// Whom to wake when all that waited is gone.
     fn empty(&mut self) -> (Vec<u8>, Vec<Waker>) {
         let senders = std::mem::take(&mut self.senders).into_values();
-        (std::mem::take(&mut self.bytes), senders.chain(self.writer.take()).collect())
+        let writers = self.writer.take().into_iter().chain(self.stuck.take());
+        (std::mem::take(&mut self.bytes), senders.chain(writers).collect())
     }
 }
 
@@ -163,6 +166,21 @@ impl Outbound {
         Poll::Pending
     }
 
+    /// For a writer that cannot write what it has taken. Ready: closed, since too much waits behind that.
+    pub(crate) fn poll_overrun(&self, cx: &mut Context<'_>) -> Poll<()> {
+        let mut waiting = self.waiting();
+        if waiting.overrun {
+            return Poll::Ready(());
+        }
+        if waiting.stuck.as_ref().is_some_and(|known| known.will_wake(cx.waker())) {
+            return Poll::Pending;
+        }
+        let stale = waiting.stuck.replace(cx.waker().clone());
+        drop(waiting);
+        drop(stale);
+        Poll::Pending
+    }
+
     /// Nothing more is added; what waits is dropped.
     pub(crate) fn close(&self) {
         self.end(self.waiting());
@@ -201,6 +219,7 @@ mod tests {
         assert_eq!(out.counts().0, 0);
         let mut cx = Context::from_waker(Waker::noop());
         assert_eq!(out.poll_take(&mut cx, &mut Vec::new()), Poll::Ready(false));
+        assert_eq!(out.poll_overrun(&mut cx), Poll::Ready(()));
     }
 
     #[test]

@@ -94,6 +94,32 @@ fn sender(pair: &Pair) -> ProcessRef<u32> {
     })
 }
 
+/// Signals pass the bound, but not for ever; and who is tied to what is there hears that it is given up, though its heart beats.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_node_that_reads_nothing_is_given_up_when_too_many_signals_wait_for_it() {
+    let (pair, ear) = deafenable().await;
+    pair.on_b.expose(COUNTER);
+    counter(&pair.b).await;
+    let (mut watches, watched) = (Probe::<u32>::new(&pair.a), idle(&pair.b).pid());
+    watches.run(move |me| me.monitor(watched)).await;
+    fill(&pair, &ear).await;
+    let there = COUNTER.at(&pair.a, pair.b.id());
+    while there.try_cast(Cast::Add(1)) != Err(SendError::NoConnection) {
+        watches
+            .run(move |me| {
+                for _ in 0..100 {
+                    let another = me.monitor(watched);
+                    me.demonitor(another);
+                }
+            })
+            .await;
+    }
+    // Set before the loss: one that stood when it came, and none of those that were taken back.
+    assert_eq!(watches.next_down().await.reason, ExitReason::NoConnection);
+    watches.is_quiet().await;
+    until(|| pair.on_a.nodes().is_empty() && pair.on_b.nodes().is_empty()).await;
+}
+
 /// As in Erlang, where a process that sends to a busy node is suspended: here it takes no further message meanwhile.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_process_that_has_sent_too_much_is_held_until_there_is_room() {
