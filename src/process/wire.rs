@@ -106,13 +106,18 @@ pub(crate) fn reading<R>(crossing: Arc<dyn Crossing>, request: Option<u64>, code
     within(Scope::Reading { crossing, request, slot: None }, code)
 }
 
-/// Writes a value: structs as maps, so that fields may be added.
+/// Writes a value: structs as maps, so that fields may be added. A panic in its `Serialize` is an error like any other: who
+/// waits for what is not written is to hear of it.
 pub(crate) fn write<T: Serialize>(out: &mut Vec<u8>, value: &T) -> Result<(), String> {
     let start = out.len();
-    rmp_serde::encode::write_named(out, value).map_err(|error| {
-        out.truncate(start);
-        error.to_string()
-    })
+    let written = catch_unwind(AssertUnwindSafe(|| rmp_serde::encode::write_named(&mut *out, value)));
+    let why = match written {
+        Ok(Ok(())) => return Ok(()),
+        Ok(Err(error)) => error.to_string(),
+        Err(_) => "its Serialize panicked".to_owned(),
+    };
+    out.truncate(start);
+    Err(why)
 }
 
 /// Reads a message, and whether it asks for an answer.

@@ -8,12 +8,12 @@ use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use incarnate::node::{Cookie, Distribution, Listener, Pending, RemoteName, Stream, Tcp, Transport};
-use incarnate::process::{NoProc, StopError};
+use incarnate::process::{CallError, NoProc, SendError, StopError};
 use incarnate::{
     CallReply, Context as ServerContext, ExitReason, GenServer, Info, Init, Name, Never, Next, Node, Process,
-    ReplyTo, noreply,
+    ReplyTo, Timeout, noreply,
 };
-use serde::{Deserialize, Deserializer, Serialize};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use crate::basics::{COUNTER, Call, Cast};
@@ -209,6 +209,45 @@ async fn who_has_given_up_a_call_is_not_waited_for_elsewhere() {
     assert!(in_time(kept.recv()).await.unwrap().is_awaited());
     let awaited = all.iter().filter(|to| to.is_awaited()).count();
     assert!(awaited < 200, "{awaited} are awaited");
+}
+
+/// What panics when it is written.
+#[derive(Debug, PartialEq)]
+struct Unwritable;
+
+impl Serialize for Unwritable {
+    fn serialize<S: Serializer>(&self, _: S) -> Result<S::Ok, S::Error> {
+        panic!("it cannot be written")
+    }
+}
+
+impl<'de> Deserialize<'de> for Unwritable {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        <()>::deserialize(from).map(|()| Unwritable)
+    }
+}
+
+#[derive(Serialize, Deserialize)]
+enum Write {
+    This(Unwritable),
+    Answer(ReplyTo<Unwritable>),
+}
+
+/// Who waits for the answer hears of it, and who gives it goes on: it has nothing to do with where that is sent.
+#[tokio::test]
+async fn what_panics_when_it_is_written_cannot_be_sent() {
+    let pair = Pair::connected().await;
+    let process = pair.a.spawn(|mut me: Process<Write>| async move {
+        while let Info::User(Write::Answer(to)) = me.receive().await {
+            to.send(Unwritable);
+        }
+    });
+    let there = pair.over(&process).await;
+    for _ in 0..2 {
+        let answer = in_time(there.ask_info(Write::Answer, Timeout::Infinity)).await;
+        assert!(matches!(answer, Err(CallError::Exit(_))), "{answer:?}");
+    }
+    assert_eq!(there.try_send(Write::This(Unwritable)), Err(SendError::Unsendable));
 }
 
 /// As a monitor and a stop say.
