@@ -18,7 +18,7 @@ use super::meter;
 use super::node::{Node, WeakNode};
 use super::reply::ReplyTo;
 use super::request::Request;
-use super::signal::{Signal, System};
+use super::signal::{Object, Signal, System};
 use super::slots::{self, Pending};
 use super::timers;
 use super::wait::{answer, limited};
@@ -322,9 +322,9 @@ where
             return Err(StopError::CallingSelf);
         }
         let process = self.process();
-        let ended = process.watch_end().ok_or_else(|| match self.pid().node() == self.node().id() {
-            true => StopError::NoProc,
-            false => StopError::NoConnection,
+        let ended = process.watch_end().ok_or_else(|| match self.absence() {
+            ExitReason::NoConnection => StopError::NoConnection,
+            _ => StopError::NoProc,
         })?;
         // Refused when it is ending by itself: that end is awaited then.
         process.signal(Signal::System(System::Terminate(reason.clone(), Box::new(|| ())), None));
@@ -354,9 +354,12 @@ where
     pub async fn ended(&self) -> ExitReason {
         match self.process().watch_end() {
             Some(ended) => answer(self.node(), ended, Timeout::Infinity).await.unwrap_or(ExitReason::NoProc),
-            None if self.pid().node() == self.node().id() => ExitReason::NoProc,
-            None => ExitReason::NoConnection,
+            None => self.absence(),
         }
+    }
+
+    fn absence(&self) -> ExitReason {
+        self.node().absence(Object::Pid(self.pid()))
     }
 }
 
