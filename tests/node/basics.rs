@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::pair::{Pair, distribution, over, until};
 use crate::probe::{Probe, idle};
-use crate::wait::{in_time, polled_once};
+use crate::wait::{HANGS, in_time, polled_once};
 
 #[derive(Serialize, Deserialize)]
 pub enum Call {
@@ -157,6 +157,30 @@ async fn what_is_not_exposed_is_not_reached() {
     assert_eq!(there.call(|to| Call::Add(2, to)).await, Err(CallError::WrongProtocol));
     pair.on_a.expose(Name::<u8, u8>::new("counter"));
     assert_eq!(there.call(|to| Call::Add(2, to)).await, Err(CallError::WrongProtocol));
+}
+
+/// `{Name, node()}`: as any other, so that code need not ask where it runs.
+#[tokio::test]
+async fn pl_014_a_name_at_ones_own_node_is_whoever_has_it_here() {
+    let pair = Pair::connected().await;
+    let here = COUNTER.at(&pair.a, pair.a.id());
+    assert_eq!(in_time(here.call(|to| Call::Add(1, to))).await, Err(CallError::NoProc));
+    assert_eq!(here.try_cast(Cast::Add(1)), Err(SendError::NoProc));
+    assert_eq!(here.cast_bulk(Cast::Add(1)).await, Err(SendError::NoProc));
+    assert_eq!(in_time(here.stop()).await, Err(StopError::NoProc));
+    here.cast(Cast::Add(1));
+    assert_eq!(pair.a.dead_letters(), 1);
+    counter(&pair.a).await;
+    here.cast(Cast::Add(1));
+    assert_eq!((here.try_cast(Cast::Add(1)), here.cast_bulk(Cast::Add(1)).await), (Ok(()), Ok(())));
+    assert_eq!(in_time(here.call(|to| Call::Add(1, to))).await, Ok(4));
+    assert_eq!(here.send_request(|to| Call::Add(1, to)).receive(HANGS).await, Ok(5));
+    let mut watches = Probe::<u32>::new(&pair.a);
+    let watched = here.clone();
+    watches.run(move |me| me.monitor(watched)).await;
+    assert_eq!(in_time(here.stop()).await, Ok(()));
+    let down = watches.next_down().await;
+    assert_eq!((down.object, down.reason), (Object::Name("counter", pair.a.id()), ExitReason::Normal));
 }
 
 /// The node is there and does not have it: that is known, where after a lost connection it would not be.
