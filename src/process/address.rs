@@ -3,6 +3,7 @@
 use std::fmt;
 use std::future::poll_fn;
 use std::sync::{Arc, Weak};
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use tokio::time::Instant;
@@ -145,6 +146,22 @@ where
     {
         let pending = slots::open();
         Request::new(self.ask(&pending, |to| Message::Call(request(to))).map(|()| pending).map_err(refused))
+    }
+
+    /// As [`send_request`](Self::send_request), for somebody who waits: what finds no room on the way comes back, to be sent
+    /// when there is some.
+    pub(crate) fn ask_in_turn<R, F>(&self, request: F) -> Result<Asked<R>, CallError>
+    where
+        R: Send + 'static,
+        F: FnOnce(ReplyTo<R>) -> Call,
+    {
+        let pending = slots::open();
+        let delayed = match self.ask(&pending, |to| Message::Call(request(to))) {
+            Ok(()) => None,
+            Err(Rejected::Delayed(delayed)) => Some(delayed),
+            Err(why) => return Err(refused(why)),
+        };
+        Ok(Asked { pending, delayed })
     }
 
     /// Asks a plain process, or a server by its `Info`, and waits for the answer.
@@ -360,6 +377,26 @@ where
 
     fn absence(&self) -> ExitReason {
         self.node().absence(Object::Pid(self.pid()))
+    }
+}
+
+/// A request that was sent, or waits for room.
+pub(crate) struct Asked<R> {
+    pending: Pending<R>,
+    delayed: Option<Box<dyn Delayed>>,
+}
+
+impl<R: Send + 'static> Asked<R> {
+    /// Sends it, if that is still to be done, and waits for its answer.
+    pub(crate) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<R, CallError>> {
+        if let Some(delayed) = &mut self.delayed {
+            let sent = ready!(delayed.poll(cx));
+            self.delayed = None;
+            if let Err(why) = sent {
+                return Poll::Ready(Err(refused(why)));
+            }
+        }
+        self.pending.poll(cx).map_err(CallError::from)
     }
 }
 

@@ -68,6 +68,25 @@ async fn a_call_waits_for_room_and_is_not_sent_once_it_has_given_up() {
     assert_eq!(in_time(waits).await, Ok(taken + 1));
 }
 
+/// So does one of many, and the others need not wait for it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn gs_064_a_multicall_waits_for_room() {
+    let (pair, ear) = deafenable().await;
+    for (node, on_node) in [(&pair.a, &pair.on_a), (&pair.b, &pair.on_b)] {
+        counter(node).await;
+        on_node.expose(COUNTER);
+    }
+    let taken = fill(&pair, &ear).await;
+    let ids = [pair.b.id(), pair.a.id()];
+    let in_vain = COUNTER.multi_call(&pair.a, ids, |to| Call::Add(1000, to), Duration::from_millis(50)).await;
+    assert_eq!((in_vain.replies, in_vain.bad), (vec![(ids[1], 1000)], vec![(ids[0], CallError::Timeout)]));
+    let mut waits = Box::pin(COUNTER.multi_call(&pair.a, ids, |to| Call::Add(1, to), HANGS));
+    polled_once(&mut waits).await;
+    ear.set(false);
+    let all = in_time(waits).await;
+    assert_eq!((all.replies, all.bad), (vec![(ids[0], taken + 1), (ids[1], 1001)], vec![]));
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_call_that_waits_for_room_hears_that_its_node_is_lost() {
     let (pair, ear) = deafenable().await;
