@@ -67,6 +67,8 @@ pub(crate) enum Asked {
 
 enum Scope {
     Outside,
+    /// What is read was written on this node, for it.
+    Here(Node),
     Writing(Arc<dyn Crossing>),
     Reading {
         crossing: Arc<dyn Crossing>,
@@ -99,6 +101,11 @@ fn within<R>(scope: Scope, code: impl FnOnce() -> R) -> R {
 /// What is written within is written for this connection.
 pub(crate) fn writing<R>(crossing: Arc<dyn Crossing>, code: impl FnOnce() -> R) -> R {
     within(Scope::Writing(crossing), code)
+}
+
+/// What is read within was written on this node and has not left it.
+pub(crate) fn reading_here<R>(node: &Node, code: impl FnOnce() -> R) -> R {
+    within(Scope::Here(node.clone()), code)
 }
 
 /// What is read within was sent over this connection, by somebody who waits at this address.
@@ -204,6 +211,7 @@ impl<'de, C: Wire, K: Wire, I: Wire> Deserialize<'de> for ServerRef<C, K, I> {
         let pid = Pid::deserialize(deserializer)?;
         let node = SCOPE.with_borrow(|scope| match scope {
             Scope::Reading { crossing, .. } => crossing.node(),
+            Scope::Here(node) => Some(node.clone()),
             _ => None,
         });
         let node = node.or_else(Node::current).ok_or_else(|| {
