@@ -274,6 +274,17 @@ impl Driver {
     }
 }
 
+impl Drop for Driver {
+    /// Its runtime shuts down, if any is left: who waits in another for what is there hears that it is lost.
+    fn drop(&mut self) {
+        let up = std::mem::take(&mut self.sessions).into_values().map(|(connection, _)| connection);
+        for connection in up.chain(self.losing.drain(..).map(|losing| losing.connection)) {
+            self.shared.disconnect(&connection);
+            connection.lose();
+        }
+    }
+}
+
 fn refused(peer: &str, by: &str, why: &dyn Display) {
     tracing::warn!(target: "incarnate::node", peer, by, %why, "connection refused");
 }
