@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use incarnate::process::SendError;
-use incarnate::{CallError, ExitReason, Info, Node, Process, ProcessRef};
+use incarnate::{CallError, ExitReason, Info, Node, Process, ProcessRef, ReplyTo};
 
 use crate::basics::{COUNTER, Call, Cast, counter};
 use crate::deaf::{BOUND, Deaf, deafenable};
@@ -137,6 +137,38 @@ async fn a_node_that_reads_nothing_is_given_up_when_too_many_signals_wait_for_it
     assert_eq!(watches.next_down().await.reason, ExitReason::NoConnection);
     watches.is_quiet().await;
     until(|| pair.on_a.nodes().is_empty() && pair.on_b.nodes().is_empty()).await;
+}
+
+/// Many large answers at once are no reason to give up a node that reads them: those that are too much say so.
+#[tokio::test]
+async fn answers_that_are_too_much_are_refused_and_the_node_is_kept() {
+    const ANSWERS: usize = 20;
+    let (pair, ear) = deafenable().await;
+    let process = pair.a.spawn(|mut me: Process<ReplyTo<String>>| async move {
+        while let Info::User(to) = me.receive().await {
+            to.send("answer".repeat(BOUND / 12));
+        }
+    });
+    let there = pair.over(&process).await;
+    ear.set(true);
+    let mut calls: Vec<_> = (0..ANSWERS).map(|_| Box::pin(there.ask_info(|to| to, HANGS))).collect();
+    for call in &mut calls {
+        polled_once(call).await;
+    }
+    until(|| pair.a.process_info(process.pid()).unwrap().messages_handled == ANSWERS as u64).await;
+    assert!(queued(&pair) <= 3 * BOUND + (BOUND >> 2));
+    ear.set(false);
+    let mut answered = 0;
+    for call in calls {
+        match in_time(call).await {
+            Ok(_) => answered += 1,
+            Err(CallError::Exit(why)) => assert!(why.to_string().contains("too much waits"), "{why}"),
+            Err(other) => panic!("{other:?}"),
+        }
+    }
+    assert!((4..ANSWERS).contains(&answered), "{answered}");
+    assert_eq!(pair.on_a.nodes(), ["b"]);
+    assert!(in_time(there.ask_info(|to| to, HANGS)).await.is_ok());
 }
 
 /// As in Erlang, where a process that sends to a busy node is suspended: here it takes no further message meanwhile.
