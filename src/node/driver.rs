@@ -12,9 +12,9 @@ use tokio::time::{Instant, sleep, sleep_until, timeout, timeout_at};
 
 use super::connection::Connection;
 use super::frame::{FrameError, Kind};
-use super::handshake::{Identity, Lane};
+use super::handshake::{Identity, Lane, NotConnected};
 use super::lane::{Command, Opened};
-use super::machine::{Action, ConnId, DownBecause, Keep, Machine, NotConnected, SessionId, Ticket};
+use super::machine::{Action, ConnId, DownBecause, Keep, Machine, SessionId, Ticket};
 use super::shared::Shared;
 use super::transport::{Listener, Stream, Transport};
 use crate::term::NodeId;
