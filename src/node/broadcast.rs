@@ -1,10 +1,10 @@
 //! A name on several nodes at once.
 
 use std::collections::BTreeSet;
+use std::future::poll_fn;
+use std::task::{Context, Poll};
 
-use tokio::time::Instant;
-
-use crate::process::{CallError, Node, ReplyTo, Request, Timeout, Wire};
+use crate::process::{Asked, CallError, Node, ReplyTo, Timeout, Wire, limited};
 use crate::term::{Name, NodeId};
 
 /// What came of a [`multi_call`](Name::multi_call).
@@ -14,6 +14,21 @@ pub struct Replies<R> {
     pub replies: Vec<(NodeId, R)>,
     /// Those that have not, and why.
     pub bad: Vec<(NodeId, CallError)>,
+}
+
+/// One node that is asked.
+enum Asking<R> {
+    Waits(Asked<R>),
+    Answered(Result<R, CallError>),
+}
+
+impl<R: Send + 'static> Asking<R> {
+    fn is_waiting(&mut self, cx: &mut Context<'_>) -> bool {
+        let Asking::Waits(asked) = self else { return false };
+        let Poll::Ready(answer) = asked.poll(cx) else { return true };
+        *self = Asking::Answered(answer);
+        false
+    }
 }
 
 impl<Call: Wire, Cast: Wire, Info: Wire> Name<Call, Cast, Info> {
@@ -34,34 +49,35 @@ impl<Call: Wire, Cast: Wire, Info: Wire> Name<Call, Cast, Info> {
         F: Fn(ReplyTo<R>) -> Call,
         N: Into<NodeId>,
     {
-        let (begun, timeout) = (Instant::now(), timeout.into());
-        let ask = |node| (node, self.request(from, node, &request));
-        let requests: Vec<_> = once_each(nodes).map(ask).collect();
+        let mut asked: Vec<_> = once_each(nodes).map(|node| (node, self.ask(from, node, &request))).collect();
+        let answered = poll_fn(|cx| {
+            let waiting =
+                asked.iter_mut().filter_map(|(_, asked)| asked.is_waiting(cx).then_some(())).count();
+            if waiting == 0 { Poll::Ready(()) } else { Poll::Pending }
+        });
+        match timeout.into() {
+            Timeout::After(after) => _ = limited(after, answered).await,
+            Timeout::Infinity => answered.await,
+        }
         let mut replies = Replies { replies: Vec::new(), bad: Vec::new() };
-        for (node, request) in requests {
-            let left = match timeout {
-                Timeout::After(after) => Timeout::After(after.saturating_sub(begun.elapsed())),
-                Timeout::Infinity => Timeout::Infinity,
-            };
-            match request.receive(left).await {
-                Ok(reply) => replies.replies.push((node, reply)),
-                Err(why) => replies.bad.push((node, why)),
+        for (node, asked) in asked {
+            match asked {
+                Asking::Answered(Ok(reply)) => replies.replies.push((node, reply)),
+                Asking::Answered(Err(why)) => replies.bad.push((node, why)),
+                Asking::Waits(_) => replies.bad.push((node, CallError::Timeout)),
             }
         }
         replies
     }
 
-    fn request<R, F>(&self, from: &Node, node: NodeId, request: &F) -> Request<R>
+    fn ask<R, F>(&self, from: &Node, node: NodeId, request: &F) -> Asking<R>
     where
         R: Send + 'static,
         F: Fn(ReplyTo<R>) -> Call,
     {
-        if node != from.id() {
-            return self.at(from, node).send_request(request);
-        }
-        match self.on(from) {
-            Ok(server) => server.send_request(request),
-            Err(error) => Request::failed(error),
+        match self.at(from, node).server().and_then(|server| server.ask_in_turn(request)) {
+            Ok(asked) => Asking::Waits(asked),
+            Err(why) => Asking::Answered(Err(why)),
         }
     }
 
@@ -74,11 +90,7 @@ impl<Call: Wire, Cast: Wire, Info: Wire> Name<Call, Cast, Info> {
         message: impl Fn() -> Cast,
     ) {
         for node in once_each(nodes) {
-            let _passed_over = if node == from.id() {
-                self.on(from).map_or(Ok(()), |server| server.try_cast(message()))
-            } else {
-                self.at(from, node).try_cast(message())
-            };
+            let _passed_over = self.at(from, node).try_cast(message());
         }
     }
 }

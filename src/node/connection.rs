@@ -8,6 +8,7 @@
 //! - an answer is put only into a slot whose address was sent over this very connection.
 
 use std::collections::hash_map::Entry;
+use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::task::{Context, Poll, Wake, Waker};
@@ -21,7 +22,7 @@ use super::frame::{self, FrameError, Kind};
 use super::handshake::{Identity, Lane};
 use super::late::{Waits, late_frame};
 use super::machine::SessionId;
-use super::outbound::{Added, NotQueued, Outbound};
+use super::outbound::{Added, NotQueued, Outbound, Sent};
 use super::shared::Carried;
 use super::spawn::{Answer, Request, SpawnError, Spawnables, Spawning, Tied};
 use crate::process::elsewhere::{Delayed, Dest, Intake, NotTaken, PeerInfo, Route, Sort, Standin, Tie};
@@ -246,12 +247,12 @@ impl Connection {
 
     /// Sends a signal. Signals are small, and are never dropped: what bounds them is what processes are tied by.
     fn signal(&self, kind: Kind, fields: &impl serde::Serialize) {
-        let _over = self.messages.push(&frame::plain(kind, fields), true);
+        let _over = self.messages.push(&frame::plain(kind, fields), Sent::Signal);
     }
 
     /// As [`signal`](Self::signal), with a reason, which is told in short if it is longer than a frame may be.
     fn signal_why<W: Shortened, F: serde::Serialize>(&self, kind: Kind, why: &W, fields: impl Fn(W) -> F) {
-        let _over = self.messages.push(&frame_of(kind, why, self.limits.frame, fields), true);
+        let _over = self.messages.push(&frame_of(kind, why, self.limits.frame, fields), Sent::Signal);
     }
 
     /// Does what a frame of the other node says.
@@ -547,13 +548,17 @@ impl Connection {
         } else if let Some(failure) = failed {
             self.signal_why(Kind::Failed, &failure, |failure| (there, failure));
         } else if let Err(error) = written {
-            let why = format!("the answer cannot be sent to another node: {}", unsent(error));
-            let failure = Failure::Exit(ExitReason::error(why));
-            self.signal_why(Kind::Failed, &failure, |failure| (there, failure));
-        } else {
-            // An answer is never dropped: there is one at most for each request that was taken.
-            let _over = self.messages.push(&bytes, true);
+            self.fail_answer(there, unsent(error));
+        } else if let Err(NotQueued::Full) = self.messages.push(&bytes, Sent::Answer) {
+            self.fail_answer(there, "too much waits to be sent there");
         }
+    }
+
+    /// An answer is never dropped: who waits for it hears why it does not come.
+    fn fail_answer(&self, there: u64, why: impl fmt::Display) {
+        let failure =
+            Failure::Exit(ExitReason::error(format!("the answer cannot be sent to another node: {why}")));
+        self.signal_why(Kind::Failed, &failure, |failure| (there, failure));
     }
 
     fn keep(&self, there: u64, owed: Box<dyn Owed>) {
@@ -667,7 +672,7 @@ impl Route for Connection {
             (_, None) => frame::put(&mut frame, Kind::Cast, &(to,), limit, body),
         });
         let queued = match written {
-            Ok(()) => self.messages.push(&frame, false),
+            Ok(()) => self.messages.push(&frame, Sent::Message),
             Err(error) => {
                 self.unexpect(request);
                 return Err(Rejected::Unsendable(Unsendable::boxed(unsent(error))));

@@ -11,8 +11,8 @@ use tokio::sync::{mpsc, oneshot};
 
 use super::connection::Limits;
 use super::driver::{self, Driver, Event};
-use super::handshake::{Cookie, Identity, LONGEST_NAME};
-use super::machine::{DownBecause, Keep, LONGEST_ADDRESS, Machine, NotConnected, Settings};
+use super::handshake::{Cookie, Identity, LONGEST_NAME, NotConnected};
+use super::machine::{DownBecause, Keep, LONGEST_ADDRESS, Machine, Settings};
 use super::shared::Shared;
 use super::spawn::{self, Spawnable};
 use super::transport::{Tcp, Transport};

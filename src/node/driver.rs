@@ -12,9 +12,9 @@ use tokio::time::{Instant, sleep, sleep_until, timeout, timeout_at};
 
 use super::connection::Connection;
 use super::frame::{FrameError, Kind};
-use super::handshake::{Identity, Lane};
+use super::handshake::{Identity, Lane, NotConnected};
 use super::lane::{Command, Opened};
-use super::machine::{Action, ConnId, DownBecause, Keep, Machine, NotConnected, SessionId, Ticket};
+use super::machine::{Action, ConnId, DownBecause, Keep, Machine, SessionId, Ticket};
 use super::shared::Shared;
 use super::transport::{Listener, Stream, Transport};
 use crate::term::NodeId;
@@ -271,6 +271,17 @@ impl Driver {
             self.machine.handle_disconnect(now, peer, DownBecause::Disconnected);
         }
         self.act().await;
+    }
+}
+
+impl Drop for Driver {
+    /// Its runtime shuts down, if any is left: who waits in another for what is there hears that it is lost.
+    fn drop(&mut self) {
+        let up = std::mem::take(&mut self.sessions).into_values().map(|(connection, _)| connection);
+        for connection in up.chain(self.losing.drain(..).map(|losing| losing.connection)) {
+            self.shared.disconnect(&connection);
+            connection.lose();
+        }
     }
 }
 

@@ -170,6 +170,36 @@ impl fmt::Display for RefusedBecause {
     }
 }
 
+/// Why there is no connection with a node.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum NotConnected {
+    /// Nothing could be reached at the address: why.
+    Unreachable(String),
+    /// One of the two has refused.
+    Refused(RefusedBecause),
+    /// The handshake was not over in time.
+    Timeout,
+    /// The connection was lost before it was up.
+    Lost,
+    /// The node's distribution was stopped.
+    Stopped,
+}
+
+impl fmt::Display for NotConnected {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            NotConnected::Unreachable(why) => write!(f, "nobody can be reached there: {why}"),
+            NotConnected::Refused(why) => write!(f, "refused: {why}"),
+            NotConnected::Timeout => f.write_str("the handshake was not over in time"),
+            NotConnected::Lost => f.write_str("the connection was lost before it was up"),
+            NotConnected::Stopped => f.write_str("the node's distribution was stopped"),
+        }
+    }
+}
+
+impl std::error::Error for NotConnected {}
+
 impl From<FrameError> for RefusedBecause {
     fn from(error: FrameError) -> Self {
         RefusedBecause::NoNode(error.to_string())

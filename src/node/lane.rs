@@ -324,7 +324,11 @@ impl Traffic {
             }
             let rest = &self.output[self.written..];
             let rest = &rest[..rest.len().min(budget)];
-            match ready!(Pin::new(&mut *self.opened.stream).poll_write(cx, rest)) {
+            let Poll::Ready(written) = Pin::new(&mut *self.opened.stream).poll_write(cx, rest) else {
+                // Nothing is read there: all that ends this wait here is that too much waits behind it.
+                return self.connection.outbound(self.lane).poll_overrun(cx).map(|()| Ended::Overrun);
+            };
+            match written {
                 Ok(n) if n > 0 => {
                     (self.written, self.unflushed) = (self.written + n, true);
                     budget -= n;

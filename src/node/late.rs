@@ -5,7 +5,7 @@ use std::task::{Context, Poll, ready};
 
 use super::connection::Connection;
 use super::handshake::Lane;
-use super::outbound::{NotQueued, Place};
+use super::outbound::{NotQueued, Place, Sent};
 use crate::process::elsewhere::{Delayed, Room};
 use crate::process::{Rejected, SlotId};
 
@@ -61,7 +61,7 @@ impl Delayed for LateFrame {
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Rejected>> {
         loop {
             ready!(self.waits.poll(cx));
-            match self.waits.connection.outbound(self.waits.lane).push(&self.frame, false) {
+            match self.waits.connection.outbound(self.waits.lane).push(&self.frame, Sent::Message) {
                 Ok(_) => {
                     self.slot = None;
                     return Poll::Ready(Ok(()));

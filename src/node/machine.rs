@@ -12,12 +12,13 @@
 //! - what has not proved the cookie holds one connection of bounded life, and nothing else.
 
 use std::collections::{BTreeMap, VecDeque};
-use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
 use super::frame::{self, FrameError, Kind};
-use super::handshake::{self, Agreed, Cookie, Handshake, Identity, LONGEST_NAME, Lane, RefusedBecause, Step};
+use super::handshake::{
+    self, Agreed, Cookie, Handshake, Identity, LONGEST_NAME, Lane, NotConnected, RefusedBecause, Step,
+};
 use crate::term::NodeId;
 
 pub(crate) type ConnId = u64;
@@ -132,36 +133,6 @@ pub(crate) enum Action {
         why: RefusedBecause,
     },
 }
-
-/// Why there is no connection with a node.
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum NotConnected {
-    /// Nothing could be reached at the address: why.
-    Unreachable(String),
-    /// One of the two has refused.
-    Refused(RefusedBecause),
-    /// The handshake was not over in time.
-    Timeout,
-    /// The connection was lost before it was up.
-    Lost,
-    /// The node's distribution was stopped.
-    Stopped,
-}
-
-impl fmt::Display for NotConnected {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            NotConnected::Unreachable(why) => write!(f, "nobody can be reached there: {why}"),
-            NotConnected::Refused(why) => write!(f, "refused: {why}"),
-            NotConnected::Timeout => f.write_str("the handshake was not over in time"),
-            NotConnected::Lost => f.write_str("the connection was lost before it was up"),
-            NotConnected::Stopped => f.write_str("the node's distribution was stopped"),
-        }
-    }
-}
-
-impl std::error::Error for NotConnected {}
 
 /// A connection before it is a lane.
 #[derive(Debug)]
@@ -376,6 +347,13 @@ impl Machine {
         let peer = handshake.peer().map(|peer| peer.name.clone());
         let known = handshake.peer().map(Identity::id).filter(|id| self.sessions.contains_key(id));
         match handshake.take(kind, bytes, whole, &self.settings.me, &self.settings.cookie) {
+            // The other one's connection was welcomed here already, and may be up: it stays.
+            Ok(Step::Say(_, Handshake::Proved { agreed, .. }))
+                if agreed.lane == Lane::Control
+                    && self.sessions.get(&agreed.peer.id()).is_some_and(|it| it.peer.is(&agreed.peer)) =>
+            {
+                self.give_way(conn, agreed.peer.id());
+            }
             Ok(Step::Say(bytes, next)) => {
                 shaking.phase = Phase::Shaking(next);
                 self.actions.push_back(Action::Send { conn, bytes });
@@ -708,13 +686,11 @@ impl Machine {
         let Some(Conn { target, lane_of, .. }) = self.conns.remove(&conn) else { return };
         self.actions.push_back(Action::Close { conn });
         match (lane_of, target) {
-            (Some((peer, _, session)), _) => {
-                if self.sessions.get(&peer).is_some_and(|known| known.id == session) {
-                    self.down(now, peer, DownBecause::Closed);
-                }
+            (Some((peer, _, session)), _) if self.sessions.get(&peer).is_some_and(|it| it.id == session) => {
+                self.down(now, peer, DownBecause::Closed);
             }
             (None, Some(to)) => self.missed(now, &to, why),
-            (None, None) => {}
+            _ => {}
         }
     }
 

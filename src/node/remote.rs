@@ -1,5 +1,6 @@
 //! Names on other nodes.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::sync::Arc;
 
@@ -12,7 +13,8 @@ use crate::term::{ExitReason, Name, Never, NodeId};
 
 /// Whoever has a name on another node, when a message arrives there (`{Name, Node}`).
 ///
-/// The process is [exposed](super::Distribution::expose) there: others are not reached by their name.
+/// The process is [exposed](super::Distribution::expose) there: others are not reached by their name. Where the other node is
+/// the one that it is reached from, it is whoever has the name here, exposed or not.
 pub struct RemoteName<Call, Cast = Never, Info = Never> {
     name: Name<Call, Cast, Info>,
     there: NodeId,
@@ -20,7 +22,7 @@ pub struct RemoteName<Call, Cast = Never, Info = Never> {
 }
 
 impl<Call: Wire, Cast: Wire, Info: Wire> Name<Call, Cast, Info> {
-    /// The name on another node, reached from this one.
+    /// The name on another node, or on this one, reached from this one.
     pub fn at(&self, from: &Node, there: impl Into<NodeId>) -> RemoteName<Call, Cast, Info> {
         let there = there.into();
         RemoteName { name: *self, there, server: named(from, there, self.as_str()) }
@@ -28,6 +30,23 @@ impl<Call: Wire, Cast: Wire, Info: Wire> Name<Call, Cast, Info> {
 }
 
 impl<Call: Wire, Cast: Wire, Info: Wire> RemoteName<Call, Cast, Info> {
+    /// Who it is for now: a name of this node is looked up each time.
+    pub(super) fn server(&self) -> Result<Cow<'_, ServerRef<Call, Cast, Info>>, CallError> {
+        let here = self.server.node();
+        if self.there == here.id() {
+            return self.name.on(here).map(Cow::Owned);
+        }
+        Ok(Cow::Borrowed(&self.server))
+    }
+
+    fn receiver(&self) -> Result<Cow<'_, ServerRef<Call, Cast, Info>>, SendError> {
+        self.server().map_err(|_| SendError::NoProc)
+    }
+
+    fn undelivered(&self, what: &'static str) {
+        self.server.node().dead_letter(&self.name, what);
+    }
+
     /// The other node.
     pub fn node(&self) -> NodeId {
         self.there
@@ -42,7 +61,7 @@ impl<Call: Wire, Cast: Wire, Info: Wire> RemoteName<Call, Cast, Info> {
         R: Send + 'static,
         F: FnOnce(ReplyTo<R>) -> Call,
     {
-        self.server.call(request).await
+        self.server()?.call(request).await
     }
 
     /// As [`ServerRef::call_timeout`].
@@ -54,7 +73,7 @@ impl<Call: Wire, Cast: Wire, Info: Wire> RemoteName<Call, Cast, Info> {
         R: Send + 'static,
         F: FnOnce(ReplyTo<R>) -> Call,
     {
-        self.server.call_timeout(request, timeout).await
+        self.server()?.call_timeout(request, timeout).await
     }
 
     /// As [`ServerRef::ask_info`].
@@ -69,7 +88,7 @@ impl<Call: Wire, Cast: Wire, Info: Wire> RemoteName<Call, Cast, Info> {
         R: Send + 'static,
         F: FnOnce(ReplyTo<R>) -> Info,
     {
-        self.server.ask_info(request, timeout).await
+        self.server()?.ask_info(request, timeout).await
     }
 
     /// As [`ServerRef::send_request`].
@@ -78,12 +97,18 @@ impl<Call: Wire, Cast: Wire, Info: Wire> RemoteName<Call, Cast, Info> {
         R: Send + 'static,
         F: FnOnce(ReplyTo<R>) -> Call,
     {
-        self.server.send_request(request)
+        match self.server() {
+            Ok(server) => server.send_request(request),
+            Err(error) => Request::failed(error),
+        }
     }
 
     /// As [`ServerRef::cast`]: what cannot be delivered is a dead letter, here or there.
     pub fn cast(&self, message: Cast) {
-        self.server.cast(message);
+        match self.receiver() {
+            Ok(server) => server.cast(message),
+            Err(_) => self.undelivered("cast"),
+        }
     }
 
     /// Sends a cast and says whether it is on its way.
@@ -91,7 +116,7 @@ impl<Call: Wire, Cast: Wire, Info: Wire> RemoteName<Call, Cast, Info> {
     /// # Errors
     /// The node is not connected, too much waits to be sent to it, or the message cannot be sent.
     pub fn try_cast(&self, message: Cast) -> Result<(), SendError> {
-        self.server.try_cast(message)
+        self.receiver()?.try_cast(message)
     }
 
     /// As [`ServerRef::cast_bulk`].
@@ -102,7 +127,7 @@ impl<Call: Wire, Cast: Wire, Info: Wire> RemoteName<Call, Cast, Info> {
     /// # Cancel safety
     /// As [`ServerRef::cast_bulk`].
     pub async fn cast_bulk(&self, message: Cast) -> Result<(), SendError> {
-        self.server.cast_bulk(message).await
+        self.receiver()?.cast_bulk(message).await
     }
 
     /// As [`ServerRef::send_bulk`].
@@ -113,12 +138,15 @@ impl<Call: Wire, Cast: Wire, Info: Wire> RemoteName<Call, Cast, Info> {
     /// # Cancel safety
     /// As [`ServerRef::send_bulk`].
     pub async fn send_bulk(&self, message: Info) -> Result<(), SendError> {
-        self.server.send_bulk(message).await
+        self.receiver()?.send_bulk(message).await
     }
 
     /// As [`ServerRef::send`].
     pub fn send(&self, message: Info) {
-        self.server.send(message);
+        match self.receiver() {
+            Ok(server) => server.send(message),
+            Err(_) => self.undelivered("message"),
+        }
     }
 
     /// As [`ServerRef::stop_with`].
@@ -126,7 +154,7 @@ impl<Call: Wire, Cast: Wire, Info: Wire> RemoteName<Call, Cast, Info> {
     /// # Errors
     /// As [`ServerRef::stop_with`]; [`StopError::Exit`] with noconnection where the node is lost.
     pub async fn stop_with(&self, reason: ExitReason, timeout: impl Into<Timeout>) -> Result<(), StopError> {
-        self.server.stop_with(reason, timeout).await
+        self.server().map_err(|_| StopError::NoProc)?.stop_with(reason, timeout).await
     }
 
     /// As [`ServerRef::stop`].
@@ -134,14 +162,19 @@ impl<Call: Wire, Cast: Wire, Info: Wire> RemoteName<Call, Cast, Info> {
     /// # Errors
     /// As [`stop_with`](Self::stop_with).
     pub async fn stop(&self) -> Result<(), StopError> {
-        self.server.stop().await
+        self.server().map_err(|_| StopError::NoProc)?.stop().await
     }
 }
 
 #[allow(private_interfaces, reason = "sealed: nobody outside can name or call it")]
 impl<C: Wire, K: Wire, I: Wire> SealedTarget for RemoteName<C, K, I> {
     fn locate(&self, _: &Node) -> (Option<Arc<dyn AnyProcess>>, Object) {
-        (Some(self.server.process()), Object::Name(self.name.as_str(), self.there))
+        let (here, name) = (self.server.node(), self.name.as_str());
+        let process = match self.there == here.id() {
+            true => here.registered_as(name),
+            false => Some(self.server.process()),
+        };
+        (process, Object::Name(name, self.there))
     }
 }
 

@@ -168,7 +168,8 @@ impl<A: Wire, C: Wire, K: Wire, I: Wire> Spawnable<A, C, K, I> {
             let mut bytes = Vec::new();
             wire::write(&mut bytes, &args).map_err(SpawnError::Unsendable)?;
             let spawns = network.spawnables().get(self.name)?;
-            let pid = spawns.start(from, parent, tie, &bytes)?.await?;
+            let born = wire::reading_here(from, || spawns.start(from, parent, tie, &bytes))?;
+            let pid = born.await?;
             return ServerRef::find(from, pid)
                 .ok_or(SpawnError::Start(StartError::Failed(ExitReason::NoProc)));
         }

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::future::poll_fn;
 use std::sync::{Arc, Weak};
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use tokio::time::Instant;
@@ -18,7 +19,7 @@ use super::meter;
 use super::node::{Node, WeakNode};
 use super::reply::ReplyTo;
 use super::request::Request;
-use super::signal::{Signal, System};
+use super::signal::{Object, Signal, System};
 use super::slots::{self, Pending};
 use super::timers;
 use super::wait::{answer, limited};
@@ -145,6 +146,22 @@ where
     {
         let pending = slots::open();
         Request::new(self.ask(&pending, |to| Message::Call(request(to))).map(|()| pending).map_err(refused))
+    }
+
+    /// As [`send_request`](Self::send_request), for somebody who waits: what finds no room on the way comes back, to be sent
+    /// when there is some.
+    pub(crate) fn ask_in_turn<R, F>(&self, request: F) -> Result<Asked<R>, CallError>
+    where
+        R: Send + 'static,
+        F: FnOnce(ReplyTo<R>) -> Call,
+    {
+        let pending = slots::open();
+        let delayed = match self.ask(&pending, |to| Message::Call(request(to))) {
+            Ok(()) => None,
+            Err(Rejected::Delayed(delayed)) => Some(delayed),
+            Err(why) => return Err(refused(why)),
+        };
+        Ok(Asked { pending, delayed })
     }
 
     /// Asks a plain process, or a server by its `Info`, and waits for the answer.
@@ -322,9 +339,9 @@ where
             return Err(StopError::CallingSelf);
         }
         let process = self.process();
-        let ended = process.watch_end().ok_or_else(|| match self.pid().node() == self.node().id() {
-            true => StopError::NoProc,
-            false => StopError::NoConnection,
+        let ended = process.watch_end().ok_or_else(|| match self.absence() {
+            ExitReason::NoConnection => StopError::NoConnection,
+            _ => StopError::NoProc,
         })?;
         // Refused when it is ending by itself: that end is awaited then.
         process.signal(Signal::System(System::Terminate(reason.clone(), Box::new(|| ())), None));
@@ -354,9 +371,32 @@ where
     pub async fn ended(&self) -> ExitReason {
         match self.process().watch_end() {
             Some(ended) => answer(self.node(), ended, Timeout::Infinity).await.unwrap_or(ExitReason::NoProc),
-            None if self.pid().node() == self.node().id() => ExitReason::NoProc,
-            None => ExitReason::NoConnection,
+            None => self.absence(),
         }
+    }
+
+    fn absence(&self) -> ExitReason {
+        self.node().absence(Object::Pid(self.pid()))
+    }
+}
+
+/// A request that was sent, or waits for room.
+pub(crate) struct Asked<R> {
+    pending: Pending<R>,
+    delayed: Option<Box<dyn Delayed>>,
+}
+
+impl<R: Send + 'static> Asked<R> {
+    /// Sends it, if that is still to be done, and waits for its answer.
+    pub(crate) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<R, CallError>> {
+        if let Some(delayed) = &mut self.delayed {
+            let sent = ready!(delayed.poll(cx));
+            self.delayed = None;
+            if let Err(why) = sent {
+                return Poll::Ready(Err(refused(why)));
+            }
+        }
+        self.pending.poll(cx).map_err(CallError::from)
     }
 }
 

@@ -175,8 +175,8 @@ impl Me {
             Object::Name(..) => return Err(NoProc),
         };
         if from.node() != self.node().id() {
-            // A node that is not connected: the signal comes later, as from a lost one.
-            self.process.exit(from, ExitReason::NoConnection, By::Link);
+            // A node that is not connected, or was started anew: the signal comes later, as from there.
+            self.process.exit(from, self.node().absence(object), By::Link);
             return Ok(());
         }
         if !self.process.traps_exit() {
@@ -406,8 +406,7 @@ pub(crate) fn monitor_by(
         alive
     });
     if !watched {
-        let elsewhere = object.node() != node.id();
-        death::tell(me, reference, if elsewhere { ExitReason::NoConnection } else { ExitReason::NoProc });
+        death::tell(me, reference, node.absence(object));
     }
     (reference, alias.map(|(alias, _)| alias))
 }

@@ -42,6 +42,7 @@ mod wait;
 mod watch;
 pub(crate) mod wire;
 
+pub(crate) use address::Asked;
 pub use address::{Message, ProcessRef, ServerRef, StopError};
 pub use alias::Alias;
 pub use callback::Callback;
@@ -79,7 +80,7 @@ pub(crate) use slots::{Failure, Pending, SlotId, fail, fill, is_waiting, open};
 pub(crate) use spawn::spawn;
 pub(crate) use system::{is_system, reaches_suspended, serve};
 pub(crate) use timers::{start as start_timer, start_for as start_timer_for};
-pub(crate) use wait::answer;
+pub(crate) use wait::{answer, limited};
 
 pub(crate) fn start_life(node: &Node, life: Life) {
     shell::start(node, life);

@@ -19,6 +19,7 @@ use super::elsewhere::{Dest, Network};
 use super::meter::Totals;
 use super::registry::Registry;
 use super::shell::Pool;
+use super::signal::Object;
 use super::table::Table;
 use super::timers::Timers;
 use super::watch::Watch;
@@ -216,6 +217,21 @@ impl Node {
             return None;
         }
         route.standin(&Dest::Id(pid.id()))
+    }
+
+    /// What is said of a process that is not reached: its node does not have it, or that is not connected. A pid of a former
+    /// life of a node that is connected is nobody's.
+    pub(crate) fn absence(&self, object: Object) -> ExitReason {
+        if object.node() == self.id() {
+            return ExitReason::NoProc;
+        }
+        let life =
+            self.network().and_then(|network| network.route(object.node())).map(|route| route.creation());
+        match (object, life) {
+            // Number 0 is a name's, whoever has it.
+            (Object::Pid(pid), Some(life)) if pid.id() != 0 && pid.creation() != life => ExitReason::NoProc,
+            _ => ExitReason::NoConnection,
+        }
     }
 
     pub(crate) fn registered_as(&self, name: &str) -> Option<Arc<dyn Process>> {

@@ -67,6 +67,8 @@ pub(crate) enum Asked {
 
 enum Scope {
     Outside,
+    /// What is read was written on this node, for it.
+    Here(Node),
     Writing(Arc<dyn Crossing>),
     Reading {
         crossing: Arc<dyn Crossing>,
@@ -101,18 +103,28 @@ pub(crate) fn writing<R>(crossing: Arc<dyn Crossing>, code: impl FnOnce() -> R) 
     within(Scope::Writing(crossing), code)
 }
 
+/// What is read within was written on this node and has not left it.
+pub(crate) fn reading_here<R>(node: &Node, code: impl FnOnce() -> R) -> R {
+    within(Scope::Here(node.clone()), code)
+}
+
 /// What is read within was sent over this connection, by somebody who waits at this address.
 pub(crate) fn reading<R>(crossing: Arc<dyn Crossing>, request: Option<u64>, code: impl FnOnce() -> R) -> R {
     within(Scope::Reading { crossing, request, slot: None }, code)
 }
 
-/// Writes a value: structs as maps, so that fields may be added.
+/// Writes a value: structs as maps, so that fields may be added. A panic in its `Serialize` is an error like any other: who
+/// waits for what is not written is to hear of it.
 pub(crate) fn write<T: Serialize>(out: &mut Vec<u8>, value: &T) -> Result<(), String> {
     let start = out.len();
-    rmp_serde::encode::write_named(out, value).map_err(|error| {
-        out.truncate(start);
-        error.to_string()
-    })
+    let written = catch_unwind(AssertUnwindSafe(|| rmp_serde::encode::write_named(&mut *out, value)));
+    let why = match written {
+        Ok(Ok(())) => return Ok(()),
+        Ok(Err(error)) => error.to_string(),
+        Err(_) => "its Serialize panicked".to_owned(),
+    };
+    out.truncate(start);
+    Err(why)
 }
 
 /// Reads a message, and whether it asks for an answer.
@@ -199,6 +211,7 @@ impl<'de, C: Wire, K: Wire, I: Wire> Deserialize<'de> for ServerRef<C, K, I> {
         let pid = Pid::deserialize(deserializer)?;
         let node = SCOPE.with_borrow(|scope| match scope {
             Scope::Reading { crossing, .. } => crossing.node(),
+            Scope::Here(node) => Some(node.clone()),
             _ => None,
         });
         let node = node.or_else(Node::current).ok_or_else(|| {

@@ -2,15 +2,15 @@
 
 use std::time::Duration;
 
-use incarnate::process::{CallError, Object, StopError};
+use incarnate::process::{CallError, Object, SendError, StopError};
 use incarnate::{
     CallReply, Context, ExitReason, GenServer, Init, Name, Never, Node, ReplyTo, Result, ServerRef, noreply,
 };
 use serde::{Deserialize, Serialize};
 
-use crate::pair::Pair;
-use crate::probe::Probe;
-use crate::wait::{in_time, polled_once};
+use crate::pair::{Pair, distribution, over, until};
+use crate::probe::{Probe, idle};
+use crate::wait::{HANGS, in_time, polled_once};
 
 #[derive(Serialize, Deserialize)]
 pub enum Call {
@@ -159,6 +159,58 @@ async fn what_is_not_exposed_is_not_reached() {
     assert_eq!(there.call(|to| Call::Add(2, to)).await, Err(CallError::WrongProtocol));
 }
 
+/// `{Name, node()}`: as any other, so that code need not ask where it runs.
+#[tokio::test]
+async fn pl_014_a_name_at_ones_own_node_is_whoever_has_it_here() {
+    let pair = Pair::connected().await;
+    let here = COUNTER.at(&pair.a, pair.a.id());
+    assert_eq!(in_time(here.call(|to| Call::Add(1, to))).await, Err(CallError::NoProc));
+    assert_eq!(here.try_cast(Cast::Add(1)), Err(SendError::NoProc));
+    assert_eq!(here.cast_bulk(Cast::Add(1)).await, Err(SendError::NoProc));
+    assert_eq!(in_time(here.stop()).await, Err(StopError::NoProc));
+    here.cast(Cast::Add(1));
+    assert_eq!(pair.a.dead_letters(), 1);
+    counter(&pair.a).await;
+    here.cast(Cast::Add(1));
+    assert_eq!((here.try_cast(Cast::Add(1)), here.cast_bulk(Cast::Add(1)).await), (Ok(()), Ok(())));
+    assert_eq!(in_time(here.call(|to| Call::Add(1, to))).await, Ok(4));
+    assert_eq!(here.send_request(|to| Call::Add(1, to)).receive(HANGS).await, Ok(5));
+    let mut watches = Probe::<u32>::new(&pair.a);
+    let watched = here.clone();
+    watches.run(move |me| me.monitor(watched)).await;
+    assert_eq!(in_time(here.stop()).await, Ok(()));
+    let down = watches.next_down().await;
+    assert_eq!((down.object, down.reason), (Object::Name("counter", pair.a.id()), ExitReason::Normal));
+}
+
+/// The node is there and does not have it: that is known, where after a lost connection it would not be.
+#[tokio::test]
+async fn lk_017_mon_009_a_process_of_a_former_life_of_a_connected_node_is_noproc() {
+    let pair = Pair::connected().await;
+    let process = idle(&pair.b);
+    let (pid, old) = (process.pid(), over(&pair.b, &pair.a, &pair.on_a, &process).await);
+    pair.on_b.stop().await;
+    until(|| pair.on_a.nodes().is_empty()).await;
+    let mut probe = Probe::<u32>::trapping(&pair.a).await;
+    probe.run(move |me| me.monitor(pid)).await;
+    assert_eq!(probe.next_down().await.reason, ExitReason::NoConnection);
+    let anew = Node::new("b");
+    let on_anew = distribution(&anew).start().await.unwrap();
+    in_time(on_anew.connect(pair.on_a.address().unwrap())).await.unwrap();
+    until(|| pair.on_a.nodes() == ["b"]).await;
+    let reference = old.clone();
+    probe.run(move |me| (me.monitor(pid), me.monitor(reference))).await;
+    assert_eq!(probe.next_down().await.reason, ExitReason::NoProc);
+    assert_eq!(probe.next_down().await.reason, ExitReason::NoProc);
+    let reference = old.clone();
+    assert_eq!(probe.run(move |me| (me.link(pid), me.link(reference))).await, (Ok(()), Ok(())));
+    assert_eq!(probe.next_exit().await, (pid, ExitReason::NoProc));
+    assert_eq!(probe.next_exit().await, (pid, ExitReason::NoProc));
+    assert_eq!(old.try_send(()), Err(SendError::NoProc));
+    assert_eq!(in_time(old.ended()).await, ExitReason::NoProc);
+    assert_eq!(in_time(old.stop()).await, Err(StopError::NoProc));
+}
+
 #[tokio::test]
 async fn a_link_carries_exits_both_ways_and_noconnection() {
     let pair = Pair::connected().await;
@@ -236,7 +288,7 @@ async fn the_view_says_who_is_up_and_how_it_goes() {
     pair.on_a.expose(COUNTER);
     counter(&pair.a).await;
     assert_eq!(COUNTER.at(&pair.b, pair.a.id()).call(|to| Call::Add(2, to)).await, Ok(2));
-    crate::pair::until(|| pair.on_b.node_info("a").unwrap().round_trip.is_some()).await;
+    until(|| pair.on_b.node_info("a").unwrap().round_trip.is_some()).await;
     let view = pair.on_b.view();
     let [peer] = &view[..] else { panic!("{view:?}") };
     assert_eq!((peer.node, &*peer.name, peer.creation), (pair.a.id(), "a", pair.a.creation()));

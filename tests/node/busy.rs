@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use incarnate::process::SendError;
-use incarnate::{CallError, ExitReason, Info, Node, Process, ProcessRef};
+use incarnate::{CallError, ExitReason, Info, Node, Process, ProcessRef, ReplyTo};
 
 use crate::basics::{COUNTER, Call, Cast, counter};
 use crate::deaf::{BOUND, Deaf, deafenable};
@@ -68,6 +68,25 @@ async fn a_call_waits_for_room_and_is_not_sent_once_it_has_given_up() {
     assert_eq!(in_time(waits).await, Ok(taken + 1));
 }
 
+/// So does one of many, and the others need not wait for it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn gs_064_a_multicall_waits_for_room() {
+    let (pair, ear) = deafenable().await;
+    for (node, on_node) in [(&pair.a, &pair.on_a), (&pair.b, &pair.on_b)] {
+        counter(node).await;
+        on_node.expose(COUNTER);
+    }
+    let taken = fill(&pair, &ear).await;
+    let ids = [pair.b.id(), pair.a.id()];
+    let in_vain = COUNTER.multi_call(&pair.a, ids, |to| Call::Add(1000, to), Duration::from_millis(50)).await;
+    assert_eq!((in_vain.replies, in_vain.bad), (vec![(ids[1], 1000)], vec![(ids[0], CallError::Timeout)]));
+    let mut waits = Box::pin(COUNTER.multi_call(&pair.a, ids, |to| Call::Add(1, to), HANGS));
+    polled_once(&mut waits).await;
+    ear.set(false);
+    let all = in_time(waits).await;
+    assert_eq!((all.replies, all.bad), (vec![(ids[0], taken + 1), (ids[1], 1001)], vec![]));
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_call_that_waits_for_room_hears_that_its_node_is_lost() {
     let (pair, ear) = deafenable().await;
@@ -92,6 +111,64 @@ fn sender(pair: &Pair) -> ProcessRef<u32> {
             }
         }
     })
+}
+
+/// Signals pass the bound, but not for ever; and who is tied to what is there hears that it is given up, though its heart beats.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_node_that_reads_nothing_is_given_up_when_too_many_signals_wait_for_it() {
+    let (pair, ear) = deafenable().await;
+    pair.on_b.expose(COUNTER);
+    counter(&pair.b).await;
+    let (mut watches, watched) = (Probe::<u32>::new(&pair.a), idle(&pair.b).pid());
+    watches.run(move |me| me.monitor(watched)).await;
+    fill(&pair, &ear).await;
+    let there = COUNTER.at(&pair.a, pair.b.id());
+    while there.try_cast(Cast::Add(1)) != Err(SendError::NoConnection) {
+        watches
+            .run(move |me| {
+                for _ in 0..100 {
+                    let another = me.monitor(watched);
+                    me.demonitor(another);
+                }
+            })
+            .await;
+    }
+    // Set before the loss: one that stood when it came, and none of those that were taken back.
+    assert_eq!(watches.next_down().await.reason, ExitReason::NoConnection);
+    watches.is_quiet().await;
+    until(|| pair.on_a.nodes().is_empty() && pair.on_b.nodes().is_empty()).await;
+}
+
+/// Many large answers at once are no reason to give up a node that reads them: those that are too much say so.
+#[tokio::test]
+async fn answers_that_are_too_much_are_refused_and_the_node_is_kept() {
+    const ANSWERS: usize = 20;
+    let (pair, ear) = deafenable().await;
+    let process = pair.a.spawn(|mut me: Process<ReplyTo<String>>| async move {
+        while let Info::User(to) = me.receive().await {
+            to.send("answer".repeat(BOUND / 12));
+        }
+    });
+    let there = pair.over(&process).await;
+    ear.set(true);
+    let mut calls: Vec<_> = (0..ANSWERS).map(|_| Box::pin(there.ask_info(|to| to, HANGS))).collect();
+    for call in &mut calls {
+        polled_once(call).await;
+    }
+    until(|| pair.a.process_info(process.pid()).unwrap().messages_handled == ANSWERS as u64).await;
+    assert!(queued(&pair) <= 3 * BOUND + (BOUND >> 2));
+    ear.set(false);
+    let mut answered = 0;
+    for call in calls {
+        match in_time(call).await {
+            Ok(_) => answered += 1,
+            Err(CallError::Exit(why)) => assert!(why.to_string().contains("too much waits"), "{why}"),
+            Err(other) => panic!("{other:?}"),
+        }
+    }
+    assert!((4..ANSWERS).contains(&answered), "{answered}");
+    assert_eq!(pair.on_a.nodes(), ["b"]);
+    assert!(in_time(there.ask_info(|to| to, HANGS)).await.is_ok());
 }
 
 /// As in Erlang, where a process that sends to a busy node is suspended: here it takes no further message meanwhile.

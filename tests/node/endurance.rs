@@ -8,15 +8,16 @@ use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use incarnate::node::{Cookie, Distribution, Listener, Pending, RemoteName, Stream, Tcp, Transport};
-use incarnate::process::{NoProc, StopError};
+use incarnate::process::{CallError, NoProc, SendError, StopError};
 use incarnate::{
     CallReply, Context as ServerContext, ExitReason, GenServer, Info, Init, Name, Never, Next, Node, Process,
-    ReplyTo, noreply,
+    ReplyTo, Timeout, noreply,
 };
-use serde::{Deserialize, Deserializer, Serialize};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::runtime::Builder;
 
-use crate::basics::{COUNTER, Call, Cast};
+use crate::basics::{COUNTER, Call, Cast, counter};
 use crate::deaf::{BOUND, deafenable};
 use crate::pair::{COOKIE, Pair, distribution, until};
 use crate::probe::{HANGS, Probe, ends_as_told, idle, in_time, polled_once};
@@ -209,6 +210,72 @@ async fn who_has_given_up_a_call_is_not_waited_for_elsewhere() {
     assert!(in_time(kept.recv()).await.unwrap().is_awaited());
     let awaited = all.iter().filter(|to| to.is_awaited()).count();
     assert!(awaited < 200, "{awaited} are awaited");
+}
+
+/// What panics when it is written.
+#[derive(Debug, PartialEq)]
+struct Unwritable;
+
+impl Serialize for Unwritable {
+    fn serialize<S: Serializer>(&self, _: S) -> Result<S::Ok, S::Error> {
+        panic!("it cannot be written")
+    }
+}
+
+impl<'de> Deserialize<'de> for Unwritable {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        <()>::deserialize(from).map(|()| Unwritable)
+    }
+}
+
+#[derive(Serialize, Deserialize)]
+enum Write {
+    This(Unwritable),
+    Answer(ReplyTo<Unwritable>),
+}
+
+/// Who waits for the answer hears of it, and who gives it goes on: it has nothing to do with where that is sent.
+#[tokio::test]
+async fn what_panics_when_it_is_written_cannot_be_sent() {
+    let pair = Pair::connected().await;
+    let process = pair.a.spawn(|mut me: Process<Write>| async move {
+        while let Info::User(Write::Answer(to)) = me.receive().await {
+            to.send(Unwritable);
+        }
+    });
+    let there = pair.over(&process).await;
+    for _ in 0..2 {
+        let answer = in_time(there.ask_info(Write::Answer, Timeout::Infinity)).await;
+        assert!(matches!(answer, Err(CallError::Exit(_))), "{answer:?}");
+    }
+    assert_eq!(there.try_send(Write::This(Unwritable)), Err(SendError::Unsendable));
+}
+
+/// Who waits in one that goes on hears that the other node is lost, as it hears of the end of a process of this one.
+#[test]
+fn the_runtime_of_a_node_goes_and_nobody_waits_for_ever() {
+    let runtime = || Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+    let (goes, stays) = (runtime(), runtime());
+    let started = |name| async move {
+        let node = Node::new(name);
+        let on_node = distribution(&node).start().await.unwrap();
+        counter(&node).await;
+        on_node.expose(COUNTER);
+        (node, on_node)
+    };
+    let (a, on_a) = goes.block_on(started("a"));
+    stays.block_on(async {
+        let (b, on_b) = started("b").await;
+        in_time(on_a.connect(on_b.address().unwrap())).await.unwrap();
+        let (here, there) = (COUNTER.at(&a, a.id()), COUNTER.at(&a, b.id()));
+        let mut waits_here = Box::pin(here.call_timeout(Call::Never, Timeout::Infinity));
+        let mut waits_there = Box::pin(there.call_timeout(Call::Never, Timeout::Infinity));
+        polled_once(&mut waits_here).await;
+        polled_once(&mut waits_there).await;
+        goes.shutdown_background();
+        assert_eq!(in_time(waits_here).await, Err(CallError::Exit(ExitReason::Killed)));
+        assert_eq!(in_time(waits_there).await, Err(CallError::Exit(ExitReason::NoConnection)));
+    });
 }
 
 /// As a monitor and a stop say.

@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use crate::busy::fill;
 use crate::deaf::deafenable;
 use crate::pair::{Pair, until};
-use crate::probe::{in_time, inside, polled_once};
+use crate::probe::{Probe, Probed, in_time, inside, polled_once};
 
 /// What a worker is to do.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -113,6 +113,35 @@ async fn what_cannot_be_started_says_why() {
     assert!(matches!(panicked, Err(SpawnError::Start(StartError::Failed(_)))), "{panicked:?}");
     pair.cut().await;
     assert_eq!(HOLDER.spawn(&pair.b, there, 7).await.map(drop), Err(SpawnError::NoConnection));
+}
+
+#[derive(Serialize, Deserialize)]
+struct Parcel {
+    to: ProcessRef<u32>,
+    contents: u32,
+}
+
+const CARRIER: Spawnable<Parcel, Never, Never, u32> = Spawnable::new("carrier");
+
+/// Arguments are what they are, whichever node it is, and whoever asks: here it is no process.
+#[tokio::test]
+async fn a_reference_among_the_arguments_leads_to_its_process_from_any_node() {
+    let pair = Pair::connected().await;
+    for on_node in [&pair.on_a, &pair.on_b] {
+        on_node
+            .register_function(CARRIER, |parcel: Parcel, _| async move { parcel.to.send(parcel.contents) });
+    }
+    let mut probe = Probe::<u32>::new(&pair.a);
+    let process = probe.process.clone();
+    let to = pair.a.spawn(move |mut me: Process<u32>| async move {
+        while let Info::User(contents) = me.receive().await {
+            process.send(Probed::Message(contents));
+        }
+    });
+    for (contents, there) in (1..).zip([pair.a.id(), pair.b.id()]) {
+        in_time(CARRIER.spawn(&pair.a, there, Parcel { to: to.clone(), contents })).await.unwrap();
+        assert_eq!(probe.next_message().await, contents);
+    }
 }
 
 #[tokio::test]

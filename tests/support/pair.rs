@@ -53,26 +53,7 @@ impl Pair {
 
     /// A process of node a, as it is seen from node b.
     pub async fn over<M: Wire>(&self, process: &ProcessRef<M>) -> ProcessRef<M> {
-        let courier: Name<Never, Never, ProcessRef<M>> = Name::new("courier");
-        let (tell, mut told) = mpsc::unbounded_channel();
-        let receiver = self.b.spawn(move |mut me: Process<ProcessRef<M>>| async move {
-            if let Info::User(reference) = me.receive().await {
-                let _ = tell.send(reference);
-            }
-            std::future::pending::<()>().await
-        });
-        let name = courier;
-        let registered = receiver.clone();
-        crate::probe::inside(&self.b, move |me: Process<()>| async move {
-            me.register(name, &registered).unwrap();
-        })
-        .await;
-        self.on_b.expose(courier);
-        courier.at(&self.a, self.b.id()).send(process.clone());
-        let reference = in_time(told.recv()).await.unwrap();
-        self.b.exit(receiver.pid(), ExitReason::Kill);
-        in_time(receiver.ended()).await;
-        reference
+        over(&self.a, &self.b, &self.on_b, process).await
     }
 
     /// The two lose each other.
@@ -82,6 +63,34 @@ impl Pair {
             tokio::task::yield_now().await;
         }
     }
+}
+
+/// A process of one node, as it is seen from the other.
+pub async fn over<M: Wire>(
+    from: &Node,
+    to: &Node,
+    on_to: &Distribution,
+    process: &ProcessRef<M>,
+) -> ProcessRef<M> {
+    let courier: Name<Never, Never, ProcessRef<M>> = Name::new("courier");
+    let (tell, mut told) = mpsc::unbounded_channel();
+    let receiver = to.spawn(move |mut me: Process<ProcessRef<M>>| async move {
+        if let Info::User(reference) = me.receive().await {
+            let _ = tell.send(reference);
+        }
+        std::future::pending::<()>().await
+    });
+    let registered = receiver.clone();
+    crate::probe::inside(to, move |me: Process<()>| async move {
+        me.register(courier, &registered).unwrap();
+    })
+    .await;
+    on_to.expose(courier);
+    courier.at(from, to.id()).send(process.clone());
+    let reference = in_time(told.recv()).await.unwrap();
+    to.exit(receiver.pid(), ExitReason::Kill);
+    in_time(receiver.ended()).await;
+    reference
 }
 
 /// Waits until it is so.

@@ -6,10 +6,8 @@ use std::time::Duration;
 
 use super::network::{Carried, End, Network, NodeNumber};
 use crate::node::frame;
-use crate::node::handshake::{Cookie, Identity, RefusedBecause};
-use crate::node::machine::{
-    Action, ConnId, DownBecause, Keep, Machine, NotConnected, SessionId, Settings, Ticket,
-};
+use crate::node::handshake::{Cookie, Identity, NotConnected, RefusedBecause};
+use crate::node::machine::{Action, ConnId, DownBecause, Keep, Machine, SessionId, Settings, Ticket};
 use crate::term::NodeId;
 
 pub(super) const NODES: usize = 3;
