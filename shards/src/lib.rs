@@ -10,10 +10,13 @@ mod gate;
 mod message;
 mod mover;
 mod owner;
+mod placement;
 mod proposals;
 mod record;
 mod replica;
 mod rules;
+#[cfg(test)]
+mod seeded;
 #[cfg(test)]
 mod simulation;
 mod standby;
@@ -24,6 +27,7 @@ pub use message::{
     Floor, Frame, Mail, Number, Position, Reply, Request, RequestId, Route, SessionId, Streamed, ToOwner,
     ToStandby,
 };
+pub use placement::{Ring, Seat, Wires};
 pub use proposals::Swapped;
 pub use record::{Member, Record, ShardId};
 pub use replica::{Action, Alone, Answer, Cause, Config, JobId, Mode, NotMoved, Ran, Replica};
