@@ -5,6 +5,7 @@
 #[cfg_attr(test, macro_use)]
 extern crate alloc;
 
+mod balance;
 mod copy;
 mod gate;
 mod message;
@@ -22,6 +23,7 @@ mod simulation;
 mod standby;
 mod stub;
 
+pub use balance::{Balance, Load, Relocation};
 pub use copy::{Contents, Effect, Image, Lossy, Row, Rows, ShardCopy, Table, Timer, Unreadable, Write};
 pub use message::{
     Floor, Frame, Mail, Number, Position, Reply, Request, RequestId, Route, SessionId, Streamed, ToOwner,
