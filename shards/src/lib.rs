@@ -7,6 +7,7 @@ extern crate alloc;
 
 mod balance;
 mod copy;
+mod drain;
 mod gate;
 mod message;
 mod mover;
@@ -25,6 +26,7 @@ mod stub;
 
 pub use balance::{Balance, Load, Relocation};
 pub use copy::{Contents, Effect, Image, Lossy, Row, Rows, ShardCopy, Table, Timer, Unreadable, Write};
+pub use drain::{Drain, DrainAction, Waits};
 pub use message::{
     Floor, Frame, Mail, Number, Position, Reply, Request, RequestId, Route, SessionId, Streamed, ToOwner,
     ToStandby,

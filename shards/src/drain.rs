@@ -1,0 +1,351 @@
+//! Drain: how a member gets rid of all that it has, so that it can stop and nobody notices.
+//!
+//! It holds the cluster's token, gives what it owns to others, has its copies replaced, and stops when nobody needs it any
+//! more. Source: docs/protocol.md, section 5 with what part 2 adds to it, and rule R39.
+//!
+//! Invariants:
+//! - it asks for nothing without the token, and what it was told while it had it before counts for nothing (R39);
+//! - it never asks for a step that leaves a shard without a copy: where there is no third member, it waits and says so;
+//! - when it may stop, no record names it, and no owner tells it anything or is about to.
+//!
+//! That it is killed is a crash like any other: its token is freed with its lease.
+
+use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
+use alloc::vec::Vec;
+use core::time::Duration;
+
+use crate::placement::Ring;
+use crate::record::{Member, Record, ShardId};
+
+/// So many shards are moved or filled at once.
+const AT_ONCE: usize = 8;
+/// After so long something is asked for again that has failed, or may have got lost.
+const AGAIN: Duration = Duration::from_millis(500);
+
+/// What is to be done.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum DrainAction {
+    /// Take the token as soon as it is free: that is the mark of a member that drains. Say
+    /// [`handle_token`](Drain::handle_token) then, and when it is lost.
+    TakeToken,
+    /// Ask another member for what it owns and tells this member of, or is about to: its gate and what it fills. Its answer
+    /// goes to [`handle_told`](Drain::handle_told), with the number.
+    ///
+    /// The question says who drains, and by which revision of the token's record: who answers has taken note, and does not
+    /// begin to fill this member before it sees a later one.
+    Ask(Member, u64),
+    /// Move the shard, which is owned here. If that fails, say [`handle_failed`](Drain::handle_failed).
+    Move {
+        /// Which.
+        shard: ShardId,
+        /// To whom.
+        to: Member,
+    },
+    /// Ask the owner of a shard to fill a third member, to name it, and to take this one out once that one, in answer to
+    /// something sent since it was named, has said that it is there.
+    Fill {
+        /// Whom to ask.
+        owner: Member,
+        /// Which shard.
+        shard: ShardId,
+        /// Who is to have the copy instead.
+        third: Member,
+    },
+    /// It does not go on until this changes; see [`waits`](Drain::waits).
+    Waiting(Waits),
+    /// It may stop: nobody needs it. To be done before the token is freed, since who does not drain is given copies.
+    Ready,
+    /// The token is free for the next.
+    FreeToken,
+}
+
+/// What a drain waits for that it cannot bring about.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Waits {
+    /// The token is not here yet: another member drains, or the token's holder is not known to be gone.
+    Token,
+    /// There is nobody else who could have these shards, or their copies: another member is needed that is up, does not
+    /// drain, and reads them.
+    Third(BTreeSet<ShardId>),
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Stage {
+    /// Nobody has asked for it.
+    Serving,
+    /// The token is not here.
+    Wanting,
+    Draining,
+    Ready,
+}
+
+/// What was asked for of a shard.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Job {
+    Move(Member),
+    Fill { owner: Member, third: Member },
+}
+
+/// What a member has said of what it tells this one.
+#[derive(Clone, Debug)]
+struct Told {
+    number: u64,
+    /// `None`: nothing yet.
+    shards: Option<BTreeSet<ShardId>>,
+    again: Duration,
+}
+
+/// The drain of one member, from its start on.
+///
+/// What happens goes in through `handle_*`, with times of a clock that only goes forward; call [`poll`](Self::poll) until it
+/// answers `None`.
+#[derive(Clone, Debug)]
+pub struct Drain {
+    me: Member,
+    /// Who else is up.
+    others: Ring,
+    records: BTreeMap<ShardId, Record>,
+    stage: Stage,
+    /// What was asked for and is not over: in which epoch, and when it is taken for lost.
+    jobs: BTreeMap<ShardId, (Job, u64, Duration)>,
+    /// What has failed: how often, and when it is tried again.
+    failed: BTreeMap<ShardId, (usize, Duration)>,
+    told: BTreeMap<Member, Told>,
+    asked: u64,
+    waits: Option<Waits>,
+    actions: VecDeque<DrainAction>,
+    #[cfg(test)]
+    pub(crate) without_token: bool,
+}
+
+impl Drain {
+    /// Of a member that serves and knows nothing of the others yet.
+    pub fn new(me: Member) -> Self {
+        Drain {
+            me,
+            others: Ring::default(),
+            records: BTreeMap::new(),
+            stage: Stage::Serving,
+            jobs: BTreeMap::new(),
+            failed: BTreeMap::new(),
+            told: BTreeMap::new(),
+            asked: 0,
+            waits: None,
+            actions: VecDeque::new(),
+            #[cfg(test)]
+            without_token: false,
+        }
+    }
+
+    /// The next thing to do, in order; `None` when it waits for an event.
+    pub fn poll(&mut self) -> Option<DrainAction> {
+        self.actions.pop_front()
+    }
+
+    /// Why it does not go on, if it does not.
+    pub fn waits(&self) -> Option<&Waits> {
+        self.waits.as_ref()
+    }
+
+    /// The member is to stop.
+    pub fn handle_asked(&mut self, now: Duration) {
+        if self.stage == Stage::Serving {
+            self.want();
+            if !self.obeys_r39() {
+                self.handle_token(true, now);
+            }
+        }
+    }
+
+    /// The token is held here, or not any more: at the latest when its lease may have ended, by the clock here.
+    pub fn handle_token(&mut self, held: bool, now: Duration) {
+        match (self.stage, held) {
+            (Stage::Wanting, true) => self.stage = Stage::Draining,
+            // R39: the mark and the token are one. Who has lost it stays, and others may count on it again; what they have
+            // said before is void.
+            (Stage::Draining, false) => self.want(),
+            // It comes too late, or is what is known.
+            _ => return,
+        }
+        self.go_on(now);
+    }
+
+    /// These are up.
+    pub fn handle_ring(&mut self, ring: &Ring, now: Duration) {
+        // Whether it has come round that this member drains or not.
+        self.others = ring.seats().filter(|seat| seat.member != self.me).copied().collect();
+        self.go_on(now);
+    }
+
+    /// A record as the authority has it. All of them are to be here before the token is.
+    pub fn handle_record(&mut self, shard: ShardId, record: Record, now: Duration) {
+        let before = self.records.get(&shard);
+        if before.is_some_and(|before| before.revision >= record.revision) {
+            return;
+        }
+        // Who takes a shard out of a record that names this member tells it of the shard for a while: what its owner has said
+        // before is old.
+        if before.is_some_and(|before| names(before, self.me)) || names(&record, self.me) {
+            self.told.remove(&record.owner);
+        }
+        self.records.insert(shard, record);
+        self.go_on(now);
+    }
+
+    /// A member has answered what it was asked: the shards that it owns of which it tells this member, or is about to.
+    pub fn handle_told(&mut self, from: Member, number: u64, shards: BTreeSet<ShardId>, now: Duration) {
+        if let Some(told) = self.told.get_mut(&from).filter(|told| told.number == number) {
+            told.shards = Some(shards);
+        }
+        self.go_on(now);
+    }
+
+    /// A move has failed: the shard stays here.
+    pub fn handle_failed(&mut self, shard: ShardId, now: Duration) {
+        if let Some((Job::Move(_), ..)) = self.jobs.get(&shard) {
+            self.jobs.remove(&shard);
+            let (times, again) = self.failed.entry(shard).or_default();
+            (*times, *again) = (*times + 1, now + AGAIN);
+        }
+        self.go_on(now);
+    }
+
+    /// Time has passed: what may have got lost is asked for again.
+    pub fn handle_tick(&mut self, now: Duration) {
+        self.go_on(now);
+    }
+
+    /// Always, but in the test of what happens otherwise.
+    fn obeys_r39(&self) -> bool {
+        #[cfg(test)]
+        return !self.without_token;
+        #[cfg(not(test))]
+        true
+    }
+
+    fn want(&mut self) {
+        self.stage = Stage::Wanting;
+        self.told.clear();
+        self.jobs.clear();
+        self.failed.clear();
+        self.actions.push_back(DrainAction::TakeToken);
+        self.wait(Some(Waits::Token));
+    }
+
+    fn go_on(&mut self, now: Duration) {
+        if self.stage != Stage::Draining {
+            return;
+        }
+        self.end_jobs(now);
+        let stuck = self.begin_jobs(now);
+        self.ask(now);
+        self.wait((!stuck.is_empty()).then_some(Waits::Third(stuck)));
+        if self.is_ready() {
+            self.stage = Stage::Ready;
+            self.actions.extend([DrainAction::Ready, DrainAction::FreeToken]);
+        }
+    }
+
+    /// What was asked for is over when the record says so. A question to another may get lost, which counts as failed; a move
+    /// is done here and says so itself.
+    fn end_jobs(&mut self, now: Duration) {
+        let (me, records, failed) = (self.me, &self.records, &mut self.failed);
+        failed.retain(|shard, _| records.get(shard).is_some_and(|record| names(record, me)));
+        self.jobs.retain(|shard, (job, epoch, until)| {
+            // By the epoch: it may have gone and come back, and nobody has seen it elsewhere.
+            if records.get(shard).is_none_or(|record| record.epoch != *epoch || !names(record, me)) {
+                return false;
+            }
+            let lost = matches!(job, Job::Fill { .. }) && now >= *until;
+            if lost {
+                failed.entry(*shard).or_default().0 += 1;
+            }
+            !lost
+        });
+    }
+
+    /// Asks for what is next, and answers which shards nobody else can have.
+    fn begin_jobs(&mut self, now: Duration) -> BTreeSet<ShardId> {
+        let (mut stuck, mut next) = (BTreeSet::new(), Vec::new());
+        for (shard, record) in self.records.iter().filter(|(_, record)| names(record, self.me)) {
+            let (times, again) = self.failed.get(shard).copied().unwrap_or_default();
+            if record.owner != self.me && self.others.seat(record.owner).is_none() {
+                // Its owner is lost: this member or another copy is about to become it.
+                continue;
+            }
+            match self.job(record, times) {
+                Some(job) if !self.jobs.contains_key(shard) && again <= now => {
+                    next.push((times, *shard, record.epoch, job))
+                }
+                Some(_) => {}
+                None => drop(stuck.insert(*shard)),
+            }
+        }
+        // What has failed waits behind the others.
+        next.sort_by_key(|(times, shard, ..)| (*times, *shard));
+        for (_, shard, epoch, job) in next.into_iter().take(AT_ONCE.saturating_sub(self.jobs.len())) {
+            self.jobs.insert(shard, (job, epoch, now + AGAIN));
+            self.actions.push_back(match job {
+                Job::Move(to) => DrainAction::Move { shard, to },
+                Job::Fill { owner, third } => DrainAction::Fill { owner, shard, third },
+            });
+        }
+        stuck
+    }
+
+    /// How this member gets out of a record that names it; `None`: not at all, as things are.
+    fn job(&self, record: &Record, times: usize) -> Option<Job> {
+        if record.owner != self.me {
+            // The one that the owner wants by itself when it knows who drains.
+            let third = self.others.standby(record.owner, record.wire)?;
+            return Some(Job::Fill { owner: record.owner, third });
+        }
+        // To who has a copy, which takes no time; if that fails to others, each in turn.
+        let others = self.others.behind(self.me).map(|seat| seat.member);
+        let mut targets: Vec<Member> = others.filter(|to| self.others.takes(*to, record.wire)).collect();
+        targets.sort_by_key(|to| !record.in_sync.contains(to));
+        let to = *targets.get(times % targets.len().max(1))?;
+        Some(Job::Move(to))
+    }
+
+    /// Asks those that have not said yet that they do not need this member.
+    fn ask(&mut self, now: Duration) {
+        let others: Vec<Member> = self.others.behind(self.me).map(|seat| seat.member).collect();
+        self.told.retain(|member, _| others.contains(member));
+        for member in others {
+            let told = self.told.get(&member);
+            let is_free = told.is_some_and(|told| told.shards.as_ref().is_some_and(BTreeSet::is_empty));
+            if is_free || told.is_some_and(|told| now < told.again) {
+                continue;
+            }
+            // The answer to a question that was asked before is as good, as long as nothing has happened.
+            let number = told.map_or(self.asked + 1, |told| told.number);
+            self.asked = self.asked.max(number);
+            let shards = told.and_then(|told| told.shards.clone());
+            self.told.insert(member, Told { number, shards, again: now + AGAIN });
+            self.actions.push_back(DrainAction::Ask(member, number));
+        }
+    }
+
+    fn wait(&mut self, waits: Option<Waits>) {
+        if self.waits != waits {
+            self.actions.extend(waits.clone().map(DrainAction::Waiting));
+            self.waits = waits;
+        }
+    }
+
+    /// No record names this member, and no owner has it in its gate or fills it.
+    fn is_ready(&self) -> bool {
+        let needed = |told: &Told| told.shards.as_ref().is_none_or(|shards| !shards.is_empty());
+        !self.records.values().any(|record| names(record, self.me)) && !self.told.values().any(needed)
+    }
+}
+
+fn names(record: &Record, member: Member) -> bool {
+    record.owner == member || record.in_sync.contains(&member)
+}
+
+#[cfg(test)]
+mod simulation;
+#[cfg(test)]
+mod tests;
