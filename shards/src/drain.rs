@@ -226,8 +226,6 @@ impl Drain {
     fn want(&mut self) {
         self.stage = Stage::Wanting;
         self.told.clear();
-        self.jobs.clear();
-        self.failed.clear();
         self.actions.push_back(DrainAction::TakeToken);
         self.wait(Some(Waits::Token));
     }
@@ -250,7 +248,6 @@ impl Drain {
     /// is done here and says so itself.
     fn end_jobs(&mut self, now: Duration) {
         let (me, records, failed) = (self.me, &self.records, &mut self.failed);
-        failed.retain(|shard, _| records.get(shard).is_some_and(|record| names(record, me)));
         self.jobs.retain(|shard, (job, epoch, until)| {
             // By the epoch: it may have gone and come back, and nobody has seen it elsewhere.
             if records.get(shard).is_none_or(|record| record.epoch != *epoch || !names(record, me)) {

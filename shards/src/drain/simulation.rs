@@ -489,7 +489,7 @@ fn without_the_token_both_are_stuck() {
         world.waits().len() == 2 && world.stopped.is_empty()
     };
     let seeds: Vec<u64> = (0..100).filter(stuck).collect();
-    assert!(!seeds.is_empty(), "nothing goes wrong without R39");
+    assert!(seeds.len() > 50, "nothing goes wrong without R39: {seeds:?}");
 }
 
 #[test]
