@@ -16,6 +16,7 @@ mod placement;
 mod proposals;
 mod record;
 mod replica;
+mod rolling;
 mod rules;
 #[cfg(test)]
 mod seeded;
@@ -35,4 +36,5 @@ pub use placement::{Ring, Seat, Wires};
 pub use proposals::Swapped;
 pub use record::{Member, Record, ShardId};
 pub use replica::{Action, Alone, Answer, Cause, Config, JobId, Mode, NotMoved, Ran, Replica};
+pub use rolling::{Holdup, Release, Rolling};
 pub use stub::{Asked, Outcome, Stub, StubAction, StubConfig, Ticket};
