@@ -8,7 +8,8 @@
 //! No move makes its target the busier of the two. So one shard that outweighs everything stays where it is, and what lies
 //! beside it makes room.
 //!
-//! One member plans for all, the one that holds the token of drains: balance and a drain would work against each other.
+//! One member plans for all, the first of the ring. If two believe to be it, one of two moves of a shard loses its
+//! compare-and-swap. Who drains neither gets nor gives anything here: it gives all by [its own plan](crate::Drain).
 
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::vec::Vec;

@@ -147,7 +147,8 @@ impl Drain {
         self.waits.as_ref()
     }
 
-    /// The member is to stop.
+    /// The member is to stop. Who else is up and all records are to be known by the time the token is here: with nothing known,
+    /// nobody needs it.
     pub fn handle_asked(&mut self, now: Duration) {
         if self.stage == Stage::Serving {
             self.want();
@@ -177,7 +178,7 @@ impl Drain {
         self.go_on(now);
     }
 
-    /// A record as the authority has it. All of them are to be here before the token is.
+    /// A record as the authority has it.
     pub fn handle_record(&mut self, shard: ShardId, record: Record, now: Duration) {
         let before = self.records.get(&shard);
         if before.is_some_and(|before| before.revision >= record.revision) {
@@ -332,6 +333,9 @@ impl Drain {
     }
 
     /// No record names this member, and no owner has it in its gate or fills it.
+    ///
+    /// An owner that is not up is not waited for. If it comes back and still names this member, it cannot take others out for it,
+    /// since that needs an answer of this one: the second half of R39.
     fn is_ready(&self) -> bool {
         let needed = |told: &Told| told.shards.as_ref().is_none_or(|shards| !shards.is_empty());
         !self.records.values().any(|record| names(record, self.me)) && !self.told.values().any(needed)

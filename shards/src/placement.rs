@@ -98,6 +98,13 @@ impl Ring {
         self.0.get(&place(member))
     }
 
+    /// The version that a new shard is written in: the highest that all read, so that everybody can have a copy of it.
+    /// `None`: there is no such version, or nobody.
+    pub fn wire(&self) -> Option<u32> {
+        let wire = self.seats().map(|seat| seat.reads.highest).min()?;
+        self.seats().all(|seat| seat.reads.contains(wire)).then_some(wire)
+    }
+
     /// Whether a member may be given a copy or a shard of this version: it is up, does not drain, and reads it.
     pub fn takes(&self, member: Member, wire: u32) -> bool {
         self.seat(member).is_some_and(|seat| seat.takes(wire))
@@ -270,6 +277,22 @@ mod tests {
             let fair = SHARDS as usize / count;
             assert!((fair / 2..=fair * 2).contains(&taken), "seed {seed}: {taken} of {fair}");
         }
+    }
+
+    #[test]
+    fn a_new_shard_is_read_by_all() {
+        let check = |reads: &[(u32, u32)], expected| {
+            let of = |(node, (lowest, highest)): (u32, &(u32, u32))| Seat {
+                reads: Wires { lowest: *lowest, highest: *highest },
+                ..seat(node)
+            };
+            let ring: Ring = (1..).zip(reads).map(of).collect();
+            assert_eq!(ring.wire(), expected, "{reads:?}");
+        };
+        check(&[(1, 1), (1, 2), (1, 2)], Some(1));
+        check(&[(1, 2), (2, 3)], Some(2));
+        check(&[(1, 1), (2, 3)], None);
+        check(&[], None);
     }
 
     #[test]
