@@ -28,8 +28,8 @@ pub enum DrainAction {
     /// Take the token as soon as it is free: that is the mark of a member that drains. Say
     /// [`handle_token`](Drain::handle_token) then, and when it is lost.
     TakeToken,
-    /// Ask another member for what it owns and tells this member of, or is about to: its gate and what it fills. Its answer
-    /// goes to [`handle_told`](Drain::handle_told), with the number.
+    /// Ask another member which shards it owns, and of which of them it tells this member, or is about to: by its gate and by
+    /// whom it fills. Its answer goes to [`handle_told`](Drain::handle_told), with the number.
     ///
     /// The question says who drains, and by which revision of the token's record: who answers has taken note, and does not
     /// begin to fill this member before it sees a later one.
@@ -86,15 +86,6 @@ enum Job {
     Fill { owner: Member, third: Member },
 }
 
-/// What a member has said of what it tells this one.
-#[derive(Clone, Debug)]
-struct Told {
-    number: u64,
-    /// `None`: nothing yet.
-    shards: Option<BTreeSet<ShardId>>,
-    again: Duration,
-}
-
 /// The drain of one member, from its start on.
 ///
 /// What happens goes in through `handle_*`, with times of a clock that only goes forward; call [`poll`](Self::poll) until it
@@ -110,8 +101,13 @@ pub struct Drain {
     jobs: BTreeMap<ShardId, (Job, u64, Duration)>,
     /// What has failed: how often, and when it is tried again.
     failed: BTreeMap<ShardId, (usize, Duration)>,
-    told: BTreeMap<Member, Told>,
-    asked: u64,
+    /// Counts the times that the token was here.
+    round: u64,
+    /// Who was asked in this round: whether it has said that it tells nothing, and when it may be asked again.
+    told: BTreeMap<Member, (bool, Duration)>,
+    /// Of which shards an owner has said in this round that it does not tell this member. That stays so: it knows who drains,
+    /// and whoever owns the shard after it begins with the copies that it had, and knows it as well.
+    clear: BTreeSet<ShardId>,
     waits: Option<Waits>,
     actions: VecDeque<DrainAction>,
     #[cfg(test)]
@@ -128,8 +124,9 @@ impl Drain {
             stage: Stage::Serving,
             jobs: BTreeMap::new(),
             failed: BTreeMap::new(),
+            round: 0,
             told: BTreeMap::new(),
-            asked: 0,
+            clear: BTreeSet::new(),
             waits: None,
             actions: VecDeque::new(),
             #[cfg(test)]
@@ -184,19 +181,24 @@ impl Drain {
         if before.is_some_and(|before| before.revision >= record.revision) {
             return;
         }
-        // Who takes a shard out of a record that names this member tells it of the shard for a while: what its owner has said
-        // before is old.
-        if before.is_some_and(|before| names(before, self.me)) || names(&record, self.me) {
+        if before.is_some_and(|before| names(before, self.me)) && !names(&record, self.me) {
+            // It has something new to say.
             self.told.remove(&record.owner);
         }
         self.records.insert(shard, record);
         self.go_on(now);
     }
 
-    /// A member has answered what it was asked: the shards that it owns of which it tells this member, or is about to.
-    pub fn handle_told(&mut self, from: Member, number: u64, shards: BTreeSet<ShardId>, now: Duration) {
-        if let Some(told) = self.told.get_mut(&from).filter(|told| told.number == number) {
-            told.shards = Some(shards);
+    /// A member has answered what it was asked: the shards that it owns, and whether it tells this member of them, or is about
+    /// to.
+    pub fn handle_told(&mut self, from: Member, round: u64, owned: &BTreeMap<ShardId, bool>, now: Duration) {
+        if round != self.round {
+            return;
+        }
+        let free = owned.iter().filter(|(_, tells)| !**tells).map(|(shard, _)| *shard);
+        self.clear.extend(free);
+        if let Some((nothing, _)) = self.told.get_mut(&from) {
+            *nothing = owned.values().all(|tells| !tells);
         }
         self.go_on(now);
     }
@@ -226,7 +228,9 @@ impl Drain {
 
     fn want(&mut self) {
         self.stage = Stage::Wanting;
+        self.round += 1;
         self.told.clear();
+        self.clear.clear();
         self.actions.push_back(DrainAction::TakeToken);
         self.wait(Some(Waits::Token));
     }
@@ -306,22 +310,18 @@ impl Drain {
         Some(Job::Move(to))
     }
 
-    /// Asks those that have not said yet that they do not need this member.
+    /// Asks those that have not said yet that they tell nothing, and the owners of shards of which nobody has.
     fn ask(&mut self, now: Duration) {
-        let others: Vec<Member> = self.others.behind(self.me).map(|seat| seat.member).collect();
+        let others: BTreeSet<Member> = self.others.seats().map(|seat| seat.member).collect();
         self.told.retain(|member, _| others.contains(member));
+        let unclear = self.records.iter().filter(|(shard, _)| !self.clear.contains(shard));
+        let owners: BTreeSet<Member> = unclear.map(|(_, record)| record.owner).collect();
         for member in others {
-            let told = self.told.get(&member);
-            let is_free = told.is_some_and(|told| told.shards.as_ref().is_some_and(BTreeSet::is_empty));
-            if is_free || told.is_some_and(|told| now < told.again) {
-                continue;
+            let (nothing, again) = self.told.get(&member).copied().unwrap_or((false, now));
+            if now >= again && (!nothing || owners.contains(&member)) {
+                self.told.insert(member, (nothing, now + AGAIN));
+                self.actions.push_back(DrainAction::Ask(member, self.round));
             }
-            // The answer to a question that was asked before is as good, as long as nothing has happened.
-            let number = told.map_or(self.asked + 1, |told| told.number);
-            self.asked = self.asked.max(number);
-            let shards = told.and_then(|told| told.shards.clone());
-            self.told.insert(member, Told { number, shards, again: now + AGAIN });
-            self.actions.push_back(DrainAction::Ask(member, number));
         }
     }
 
@@ -332,13 +332,19 @@ impl Drain {
         }
     }
 
-    /// No record names this member, and no owner has it in its gate or fills it.
+    /// No record names this member, and no owner has it in its gate or fills it. What all have said of themselves is not enough
+    /// for that, since shards change hands between the answers, and records come later than they are in force: each shard is
+    /// to be clear.
     ///
-    /// An owner that is not up is not waited for. If it comes back and still names this member, it cannot take others out for it,
-    /// since that needs an answer of this one: the second half of R39.
+    /// An owner that is not up is not waited for if nobody can take over from it. If it comes back and still names this member,
+    /// it cannot take others out for it, since that needs an answer of this one: the second half of R39.
     fn is_ready(&self) -> bool {
-        let needed = |told: &Told| told.shards.as_ref().is_none_or(|shards| !shards.is_empty());
-        !self.records.values().any(|record| names(record, self.me)) && !self.told.values().any(needed)
+        let is_up = |member: &Member| self.others.seat(*member).is_some();
+        let lost = |record: &Record| !is_up(&record.owner) && !record.in_sync.iter().any(is_up);
+        let done = |(shard, record): (&ShardId, &Record)| {
+            !names(record, self.me) && (self.clear.contains(shard) || lost(record))
+        };
+        self.records.iter().all(done) && self.told.values().all(|(nothing, _)| *nothing)
     }
 }
 

@@ -28,7 +28,7 @@ enum Event {
         from: Member,
         to: Member,
         number: u64,
-        shards: BTreeSet<ShardId>,
+        owned: BTreeMap<ShardId, bool>,
     },
     Fill {
         owner: Member,
@@ -337,10 +337,10 @@ impl World {
                     node.token = token;
                     node.marks.insert(from);
                 }
-                let shards = owned.into_iter().filter(|id| self.tells(*id).contains(&from)).collect();
-                self.events.push(Event::Told { from: to, to: from, number, shards });
+                let owned = owned.into_iter().map(|id| (id, self.tells(id).contains(&from))).collect();
+                self.events.push(Event::Told { from: to, to: from, number, owned });
             }
-            Event::Told { from, number, shards, .. } => node.drain.handle_told(from, number, shards, now),
+            Event::Told { from, number, owned, .. } => node.drain.handle_told(from, number, &owned, now),
             _ => {}
         }
         self.act(to);
