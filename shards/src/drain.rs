@@ -34,6 +34,9 @@ pub enum DrainAction {
     /// The question says who drains, and by which revision of the token's record: who answers has taken note, and does not
     /// begin to fill this member before it sees a later one.
     Ask(Member, u64),
+    /// Read the record from the authority, not from what it has told by itself: a shard is believed to be lost. Hand it to
+    /// [`handle_read`](Drain::handle_read), with the number.
+    Read(ShardId, u64),
     /// Move the shard, which is owned here. If that fails, say [`handle_failed`](Drain::handle_failed).
     Move {
         /// Which.
@@ -108,6 +111,10 @@ pub struct Drain {
     /// Of which shards an owner has said in this round that it does not tell this member. That stays so: it knows who drains,
     /// and whoever owns the shard after it begins with the copies that it had, and knows it as well.
     clear: BTreeSet<ShardId>,
+    /// Counts what was heard of who is up.
+    rings: u64,
+    /// Of shards that seem to be lost: the revision that was read since, and when it may be read again.
+    reads: BTreeMap<ShardId, (Option<u64>, Duration)>,
     waits: Option<Waits>,
     actions: VecDeque<DrainAction>,
     #[cfg(test)]
@@ -127,6 +134,8 @@ impl Drain {
             round: 0,
             told: BTreeMap::new(),
             clear: BTreeSet::new(),
+            rings: 0,
+            reads: BTreeMap::new(),
             waits: None,
             actions: VecDeque::new(),
             #[cfg(test)]
@@ -172,6 +181,8 @@ impl Drain {
     pub fn handle_ring(&mut self, ring: &Ring, now: Duration) {
         // Whether it has come round that this member drains or not.
         self.others = ring.seats().filter(|seat| seat.member != self.me).copied().collect();
+        self.rings += 1;
+        self.reads.clear();
         self.go_on(now);
     }
 
@@ -186,6 +197,15 @@ impl Drain {
             self.told.remove(&record.owner);
         }
         self.records.insert(shard, record);
+        self.go_on(now);
+    }
+
+    /// The record was read, as [`DrainAction::Read`] has asked.
+    pub fn handle_read(&mut self, shard: ShardId, number: u64, record: Record, now: Duration) {
+        if let Some((read, _)) = self.reads.get_mut(&shard).filter(|_| number == self.rings) {
+            *read = Some(record.revision);
+        }
+        self.handle_record(shard, record, now);
         self.go_on(now);
     }
 
@@ -242,6 +262,7 @@ impl Drain {
         self.end_jobs(now);
         let stuck = self.begin_jobs(now);
         self.ask(now);
+        self.read(now);
         self.wait((!stuck.is_empty()).then_some(Waits::Third(stuck)));
         if self.is_ready() {
             self.stage = Stage::Ready;
@@ -325,6 +346,26 @@ impl Drain {
         }
     }
 
+    /// Makes sure of what seems to be lost: somebody may have owned it meanwhile.
+    fn read(&mut self, now: Duration) {
+        let lost = self.records.iter().filter(|(_, record)| self.seems_lost(record));
+        let lost = lost.filter(|(shard, _)| !self.clear.contains(shard));
+        let lost: Vec<_> = lost.map(|(shard, record)| (*shard, record.revision)).collect();
+        for (shard, revision) in lost {
+            let (read, again) = self.reads.get(&shard).copied().unwrap_or((None, now));
+            if now >= again && read != Some(revision) {
+                self.reads.insert(shard, (read, now + AGAIN));
+                self.actions.push_back(DrainAction::Read(shard, self.rings));
+            }
+        }
+    }
+
+    /// Its owner is not up, and neither is anybody who could take over.
+    fn seems_lost(&self, record: &Record) -> bool {
+        let is_up = |member: &Member| *member == self.me || self.others.seat(*member).is_some();
+        !is_up(&record.owner) && !record.in_sync.iter().any(is_up)
+    }
+
     fn wait(&mut self, waits: Option<Waits>) {
         if self.waits != waits {
             self.actions.extend(waits.clone().map(DrainAction::Waiting));
@@ -336,13 +377,15 @@ impl Drain {
     /// for that, since shards change hands between the answers, and records come later than they are in force: each shard is
     /// to be clear.
     ///
-    /// An owner that is not up is not waited for if nobody can take over from it. If it comes back and still names this member,
+    /// An owner that is not up is not waited for if nobody can take over from it, by a record that was read since. If it comes back and still names this member,
     /// it cannot take others out for it, since that needs an answer of this one: the second half of R39.
     fn is_ready(&self) -> bool {
-        let is_up = |member: &Member| self.others.seat(*member).is_some();
-        let lost = |record: &Record| !is_up(&record.owner) && !record.in_sync.iter().any(is_up);
+        let lost = |shard: &ShardId, record: &Record| {
+            let read = self.reads.get(shard).and_then(|(read, _)| *read);
+            self.seems_lost(record) && read == Some(record.revision)
+        };
         let done = |(shard, record): (&ShardId, &Record)| {
-            !names(record, self.me) && (self.clear.contains(shard) || lost(record))
+            !names(record, self.me) && (self.clear.contains(shard) || lost(shard, record))
         };
         self.records.iter().all(done) && self.told.values().all(|(nothing, _)| *nothing)
     }

@@ -13,11 +13,12 @@ use crate::seeded::{Seeded, member, seat};
 
 const FAULTS: usize = 400;
 /// When nothing has changed for so long, nothing will.
-const QUIET: Duration = Duration::from_secs(15);
+const QUIET: Duration = Duration::from_secs(120);
 
 enum Event {
     Record(Member, ShardId, Record),
     Ring(Member),
+    Read(Member, ShardId, u64),
     Ask {
         from: Member,
         to: Member,
@@ -165,6 +166,7 @@ impl World {
                     let token = self.revision;
                     self.events.push(Event::Ask { from: me, to, number, token });
                 }
+                DrainAction::Read(shard, number) => self.events.push(Event::Read(me, shard, number)),
                 DrainAction::Move { shard, to } => self.begin(shard, me, to, true),
                 DrainAction::Fill { owner, shard, third } => {
                     self.events.push(Event::Fill { owner, shard, third });
@@ -319,7 +321,11 @@ impl World {
             Event::Go(id, epoch) => return self.go(id, epoch),
             Event::Swap { shard, record, by, planned } => return self.swap(shard, record, by, planned),
             Event::Fill { owner, shard, third } => return self.begin(shard, owner, third, false),
-            Event::Record(to, ..) | Event::Ring(to) | Event::Ask { to, .. } | Event::Told { to, .. } => to,
+            Event::Record(to, ..)
+            | Event::Read(to, ..)
+            | Event::Ring(to)
+            | Event::Ask { to, .. }
+            | Event::Told { to, .. } => to,
         };
         let (marks, revision) = (self.marks(), self.revision);
         let ring = self.ring(&marks);
@@ -327,6 +333,9 @@ impl World {
         let owned: Vec<ShardId> = owned.collect();
         let Some(node) = self.up.get_mut(&to) else { return };
         match event {
+            Event::Read(_, id, number) => {
+                node.drain.handle_read(id, number, self.shards[&id].record.clone(), now);
+            }
             Event::Record(_, id, record) => node.drain.handle_record(id, record, now),
             Event::Ring(_) => {
                 (node.marks, node.token) = (marks, revision);
@@ -403,6 +412,10 @@ impl World {
             return self.tick();
         }
         let at = self.random.below(self.events.len());
+        // In every other world records come round long after they are in force.
+        if self.seed % 2 == 1 && matches!(self.events[at], Event::Record(..)) && self.random.below(8) > 0 {
+            return;
+        }
         let event = self.events.swap_remove(at);
         let may_get_lost = matches!(event, Event::Ask { .. } | Event::Told { .. } | Event::Fill { .. });
         if !(may_get_lost && self.random.below(8) == 0) {
@@ -511,7 +524,7 @@ fn with_two_members_the_drain_waits_and_says_so() {
 /// One after the other, each comes back: a rolling restart, with members killed and tokens lost meanwhile.
 #[test]
 fn all_restart_whatever_happens() {
-    for seed in 0..300 {
+    for seed in 0..1000 {
         let mut world = World::new(seed, 4, false);
         world.come_back = true;
         for id in 0..6 {

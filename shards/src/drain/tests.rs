@@ -162,8 +162,14 @@ fn a_lost_shard_is_not_waited_for() {
     case.told(C, 1, &[]);
     assert_eq!(case.actions(), []);
     case.record(1, C, &[]);
-    assert_eq!(case.later(), [ask(C, 1)]);
+    assert_eq!(case.later(), [ask(C, 1), DrainAction::Read(ShardId(0), 1)]);
     case.told(C, 1, &[(1, false)]);
+    // Only as far as it is known from its owner's loss on.
+    assert_eq!(case.actions(), []);
+    let record = case.records[&ShardId(0)].clone();
+    case.drain.handle_read(ShardId(0), 0, record.clone(), case.now);
+    assert_eq!(case.actions(), []);
+    case.drain.handle_read(ShardId(0), 1, record, case.now);
     assert_eq!(case.actions(), [Ready, FreeToken]);
 }
 
