@@ -258,7 +258,8 @@ where
     }
 
     /// As [`try_cast`](Self::try_cast), for much at once: to a process of another node it goes on a lane of its own, beside
-    /// what others send there, and waits for its turn. In order with what else is sent in bulk, and with nothing more.
+    /// what others send there, and waits for its turn. In order with what else the same process sends in bulk, one awaited
+    /// after the other, and with nothing more.
     ///
     /// # Errors
     /// The process has ended, its node is not connected, or the message cannot be sent; it was dropped.
