@@ -1,12 +1,12 @@
 //! Balance: which shards go where because somebody has far more to do than others.
 //!
-//! Scale-up is *copy* and *promote* (J. Armstrong, "Scalable fault-tolerant upgradable systems", 2007): **a node that has
-//! joined gets half of what the busiest has.** Beyond that a shard moves only if one member has far more than the others for
-//! some time, since every move costs its callers a pause. Two members are levelled then, not all: this leaves them far below
-//! what would begin it again.
+//! Scale-up is *copy* and *promote* (J. Armstrong, "Scalable fault-tolerant upgradable systems", 2007): **a node that
+//! has joined gets half of what the busiest has.** Beyond that a shard moves only if one member has far more than the
+//! others for some time, since every move costs its callers a pause. Two members are levelled then, not all: this
+//! leaves them far below what would begin it again.
 //!
-//! No move makes its target the busier of the two. So one shard that outweighs everything stays where it is, and what lies
-//! beside it makes room.
+//! No move makes its target the busier of the two. So one shard that outweighs everything stays where it is, and what
+//! lies beside it makes room.
 //!
 //! One member plans for all, the first of the ring. If two believe to be it, one of two moves of a shard loses its
 //! compare-and-swap. Who drains neither gets nor gives anything here: it gives all by [its own plan](crate::Drain).
@@ -185,7 +185,8 @@ impl<'a> Burdens<'a> {
         self.busiest().into_iter().filter(move |member| self.total(*member) > far)
     }
 
-    /// Who has far too much gives to somebody with less than the average: to one that has copies already if there is one.
+    /// Who has far too much gives to somebody with less than the average: to one that has copies already if there is
+    /// one.
     fn relieve(&self) -> Vec<Relocation> {
         for from in self.overburdened() {
             let copies = |to: &Member| self.shards(from).iter().any(|it| it.record.in_sync.contains(to));
@@ -200,8 +201,8 @@ impl<'a> Burdens<'a> {
         Vec::new()
     }
 
-    /// The moves that bring two members to a level, at most: first of what the target has a copy of, then of the heaviest,
-    /// so that they are few, then of what is copied fastest.
+    /// The moves that bring two members to a level, at most: first of what the target has a copy of, then of the
+    /// heaviest, so that they are few, then of what is copied fastest.
     fn level(&self, from: Member, to: Member) -> Vec<Relocation> {
         let sum = self.total(from) + self.total(to);
         let gap = self.total(from).saturating_sub(self.total(to));
@@ -298,8 +299,8 @@ mod tests {
         }
     }
 
-    /// A row: the weights of shards by owner, from node 1 on; the weights of members when it is over, and how many moves that
-    /// takes.
+    /// A row: the weights of shards by owner, from node 1 on; the weights of members when it is over, and how many
+    /// moves that takes.
     #[test]
     fn what_becomes_of_a_cluster() {
         let check = |owned: &[&[u64]], expected: &[u64], moves| {

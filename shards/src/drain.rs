@@ -1,7 +1,7 @@
 //! Drain: how a member gets rid of all that it has, so that it can stop and nobody notices.
 //!
-//! It holds the cluster's token, gives what it owns to others, has its copies replaced, and stops when nobody needs it any
-//! more. Source: docs/protocol.md, section 5 with what part 2 adds to it, and rule R39.
+//! It holds the cluster's token, gives what it owns to others, has its copies replaced, and stops when nobody needs it
+//! any more. Source: docs/protocol.md, section 5 with what part 2 adds to it, and rule R39.
 //!
 //! Invariants:
 //! - it asks for nothing without the token, and what it was told while it had it before counts for nothing (R39);
@@ -28,14 +28,14 @@ pub enum DrainAction {
     /// Take the token as soon as it is free: that is the mark of a member that drains. Say
     /// [`handle_token`](Drain::handle_token) then, and when it is lost.
     TakeToken,
-    /// Ask another member which shards it owns, and of which of them it tells this member, or is about to: by its gate and by
-    /// whom it fills. Its answer goes to [`handle_told`](Drain::handle_told), with the number.
+    /// Ask another member which shards it owns, and of which of them it tells this member, or is about to: by its gate
+    /// and by whom it fills. Its answer goes to [`handle_told`](Drain::handle_told), with the number.
     ///
-    /// The question says who drains, and by which revision of the token's record: who answers has taken note, and does not
-    /// begin to fill this member before it sees a later one.
+    /// The question says who drains, and by which revision of the token's record: who answers has taken note, and does
+    /// not begin to fill this member before it sees a later one.
     Ask(Member, u64),
-    /// Read the record from the authority, not from what it has told by itself: a shard is believed to be lost. Hand it to
-    /// [`handle_read`](Drain::handle_read), with the number.
+    /// Read the record from the authority, not from what it has told by itself: a shard is believed to be lost. Hand it
+    /// to [`handle_read`](Drain::handle_read), with the number.
     Read(ShardId, u64),
     /// Move the shard, which is owned here. If that fails, say [`handle_failed`](Drain::handle_failed).
     Move {
@@ -44,8 +44,8 @@ pub enum DrainAction {
         /// To whom.
         to: Member,
     },
-    /// Ask the owner of a shard to fill a third member, to name it, and to take this one out once that one, in answer to
-    /// something sent since it was named, has said that it is there.
+    /// Ask the owner of a shard to fill a third member, to name it, and to take this one out once that one, in answer
+    /// to something sent since it was named, has said that it is there.
     Fill {
         /// Whom to ask.
         owner: Member,
@@ -91,8 +91,8 @@ enum Job {
 
 /// The drain of one member, from its start on.
 ///
-/// What happens goes in through `handle_*`, with times of a clock that only goes forward; call [`poll`](Self::poll) until it
-/// answers `None`.
+/// What happens goes in through `handle_*`, with times of a clock that only goes forward; call [`poll`](Self::poll)
+/// until it answers `None`.
 #[derive(Clone, Debug)]
 pub struct Drain {
     me: Member,
@@ -108,8 +108,8 @@ pub struct Drain {
     round: u64,
     /// Who was asked in this round: whether it has said that it tells nothing, and when it may be asked again.
     told: BTreeMap<Member, (bool, Duration)>,
-    /// Of which shards an owner has said in this round that it does not tell this member. That stays so: it knows who drains,
-    /// and whoever owns the shard after it begins with the copies that it had, and knows it as well.
+    /// Of which shards an owner has said in this round that it does not tell this member. That stays so: it knows who
+    /// drains, and whoever owns the shard after it begins with the copies that it had, and knows it as well.
     clear: BTreeSet<ShardId>,
     /// Counts what was heard of who is up.
     rings: u64,
@@ -153,8 +153,8 @@ impl Drain {
         self.waits.as_ref()
     }
 
-    /// The member is to stop. Who else is up and all records are to be known by the time the token is here: with nothing known,
-    /// nobody needs it.
+    /// The member is to stop. Who else is up and all records are to be known by the time the token is here: with
+    /// nothing known, nobody needs it.
     pub fn handle_asked(&mut self, now: Duration) {
         if self.stage == Stage::Serving {
             self.want();
@@ -168,8 +168,8 @@ impl Drain {
     pub fn handle_token(&mut self, held: bool, now: Duration) {
         match (self.stage, held) {
             (Stage::Wanting, true) => self.stage = Stage::Draining,
-            // R39: the mark and the token are one. Who has lost it stays, and others may count on it again; what they have
-            // said before is void.
+            // R39: the mark and the token are one. Who has lost it stays, and others may count on it again; what they
+            // have said before is void.
             (Stage::Draining, false) => self.want(),
             // It comes too late, or is what is known.
             _ => return,
@@ -209,8 +209,8 @@ impl Drain {
         self.go_on(now);
     }
 
-    /// A member has answered what it was asked: the shards that it owns, and whether it tells this member of them, or is about
-    /// to.
+    /// A member has answered what it was asked: the shards that it owns, and whether it tells this member of them, or
+    /// is about to.
     pub fn handle_told(&mut self, from: Member, round: u64, owned: &BTreeMap<ShardId, bool>, now: Duration) {
         if round != self.round {
             return;
@@ -270,8 +270,8 @@ impl Drain {
         }
     }
 
-    /// What was asked for is over when the record says so. A question to another may get lost, which counts as failed; a move
-    /// is done here and says so itself.
+    /// What was asked for is over when the record says so. A question to another may get lost, which counts as failed;
+    /// a move is done here and says so itself.
     fn end_jobs(&mut self, now: Duration) {
         let (me, records, failed) = (self.me, &self.records, &mut self.failed);
         self.jobs.retain(|shard, (job, epoch, until)| {
@@ -373,12 +373,13 @@ impl Drain {
         }
     }
 
-    /// No record names this member, and no owner has it in its gate or fills it. What all have said of themselves is not enough
-    /// for that, since shards change hands between the answers, and records come later than they are in force: each shard is
-    /// to be clear.
+    /// No record names this member, and no owner has it in its gate or fills it. What all have said of themselves is
+    /// not enough for that, since shards change hands between the answers, and records come later than they are in
+    /// force: each shard is to be clear.
     ///
-    /// An owner that is not up is not waited for if nobody can take over from it, by a record that was read since. If it comes back and still names this member,
-    /// it cannot take others out for it, since that needs an answer of this one: the second half of R39.
+    /// An owner that is not up is not waited for if nobody can take over from it, by a record that was read since. If
+    /// it comes back and still names this member, it cannot take others out for it, since that needs an answer of this
+    /// one: the second half of R39.
     fn is_ready(&self) -> bool {
         let lost = |shard: &ShardId, record: &Record| {
             let read = self.reads.get(shard).and_then(|(read, _)| *read);

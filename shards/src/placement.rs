@@ -5,8 +5,8 @@
 //!
 //! The hash is FNV-1a of 64 bits (RFC 9923; that of 32 bits is the fingerprint of a node's name), with the finalizer of
 //! MurmurHash3 behind it, since FNV alone spreads short keys badly. It is part of the format of a cluster: if it gave
-//! another number, every key would be looked for in a shard that does not have it. It is no defence: who chooses keys can
-//! choose them for one shard.
+//! another number, every key would be looked for in a shard that does not have it. It is no defence: who chooses keys
+//! can choose them for one shard.
 
 use alloc::collections::BTreeMap;
 use core::num::NonZeroU32;
@@ -69,8 +69,8 @@ pub struct Seat {
     pub draining: bool,
 }
 
-/// The members that are up, in an order that depends on their nodes alone: neither on when they came nor on which life of
-/// theirs it is. Behind the last comes the first.
+/// The members that are up, in an order that depends on their nodes alone: neither on when they came nor on which life
+/// of theirs it is. Behind the last comes the first.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Ring(BTreeMap<Place, Seat>);
 
@@ -124,8 +124,8 @@ impl Ring {
         self.behind(owner).find(|seat| seat.takes(wire)).map(|seat| seat.member)
     }
 
-    /// Who is to create a shard that has never been: the node with the highest hash of the two (rendezvous hashing, D. G.
-    /// Thaler and C. V. Ravishankar, 1998), of those that do not drain.
+    /// Who is to create a shard that has never been: the node with the highest hash of the two (rendezvous hashing, D.
+    /// G. Thaler and C. V. Ravishankar, 1998), of those that do not drain.
     ///
     /// Who joins takes an equal part from each; what one leaves goes to all the others; nothing else changes. `None`:
     /// nobody can.

@@ -1,12 +1,14 @@
-//! A rolling upgrade, or the way back: which node gets the other release next, and when copies are written in another version.
+//! A rolling upgrade, or the way back: which node gets the other release next, and when copies are written in another
+//! version.
 //!
-//! **Up**: one node after the other, those that own least first, so that standbys are new before owners are; when all are,
-//! each shard's version is raised. **Down**: each shard's version is lowered, as long as everybody can say so, then one
-//! node after the other. So a member that cannot read a shard is never all that is left for it, and an upgrade that has
-//! come half-way goes back by the same steps. Source: docs/protocol.md, part 2, "Mixed versions"; rules R35 to R38.
+//! **Up**: one node after the other, those that own least first, so that standbys are new before owners are; when all
+//! are, each shard's version is raised. **Down**: each shard's version is lowered, as long as everybody can say so,
+//! then one node after the other. So a member that cannot read a shard is never all that is left for it, and an upgrade
+//! that has come half-way goes back by the same steps. Source: docs/protocol.md, part 2, "Mixed versions"; rules R35 to
+//! R38.
 //!
-//! That a node is drained before it stops is the business of its [drain](crate::Drain), which also finds out whether this
-//! planner was right; a version is changed by the owner, if R37 allows it.
+//! That a node is drained before it stops is the business of its [drain](crate::Drain), which also finds out whether
+//! this planner was right; a version is changed by the owner, if R37 allows it.
 
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::vec::Vec;

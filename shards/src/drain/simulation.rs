@@ -1,5 +1,5 @@
-//! Several members that drain at once, in a world where everything takes any time, questions get lost, the token is lost and
-//! members are killed.
+//! Several members that drain at once, in a world where everything takes any time, questions get lost, the token is
+//! lost and members are killed.
 
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::string::String;
@@ -473,8 +473,8 @@ fn crossed(seed: u64, nodes: u32, without_token: bool) -> World {
     world
 }
 
-/// Two members drain two shards that they own and copy crosswise. One stops; for the other there is no third member, so that
-/// it waits, until the first comes back.
+/// Two members drain two shards that they own and copy crosswise. One stops; for the other there is no third member, so
+/// that it waits, until the first comes back.
 #[test]
 fn of_two_that_drain_one_waits_for_the_other_to_come_back() {
     for seed in 0..200 {

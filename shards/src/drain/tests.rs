@@ -137,8 +137,8 @@ fn from_mark_to_end() {
     assert_eq!(case.later(), []);
 }
 
-/// C has said that it tells nothing, then it got the shard from B, who then said the same: nobody has spoken for the shard, and
-/// that its record names A has not come round.
+/// C has said that it tells nothing, then it got the shard from B, who then said the same: nobody has spoken for the
+/// shard, and that its record names A has not come round.
 #[test]
 fn each_shard_is_spoken_for() {
     let (mut case, actions) = Case::marked(&[A, B, C], &[(B, &[C])]);
