@@ -17,6 +17,17 @@ impl<C: Contents> Owner<C> {
         self.peers.get(&member).map_or((0, 0), |peer| (peer.acked, peer.barrier))
     }
 
+    /// Wants a barrier that is sent from now on.
+    fn ask(&mut self, now: Duration) {
+        if !self.barrier_due {
+            self.barrier += 1;
+            self.barrier_due = true;
+            for peer in self.peers.values_mut() {
+                peer.owes.get_or_insert(now);
+            }
+        }
+    }
+
     /// Where in the history it goes on after a position, if that stands there.
     fn follows(&self, position: Position, rules: Rules) -> Option<usize> {
         // R12: a number alone may be another epoch's.
@@ -83,26 +94,17 @@ impl<C: Contents> Replica<C> {
     /// it was read.
     pub(crate) fn release_read(&mut self, shown: Shown<C::Body>, now: Duration) {
         let n = self.copy.as_ref().map_or(0, |copy| copy.position.n);
-        let gate = self.gate();
         if let Some(owner) = &mut self.owner {
-            if !owner.barrier_due {
-                owner.barrier += 1;
-                owner.barrier_due = true;
-                let asked = owner.peers.iter_mut().filter(|(member, _)| gate.contains(member));
-                for (_, peer) in asked {
-                    peer.owes.get_or_insert(now);
-                }
-            }
+            owner.ask(now);
             owner.releases.push_back(Release { n, barrier: owner.barrier, shown });
         }
     }
 
     /// Sends the barrier that was asked for. One does for all reads since the last.
     pub(crate) fn ask_barrier(&mut self) {
-        let gate = self.gate();
         let Some(owner) = self.owner.as_mut().filter(|owner| owner.barrier_due) else { return };
         owner.barrier_due = false;
-        for (member, peer) in owner.peers.iter().filter(|(member, peer)| peer.live && gate.contains(member)) {
+        for (member, peer) in owner.peers.iter().filter(|(_, peer)| peer.live) {
             let message = ToStandby::Barrier(owner.barrier);
             let streamed = Streamed { epoch: owner.epoch, stream: peer.stream, message };
             self.actions.push_back(Action::ToStandby(*member, streamed));
@@ -337,25 +339,43 @@ impl<C: Contents> Replica<C> {
         if self.proposals.is_waiting() || self.is_sent(now) {
             return;
         }
-        let (Some(record), Some(owner)) = (&self.record, &self.owner) else { return };
+        let (Some(record), Some(owner)) = (self.record.clone(), &self.owner) else { return };
         let mut next = record.clone();
-        let late = |member: &Member| self.is_late(*member, now);
-        next.in_sync.retain(|member| !late(member));
-        if next == *record
+        next.in_sync.retain(|member| !self.is_late(*member, now));
+        if next == record
             && let Some(member) = self.complete(owner)
         {
             next.in_sync.insert(member);
         }
         let moves_to = owner.moving.as_ref().map(|moving| moving.to);
         let wanted = owner.wanted.filter(|wanted| record.in_sync.contains(wanted));
-        if next == *record && wanted.is_some() {
-            next.in_sync.retain(|member| Some(*member) == wanted || Some(*member) == moves_to);
+        if next == record
+            && let Some(wanted) = wanted
+        {
+            next.in_sync.retain(|member| *member == wanted || Some(*member) == moves_to);
+            if next != record && !self.has_heard(wanted, now) {
+                return;
+            }
         }
-        if next == *record {
-            next.wire = self.next_wire(record, owner);
+        if next == record {
+            next.wire = self.next_wire(&record);
         }
-        if next != *record {
+        if next != record {
             self.propose(next, None, now);
+        }
+    }
+
+    /// R39: whoever is taken out as planned is, when one that stays has acknowledged since the record has named it.
+    fn has_heard(&mut self, stays: Member, now: Duration) -> bool {
+        let revision = self.record.as_ref().map_or(0, |record| record.revision);
+        let Some(owner) = &mut self.owner else { return false };
+        match owner.asked {
+            Some((asked, barrier)) if asked == revision => owner.peer(stays).1 >= barrier,
+            _ => {
+                owner.ask(now);
+                owner.asked = Some((revision, owner.barrier));
+                false
+            }
         }
     }
 
@@ -393,7 +413,8 @@ impl<C: Contents> Replica<C> {
     }
 
     /// R37: a version that all read who are told anything. A lower one must be able to say what there is.
-    fn next_wire(&self, record: &Record, owner: &Owner<C>) -> u32 {
+    fn next_wire(&self, record: &Record) -> u32 {
+        let Some(owner) = &self.owner else { return record.wire };
         let Some(wire) = owner.wire.filter(|wire| *wire <= self.config.reads) else { return record.wire };
         let read = owner.peers.values().all(|peer| peer.reads.is_some_and(|reads| reads >= wire));
         let says = || self.copy.as_ref().is_some_and(|copy| copy.contents.whole(wire).is_ok());

@@ -40,6 +40,8 @@ pub(crate) struct Owner<C: Contents> {
     /// The last barrier that was asked for, and whether it is still to be sent.
     pub(crate) barrier: u64,
     pub(crate) barrier_due: bool,
+    /// At which revision a barrier was asked for before somebody is taken out, and which.
+    pub(crate) asked: Option<(u64, u64)>,
     pub(crate) moving: Option<Move>,
     /// What came while the shard was frozen, or a standby too far behind.
     pub(crate) held: VecDeque<(Option<Route>, Mail<C::Body>)>,
@@ -134,6 +136,7 @@ impl<C: Contents> Replica<C> {
             frontier: copy.position.n,
             barrier: 0,
             barrier_due: false,
+            asked: None,
             moving: None,
             held: VecDeque::new(),
             // R33: as far as this owner knows, all have been heard of now.

@@ -445,14 +445,13 @@ impl<C: Contents> Replica<C> {
         }
     }
 
-    /// This member is to be the first owner, or, in a mode that keeps nothing, the next.
-    pub fn handle_claim(&mut self, now: Duration) {
+    /// This member is to be the first owner, and all read bytes of version `wire`; or, in a mode that keeps nothing, the next.
+    pub fn handle_claim(&mut self, wire: u32, now: Duration) {
         let leased = now < self.lease.1 || !self.config.mode.needs_lease();
         match &self.record {
             _ if !leased => {}
             None => {
-                let (owner, wire) = (self.me, self.config.reads);
-                let record = Record { revision: 1, owner, epoch: 1, in_sync: BTreeSet::new(), wire };
+                let record = Record { revision: 1, owner: self.me, epoch: 1, in_sync: BTreeSet::new(), wire };
                 self.propose(record, None, now);
             }
             Some(record) if self.config.mode == Mode::Local && self.expired.contains(&record.owner) => {

@@ -1,8 +1,12 @@
-//! What the tests of planners share: numbers from a seed (splitmix64), members by number.
+//! What tests share: numbers from a seed (splitmix64), members by number.
+
+use core::ops::Range;
+use core::time::Duration;
 
 use crate::placement::{Seat, Wires};
 use crate::record::Member;
 
+#[derive(Debug)]
 pub(crate) struct Seeded(u64);
 
 impl Seeded {
@@ -21,6 +25,20 @@ impl Seeded {
     /// Less than the bound.
     pub(crate) fn below(&mut self, bound: usize) -> usize {
         usize::try_from(self.next() % bound as u64).unwrap()
+    }
+
+    pub(crate) fn one_in(&mut self, of: usize) -> bool {
+        self.below(of) == 0
+    }
+
+    pub(crate) fn pick<T: Copy>(&mut self, of: &[T]) -> T {
+        of[self.below(of.len())]
+    }
+
+    /// So many milliseconds, to the microsecond.
+    pub(crate) fn millis(&mut self, range: Range<u64>) -> Duration {
+        let micros = range.start * 1000..range.end * 1000;
+        Duration::from_micros(micros.start + self.next() % (micros.end - micros.start))
     }
 
     /// A fingerprint like any node's.

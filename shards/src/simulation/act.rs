@@ -224,7 +224,7 @@ impl World {
         if self.now < QUIET {
             self.after(next, Event::Call(client));
         }
-        let shard = self.random.below(SHARDS as u64) as usize;
+        let shard = self.random.below(SHARDS);
         let op = self.next_op;
         self.next_op += 1;
         // What the faults of the moment endanger.
@@ -282,7 +282,7 @@ impl World {
         // A duplicate comes late, sometimes by another way.
         if self.random.one_in(5) {
             let late = self.random.millis(2..200);
-            let other = self.random.below(NODES as u64) as usize;
+            let other = self.random.below(NODES);
             let to = if self.random.one_in(2) { self.hosts[other].member } else { to };
             self.after(late, Event::At(to, shard, Input::Ask(route, asked)));
         }

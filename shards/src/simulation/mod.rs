@@ -18,7 +18,6 @@ mod nemesis;
 mod once;
 mod orphan;
 mod progress;
-mod random;
 mod world;
 mod writer;
 

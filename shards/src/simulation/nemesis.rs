@@ -4,8 +4,8 @@ use alloc::collections::VecDeque;
 use alloc::vec::Vec;
 use core::time::Duration;
 
-use super::random::Random;
 use super::world::{Event, NODES, SHARDS, Seen, World};
+use crate::seeded::Seeded;
 
 /// A fault, with the nodes that it was aimed at.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -127,7 +127,7 @@ const AIMED: &[&[Kind]] = &[
 ];
 
 impl Nemesis {
-    pub(super) fn new(random: &mut Random, until: Duration) -> Self {
+    pub(super) fn new(random: &mut Seeded, until: Duration) -> Self {
         let mixed = random.one_in(3);
         let mut plan = Vec::new();
         let favourite = random.pick(AIMED);
@@ -159,7 +159,7 @@ impl Nemesis {
 impl World {
     pub(super) fn fault(&mut self) {
         let Some((_, kind)) = self.nemesis.plan.pop_front() else { return };
-        let shard = self.random.below(SHARDS as u64) as usize;
+        let shard = self.random.below(SHARDS);
         let Some(record) = self.records[shard].clone() else { return };
         let owner = record.owner.node as usize;
         let others: Vec<usize> = (0..NODES).filter(|node| *node != owner).collect();
@@ -173,7 +173,7 @@ impl World {
         let fault = match kind {
             CrashOwner => Fault::Crash { node: owner, back },
             CrashStandby => Fault::Crash { node: standby, back },
-            CrashAny => Fault::Crash { node: self.random.below(NODES as u64) as usize, back },
+            CrashAny => Fault::Crash { node: self.random.below(NODES), back },
             // Sometimes for longer than its lease.
             PauseOwner => {
                 Fault::Pause { node: owner, long: if self.random.one_in(2) { long } else { 2 * long } }

@@ -8,12 +8,12 @@ use core::time::Duration;
 use super::act::route;
 use super::log::{Log, Say};
 use super::nemesis::{Fault, Nemesis};
-use super::random::Random;
 use crate::message::{Number, Reply, Request, RequestId, Streamed, ToOwner, ToStandby};
 use crate::proposals::Swapped;
 use crate::record::{Member, Record, ShardId};
 use crate::replica::{Alone, Cause, Config, JobId, Mode, NotMoved, Replica};
 use crate::rules::{Rule, Rules};
+use crate::seeded::Seeded;
 use crate::stub::{Asked, Outcome, Stub, StubConfig};
 
 pub(super) const NODES: usize = 3;
@@ -102,7 +102,7 @@ pub(super) struct Client {
 
 pub(super) struct World {
     pub(super) now: Duration,
-    pub(super) random: Random,
+    pub(super) random: Seeded,
     pub(super) mode: Mode,
     pub(super) rules: Rules,
     queue: BinaryHeap<Reverse<(Duration, u64, Boxed)>>,
@@ -170,7 +170,7 @@ pub(super) fn id(shard: usize) -> ShardId {
 
 impl World {
     pub(super) fn new(seed: u64, without: Option<Rule>) -> Self {
-        let mut random = Random(seed);
+        let mut random = Seeded::new(seed);
         let nemesis = Nemesis::new(&mut random, QUIET);
         let mode = match random.below(8) {
             0..4 if nemesis.leases => Mode::Async { lag: 4 },
@@ -457,10 +457,11 @@ impl World {
             }
             let wanted = self.wanted(node, shard);
             let wire = self.wire;
+            let reads = self.hosts[node].reads;
             let replica = &mut self.hosts[node].replicas[shard];
             // Each shard has its own first owner.
             if self.records[shard].is_none() && node == shard {
-                replica.handle_claim(now);
+                replica.handle_claim(reads, now);
             }
             replica.handle_standby(wanted, now);
             replica.handle_wire(wire, now);
