@@ -12,7 +12,7 @@ use crate::record::ShardId;
 use crate::rules::{Rule, Rules};
 
 /// The states of the processes of a shard, as a copy keeps them, and how they are written.
-pub trait Contents: Clone + Debug + Default + Eq {
+pub trait Contents: Clone + Debug + Eq {
     /// What a handler has done to a state, in the owner's own version.
     type Change: Clone + Debug;
     /// The same, as a frame says it.
@@ -44,11 +44,11 @@ pub trait Contents: Clone + Debug + Default + Eq {
     #[cfg(test)]
     fn cut(&self) -> Self::Whole;
 
-    /// What [`whole`](Self::whole) has made, such that it could be served.
+    /// What [`whole`](Self::whole) has made, such that it could be served; `self` is what a shard begins with.
     ///
     /// # Errors
     /// It cannot be read in full.
-    fn read(whole: &Self::Whole, wire: u32) -> Result<Self, Unreadable>;
+    fn read(&self, whole: &Self::Whole, wire: u32) -> Result<Self, Unreadable>;
 }
 
 /// An older version of the bytes has no place for what is there.
@@ -257,6 +257,15 @@ impl<B: Clone> Table<B> {
         }
     }
 
+    /// What was written of a request.
+    pub(crate) fn row(&self, id: RequestId) -> Option<&Row<B>> {
+        let row = match id {
+            RequestId::Client { session, seq } => self.clients.get(&session)?.rows.get(&seq),
+            RequestId::Shard { shard, number } => self.shards.get(&shard)?.rows.get(&number),
+        };
+        row.map(|(row, _)| row)
+    }
+
     /// Carries out what a frame says; `n` is its number.
     pub(crate) fn write(&mut self, write: &Write<B>, position: Position) {
         match write.clone() {
@@ -299,13 +308,12 @@ impl<K: Ord + Copy, B: Clone> Rows<K, B> {
     }
 }
 
-impl<C: Contents> Default for ShardCopy<C> {
-    fn default() -> Self {
-        ShardCopy { position: Position::default(), contents: C::default(), table: Table::default() }
-    }
-}
-
 impl<C: Contents> ShardCopy<C> {
+    /// What a shard begins with.
+    pub(crate) fn new(contents: C) -> Self {
+        ShardCopy { position: Position::default(), contents, table: Table::default() }
+    }
+
     /// Applies the frame that comes next, by who reads bytes up to version `reads`.
     ///
     /// # Errors
@@ -336,15 +344,15 @@ impl<C: Contents> ShardCopy<C> {
         Ok(Image { position: self.position, wire, whole, table: self.table.clone() })
     }
 
-    /// What [`image`](Self::image) has made.
+    /// What [`image`](Self::image) has made; `empty` is what a shard begins with.
     ///
     /// # Errors
     /// It cannot be read.
-    pub(crate) fn read(image: Image<C>, reads: u32) -> Result<Self, Unreadable> {
+    pub(crate) fn read(empty: &C, image: Image<C>, reads: u32) -> Result<Self, Unreadable> {
         if image.wire > reads {
             return Err(Unreadable);
         }
-        let contents = C::read(&image.whole, image.wire)?;
+        let contents = empty.read(&image.whole, image.wire)?;
         Ok(ShardCopy { position: image.position, contents, table: image.table })
     }
 }

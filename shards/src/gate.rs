@@ -127,6 +127,7 @@ impl<C: Contents> Replica<C> {
             let reply = |route, reply| Action::Reply(route, epoch, reply);
             match release.shown {
                 Shown::Reply(route, said) => self.actions.push_back(reply(route, said)),
+                Shown::Outside(job) => self.actions.push_back(Action::Released(job)),
                 Shown::Answer(id, body) => {
                     let routes = owner.waiters.remove(&id).unwrap_or_default();
                     let said = |route| reply(route, Reply::Answered { id, body: body.clone() });

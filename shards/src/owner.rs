@@ -92,6 +92,8 @@ pub(crate) enum Shown<B> {
     Answer(RequestId, Option<B>),
     /// A reply to one.
     Reply(Route, Reply<B>),
+    /// What a job has to do outside.
+    Outside(JobId),
 }
 
 impl<C: Contents> Owner<C> {
@@ -100,6 +102,17 @@ impl<C: Contents> Owner<C> {
         let joined = self.waiters.contains_key(&id);
         self.waiters.entry(id).or_default().push(route);
         joined
+    }
+
+    /// Whether nothing waits for anything.
+    pub(crate) fn is_at_rest(&self) -> bool {
+        let owes = |peer: &Peer| peer.owes.is_some();
+        self.jobs.is_empty()
+            && self.stuck.is_empty()
+            && self.releases.is_empty()
+            && self.held.is_empty()
+            && self.moving.is_none()
+            && !self.peers.values().any(owes)
     }
 
     /// Whether messages are kept for now.
@@ -335,8 +348,11 @@ impl<C: Contents> Replica<C> {
     pub fn handle_ran(&mut self, job: JobId, ran: Ran<C>, now: Duration) {
         let wire = self.wire();
         let Some(cause) = self.owner.as_mut().and_then(|owner| owner.jobs.remove(&job)) else { return };
-        if ran.is_quiet() && self.show_quiet(&cause, &ran.answer, now) {
+        if ran.is_quiet() && self.show_quiet(&cause, &ran, now) {
             self.actions.push_back(Action::Keep(job));
+            if ran.outside {
+                self.release_read(Shown::Outside(job), now);
+            }
             return self.settle(now);
         }
         let Some(copy) = &self.copy else { return };
@@ -349,31 +365,42 @@ impl<C: Contents> Replica<C> {
         }
         let delta = encoded.unwrap_or_default();
         self.actions.push_back(Action::Keep(job));
-        let (id, floor) = match &cause {
-            Cause::Request(request) => (Some(request.id), Some(request.floor)),
-            _ => (None, None),
-        };
-        let writes = self.writes(&cause, floor, ran);
-        let answered = writes.iter().find_map(|write| match write {
-            Write::Row(row, Row::Answered(body)) if Some(*row) == id => Some(body.clone()),
+        let floor = match &cause {
+            Cause::Request(request) => Some(request.floor),
             _ => None,
-        });
+        };
+        let outside = ran.outside;
+        let writes = self.writes(&cause, floor, ran);
+        let answered: Vec<_> = writes
+            .iter()
+            .filter_map(|write| match write {
+                Write::Row(row, Row::Answered(body)) => Some((*row, body.clone())),
+                _ => None,
+            })
+            .collect();
         let n = self.write(delta, wire, writes, now);
-        if let (Some(id), Some(body)) = (id, answered) {
+        for (id, body) in answered {
             self.release(n, Shown::Answer(id, body));
+        }
+        if outside {
+            self.release(n, Shown::Outside(job));
         }
         self.settle(now);
     }
 
     /// What has changed nothing and sent nothing needs no frame, if nothing that stands in the copy is over by it.
-    fn show_quiet(&mut self, cause: &Cause<C::Body>, answer: &Answer<C::Body>, now: Duration) -> bool {
-        match (cause, answer) {
+    fn show_quiet(&mut self, cause: &Cause<C::Body>, ran: &Ran<C>, now: Duration) -> bool {
+        match (cause, &ran.answer) {
             (Cause::Cast(_), _) => true,
             (Cause::Request(request), Answer::Now(body))
                 if matches!(request.id, RequestId::Client { .. }) =>
             {
                 let (id, body) = (request.id, Some(body.clone()));
-                self.release_read(Shown::Answer(id, body), now);
+                let shown = Shown::Answer(id, body);
+                match ran.stale {
+                    true => self.release(self.copy.as_ref().map_or(0, |copy| copy.position.n), shown),
+                    false => self.release_read(shown, now),
+                }
                 true
             }
             _ => false,
@@ -402,6 +429,10 @@ impl<C: Contents> Replica<C> {
             Cause::Timer(number, _) => writes.push(Write::Stop(*number)),
             Cause::Answer(number, _) => writes.push(Write::Done(*number)),
         }
+        // R28: the first one counts, and an answer makes no row.
+        let accepted = |id: &RequestId| self.counts(*id);
+        let answers = ran.answers.into_iter().filter(|(id, _)| accepted(id));
+        writes.extend(answers.map(|(id, body)| Write::Row(id, Row::Answered(Some(body)))));
         let frame = self.next_position();
         let mut index = 0;
         let mut number = || {
@@ -530,21 +561,23 @@ impl<C: Contents> Replica<C> {
     /// The answer to a request whose process said that it comes later. Whoever sends it, it comes here.
     pub fn handle_answer(&mut self, id: RequestId, body: C::Body, now: Duration) {
         let serves = self.owner.as_ref().is_some_and(|owner| !owner.is_still());
-        let Some(copy) = self.copy.as_ref().filter(|_| serves) else { return };
-        let floor = Floor::Client(0);
         // R28: the first one counts, and an answer makes no row.
-        let counts = match copy.table.known(id, floor, self.config.rules) {
-            Known::Accepted => true,
-            Known::Answered(..) => !self.config.rules.obey(Rule::R28First),
-            _ => false,
-        };
-        if !counts {
+        if !serves || !self.counts(id) {
             return;
         }
         let wire = self.wire();
         let n = self.write(None, wire, [Write::Row(id, Row::Answered(Some(body.clone())))].into(), now);
         self.release(n, Shown::Answer(id, Some(body)));
         self.settle(now);
+    }
+
+    /// Whether an answer to this is waited for and has not come.
+    fn counts(&self, id: RequestId) -> bool {
+        match self.copy.as_ref().and_then(|copy| copy.table.row(id)) {
+            Some(Row::Accepted) => true,
+            Some(Row::Answered(_)) => !self.config.rules.obey(Rule::R28First),
+            None => false,
+        }
     }
 
     /// A client wants a session.

@@ -6,7 +6,9 @@ use alloc::vec::Vec;
 use core::time::Duration;
 
 use crate::copy::{Contents, ShardCopy};
-use crate::message::{Mail, Number, Position, Reply, Request, Route, Streamed, ToOwner, ToStandby};
+use crate::message::{
+    Mail, Number, Position, Reply, Request, RequestId, Route, Streamed, ToOwner, ToStandby,
+};
 use crate::owner::Owner;
 use crate::proposals::{Proposals, Swapped};
 use crate::record::{Member, Record, ShardId};
@@ -116,6 +118,12 @@ pub struct Ran<C: Contents> {
     pub timers: Vec<crate::copy::Timer<C::Body>>,
     /// Timers that it has stopped.
     pub stopped: Vec<Number>,
+    /// Answers to requests that were accepted before, by whomever.
+    pub answers: Vec<(RequestId, C::Body)>,
+    /// Whether something is to be done outside when this is released: [`Action::Released`].
+    pub outside: bool,
+    /// It has only read, and what it says may be what was true a moment ago: no barrier is waited for.
+    pub stale: bool,
 }
 
 /// What the asker hears of a message.
@@ -139,6 +147,9 @@ impl<C: Contents> Ran<C> {
             inner: Vec::new(),
             timers: Vec::new(),
             stopped: Vec::new(),
+            answers: Vec::new(),
+            outside: false,
+            stale: false,
         }
     }
 
@@ -148,6 +159,7 @@ impl<C: Contents> Ran<C> {
             && self.inner.is_empty()
             && self.timers.is_empty()
             && self.stopped.is_empty()
+            && self.answers.is_empty()
     }
 }
 
@@ -171,6 +183,8 @@ pub enum Action<C: Contents> {
     Keep(JobId),
     /// What the job did is not, and never was: its process goes on from where it was before.
     Undo(JobId),
+    /// What the job has to do outside may be done: all that it rests on is released.
+    Released(JobId),
     /// Tell another shard. What its owner answers goes to [`Replica::handle_confirmed`].
     Effect(ShardId, Request<C::Body>),
     /// Call [`Replica::handle_timer`] after this time.
@@ -212,6 +226,8 @@ pub struct Replica<C: Contents> {
     pub(crate) record: Option<Record>,
     /// The highest epoch that this member has heard of.
     pub(crate) known: u64,
+    /// What a shard begins with.
+    pub(crate) empty: C,
     pub(crate) copy: Option<ShardCopy<C>>,
     pub(crate) owner: Option<Box<Owner<C>>>,
     pub(crate) standby: Standby<C>,
@@ -231,14 +247,15 @@ pub struct Replica<C: Contents> {
 }
 
 impl<C: Contents> Replica<C> {
-    /// A replica that knows nothing.
-    pub fn new(me: Member, shard: ShardId, config: Config) -> Self {
+    /// A replica that knows nothing, of a shard that begins with `empty`.
+    pub fn new(me: Member, shard: ShardId, config: Config, empty: C) -> Self {
         Replica {
             me,
             shard,
             config,
             record: None,
             known: 0,
+            empty,
             copy: None,
             owner: None,
             standby: Standby::default(),
@@ -270,6 +287,14 @@ impl<C: Contents> Replica<C> {
     /// Whether the shard is served here, and in which epoch.
     pub fn serves(&self) -> Option<u64> {
         self.owner.as_ref().map(|owner| owner.epoch)
+    }
+
+    /// Whether nothing is under way: [`handle_tick`](Self::handle_tick) is then needed for old sessions alone.
+    pub fn is_at_rest(&self) -> bool {
+        let at_rest = |owner: &Owner<C>| {
+            owner.is_at_rest() && self.copy.as_ref().is_none_or(|copy| copy.table.outbox.is_empty())
+        };
+        !self.proposals.is_any() && self.owner.as_deref().is_none_or(at_rest)
     }
 
     /// What is known of the others, for tests that fail.
@@ -372,7 +397,7 @@ impl<C: Contents> Replica<C> {
             && (record.epoch == 1 && record.revision == 1 || self.config.mode == Mode::Local)
         {
             // Its first owner, or one of a mode that keeps nothing.
-            self.copy = Some(ShardCopy::default());
+            self.copy = Some(ShardCopy::new(self.empty.clone()));
         }
         if self.copy.is_some() {
             self.activate(now);

@@ -140,7 +140,7 @@ impl<C: Contents> Replica<C> {
         if self.standby.synced && older {
             return true;
         }
-        match ShardCopy::read(image, self.config.reads) {
+        match ShardCopy::read(&self.empty, image, self.config.reads) {
             Ok(copy) => self.copy = Some(copy),
             Err(_) => return false,
         }

@@ -78,7 +78,7 @@ impl World {
                 let delay = self.delay();
                 self.after(delay, Event::At(to, shard, Input::Cast(body)));
             }
-            Action::Forward(..) | Action::Keep(_) | Action::Undo(_) => {}
+            Action::Forward(..) | Action::Keep(_) | Action::Undo(_) | Action::Released(_) => {}
             Action::Moved(result) => self.seen.push(Seen::Moved { shard, result }),
         }
     }

@@ -105,7 +105,7 @@ impl Contents for Log {
         (self.entries.iter().copied().filter(|entry| !self.news.contains(entry)).collect(), BTreeSet::new())
     }
 
-    fn read(whole: &(Vec<Entry>, BTreeSet<Entry>), _: u32) -> Result<Self, Unreadable> {
+    fn read(&self, whole: &(Vec<Entry>, BTreeSet<Entry>), _: u32) -> Result<Self, Unreadable> {
         Ok(Log { entries: whole.0.clone(), news: whole.1.clone() })
     }
 }

@@ -244,7 +244,9 @@ impl World {
             paused: false,
             late: Vec::new(),
             reads,
-            replicas: (0..SHARDS).map(|shard| Replica::new(member, id(shard), config)).collect(),
+            replicas: (0..SHARDS)
+                .map(|shard| Replica::new(member, id(shard), config, Log::default()))
+                .collect(),
             jobs: vec![VecDeque::new(); SHARDS],
         }
     }
