@@ -75,6 +75,7 @@ pub(crate) use me::{
     Linked, adopt_monitor, demonitor, link, link_child, locate, monitor_by, register, unlink,
 };
 pub(crate) use relations::Group;
+pub(crate) use reply::Rows;
 pub(crate) use signal::{Shape, Signal, Successor, System};
 pub(crate) use slots::{Failure, Pending, SlotId, fail, fill, is_waiting, open};
 pub(crate) use spawn::spawn;

@@ -1,9 +1,9 @@
 //! The return address that a request carries.
 
 use std::fmt;
-use std::marker::PhantomData;
+use std::sync::Arc;
 
-use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de, ser};
 
 use super::current;
 use super::debug::{EventKind, Seen};
@@ -18,30 +18,50 @@ use super::wire;
 /// that gave up or has ended leaves an address that answers go nowhere from. Dropping it answers nothing: the caller
 /// then waits until its deadline or until the server ends.
 pub struct ReplyTo<R> {
-    to: Target,
-    answer: PhantomData<fn(R)>,
+    to: Target<R>,
 }
 
-/// The two forms of a return address.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-enum Target {
+/// The forms of a return address.
+enum Target<R> {
     /// A slot in which a task waits, or a connection for somebody on another node.
     Slot(SlotId),
     /// The row of a keyed process's shard, which answers every retry of the same request.
-    Row(Box<Row>),
+    Row(Box<Row<R>>),
+    /// Of a request to a keyed process that is being written: which row it is, its shard says.
+    Asked,
 }
 
-/// A request to a keyed process: its shard, the client's session and the number in it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-struct Row {
-    shard: u16,
-    session: (u64, u64),
-    sequence: u64,
+/// A request to a keyed process.
+struct Row<R> {
+    /// What its shard knows it by.
+    name: Box<[u8]>,
+    rows: Arc<dyn Rows>,
+    write: fn(&mut Vec<u8>, &R) -> Result<(), String>,
+}
+
+/// Where the answers to requests of keyed processes go.
+pub(crate) trait Rows: Send + Sync {
+    /// The answer to the request with this name. Answers whether it was taken.
+    fn answer(&self, name: &[u8], answer: Result<Vec<u8>, String>) -> bool;
+}
+
+/// How a return address is written.
+#[derive(Serialize, Deserialize)]
+enum Form {
+    Slot(SlotId),
+    Row(Box<[u8]>),
+    Asked,
 }
 
 impl<R: Send + 'static> ReplyTo<R> {
     pub(crate) fn slot(id: SlotId) -> Self {
-        ReplyTo { to: Target::Slot(id), answer: PhantomData }
+        ReplyTo { to: Target::Slot(id) }
+    }
+
+    /// That of a request to a keyed process.
+    #[cfg(feature = "cluster")]
+    pub(crate) fn asked() -> Self {
+        ReplyTo { to: Target::Asked }
     }
 
     /// Sends the answer. Answers whether somebody still waits for it, and for an `R`.
@@ -53,40 +73,64 @@ impl<R: Send + 'static> ReplyTo<R> {
                 Ok(accepted) => accepted,
                 Err(answer) => send_watched(id, answer),
             },
-            // Rows live in shards; a node without any has nobody who waits there.
-            Target::Row(_) => false,
+            Target::Row(row) => {
+                let mut written = Vec::new();
+                let answer = (row.write)(&mut written, &answer).map(|()| written);
+                row.rows.answer(&row.name, answer)
+            }
+            // It has not come to a process yet.
+            Target::Asked => false,
         }
     }
 
-    /// Whether the caller still waits.
+    /// Whether the caller still waits. Of one that has asked a keyed process, that is not known: it may ask again.
     pub fn is_awaited(&self) -> bool {
-        matches!(self.to, Target::Slot(id) if slots::is_waiting(id))
+        match &self.to {
+            Target::Slot(id) => slots::is_waiting(*id),
+            Target::Row(_) => true,
+            Target::Asked => false,
+        }
     }
 
     pub(crate) fn slot_id(&self) -> Option<SlotId> {
         match self.to {
             Target::Slot(id) => Some(id),
-            Target::Row(_) => None,
+            Target::Row(_) | Target::Asked => None,
         }
     }
 }
 
 impl<R: Wire> Serialize for ReplyTo<R> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        if let Target::Slot(id) = self.to {
-            wire::sent::<R>(id);
-        }
-        self.to.serialize(serializer)
+        let form = match &self.to {
+            Target::Slot(_) if wire::is_keyed() => {
+                let why = "a keyed process keeps no address that waits on one node: give it a reference";
+                return Err(ser::Error::custom(why));
+            }
+            Target::Slot(id) => {
+                wire::sent::<R>(*id);
+                Form::Slot(*id)
+            }
+            Target::Row(row) => Form::Row(row.name.clone()),
+            Target::Asked => Form::Asked,
+        };
+        form.serialize(serializer)
     }
 }
 
 impl<'de, R: Wire> Deserialize<'de> for ReplyTo<R> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let to = match Target::deserialize(deserializer)? {
-            Target::Slot(id) => Target::Slot(wire::received::<R>(id)),
-            row @ Target::Row(_) => row,
+        let (name, rows) = match Form::deserialize(deserializer)? {
+            Form::Slot(id) => return Ok(ReplyTo::slot(wire::received::<R>(id))),
+            Form::Row(name) => (Some(name), wire::rows()),
+            Form::Asked => (wire::row(), wire::rows()),
         };
-        Ok(ReplyTo { to, answer: PhantomData })
+        match (name, rows) {
+            (Some(name), Some(rows)) => {
+                Ok(ReplyTo { to: Target::Row(Box::new(Row { name, rows, write: wire::write::<R> })) })
+            }
+            _ => Err(de::Error::custom("the return address of a keyed request is read by keyed processes only")),
+        }
     }
 }
 
@@ -101,7 +145,11 @@ fn send_watched<R: Send + 'static>(id: SlotId, answer: R) -> bool {
 
 impl<R> fmt::Debug for ReplyTo<R> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "ReplyTo({:?})", self.to)
+        match &self.to {
+            Target::Slot(id) => write!(f, "ReplyTo({id:?})"),
+            Target::Row(row) => write!(f, "ReplyTo(row {:02x?})", row.name),
+            Target::Asked => f.write_str("ReplyTo(asked)"),
+        }
     }
 }
 
@@ -120,9 +168,9 @@ mod tests {
     }
 
     #[test]
-    fn a_row_survives_the_wire() {
-        let row = Target::Row(Box::new(Row { shard: 3, session: (1, 2), sequence: 4 }));
-        let bytes = rmp_serde::to_vec_named(&row).unwrap();
-        assert_eq!(rmp_serde::from_slice::<Target>(&bytes).unwrap(), row);
+    fn a_row_is_read_by_keyed_processes_only() {
+        let bytes = rmp_serde::to_vec_named(&Form::Row([1, 2, 3].into())).unwrap();
+        let error = rmp_serde::from_slice::<ReplyTo<u8>>(&bytes).unwrap_err();
+        assert!(error.to_string().contains("by keyed processes only"), "{error}");
     }
 }

@@ -14,6 +14,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use super::address::ServerRef;
 use super::elsewhere::{self, Wire};
 use super::node::Node;
+use super::reply::Rows;
 use super::slots::{self, Failure, Pending, SlotId};
 use crate::term::{ExitReason, Pid, check_shape};
 
@@ -70,12 +71,23 @@ enum Scope {
     /// What is read was written on this node, for it.
     Here(Node),
     Writing(Arc<dyn Crossing>),
+    /// What is written or read may be read anywhere: it lies in a shard.
+    Keyed(Keyed),
     Reading {
         crossing: Arc<dyn Crossing>,
         /// The address where the sender of what is read waits for an answer.
         request: Option<u64>,
         slot: Option<SlotId>,
     },
+}
+
+/// On whose behalf something that lies in a shard is written or read.
+pub(crate) struct Keyed {
+    pub(crate) node: Node,
+    /// Where answers go.
+    pub(crate) rows: Option<Arc<dyn Rows>>,
+    /// What the shard knows the request by that is read.
+    pub(crate) row: Option<Box<[u8]>>,
 }
 
 thread_local! {
@@ -106,6 +118,33 @@ pub(crate) fn writing<R>(crossing: Arc<dyn Crossing>, code: impl FnOnce() -> R) 
 /// What is read within was written on this node and has not left it.
 pub(crate) fn reading_here<R>(node: &Node, code: impl FnOnce() -> R) -> R {
     within(Scope::Here(node.clone()), code)
+}
+
+/// What is written or read within lies in a shard.
+#[cfg(feature = "cluster")]
+pub(crate) fn keyed<R>(keyed: Keyed, code: impl FnOnce() -> R) -> R {
+    within(Scope::Keyed(keyed), code)
+}
+
+/// Whether what is written or read lies in a shard.
+pub(crate) fn is_keyed() -> bool {
+    SCOPE.with_borrow(|scope| matches!(scope, Scope::Keyed(_)))
+}
+
+/// Where the answers to keyed requests go.
+pub(crate) fn rows() -> Option<Arc<dyn Rows>> {
+    SCOPE.with_borrow(|scope| match scope {
+        Scope::Keyed(keyed) => keyed.rows.clone(),
+        _ => None,
+    })
+}
+
+/// What its shard knows the request by that is read.
+pub(crate) fn row() -> Option<Box<[u8]>> {
+    SCOPE.with_borrow(|scope| match scope {
+        Scope::Keyed(keyed) => keyed.row.clone(),
+        _ => None,
+    })
 }
 
 /// What is read within was sent over this connection, by somebody who waits at this address.
@@ -198,7 +237,7 @@ impl<C: Wire, K: Wire, I: Wire> Serialize for ServerRef<C, K, I> {
         if pid.id() == 0 {
             return Err(serde::ser::Error::custom("a name on another node is not sent; send the name"));
         }
-        let crosses = SCOPE.with_borrow(|scope| matches!(scope, Scope::Writing(_)));
+        let crosses = SCOPE.with_borrow(|scope| matches!(scope, Scope::Writing(_) | Scope::Keyed(_)));
         if crosses && pid.node() == self.node().id() {
             self.cell().expose(elsewhere::intake::<C, K, I>());
         }
@@ -212,6 +251,7 @@ impl<'de, C: Wire, K: Wire, I: Wire> Deserialize<'de> for ServerRef<C, K, I> {
         let node = SCOPE.with_borrow(|scope| match scope {
             Scope::Reading { crossing, .. } => crossing.node(),
             Scope::Here(node) => Some(node.clone()),
+            Scope::Keyed(keyed) => Some(keyed.node.clone()),
             _ => None,
         });
         let node = node.or_else(Node::current).ok_or_else(|| {

@@ -2,4 +2,22 @@
 //!
 //! [`authority`] keeps who owns which.
 
+mod address;
 pub mod authority;
+mod client;
+mod combine;
+mod error;
+mod hosted;
+mod key;
+mod keyed;
+mod kind;
+mod life;
+mod packet;
+mod shared;
+mod states;
+
+pub use error::KeyedError;
+pub use incarnate_shards::{Alone, Mode};
+pub use key::{Key, Read};
+pub use keyed::{Keyed, KeyedAnswer, KeyedContext};
+pub use kind::Kind;

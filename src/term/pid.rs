@@ -22,6 +22,14 @@ impl NodeId {
         }
         NodeId(hash)
     }
+
+    pub(crate) const fn from_fingerprint(fingerprint: u32) -> Self {
+        NodeId(fingerprint)
+    }
+
+    pub(crate) const fn fingerprint(self) -> u32 {
+        self.0
+    }
 }
 
 impl From<&str> for NodeId {

@@ -1,0 +1,457 @@
+//! A shard at this node: carries out what its [`Replica`] decides, and knows the processes that are awake.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use incarnate_shards::{
+    Action, Answer, Cause, Config, JobId, Mail, Member, NotMoved, Number, Ran, Record, Reply, Replica,
+    Request, RequestId, Route, ShardId, Streamed, Swapped, Timer, ToOwner, ToStandby,
+};
+use rustc_hash::FxHashMap;
+
+use super::address::{Address, Blob, Body, Fault, Said};
+use super::combine::{Combined, Machine};
+use super::keyed::Outside;
+use super::life::{Done, Duty, Outcome, Seed, Task, Work};
+use super::packet::{Asks, Packet};
+use super::shared::{Order, Shared};
+use super::states::{StateChange, States};
+use crate::gen_server::Resumed;
+use crate::process::{ProcessRef, start_timer};
+use crate::term::{ExitReason, TimerRef};
+
+/// A shard at this node.
+pub(super) type Hosted = Combined<Host>;
+
+/// What comes to a shard.
+pub(super) enum Event {
+    /// The record as the authority has it; when it was asked, if it was.
+    Record(Option<Record>, Option<Duration>),
+    Swapped(Record, Swapped),
+    Suspected(Member, bool),
+    Expired(Member, bool),
+    /// This member's own lease is valid until then.
+    Lease(Duration),
+    /// This member is to be the first owner.
+    Claim(u32),
+    Standby(Option<Member>),
+    Wire(u32),
+    Move(Member, Duration),
+    Connected(Member),
+    Disconnected(Member),
+    Tick,
+    ToStandby(Member, Streamed<ToStandby<States>>),
+    ToOwner(Member, Streamed<ToOwner>),
+    Asked(Route, Asks),
+    Mail(Mail<Body>),
+    /// The owner of another shard has answered what this one asked.
+    Confirmed(Number, Option<Body>),
+    Ran(Address, u64, JobId, Outcome),
+    Idle(Address, u64),
+    Timer(Number),
+}
+
+/// A process that is awake.
+struct Awake {
+    process: ProcessRef<Work>,
+    /// Which life of it.
+    life: u64,
+    /// What it was given, in order; the first may have been begun.
+    jobs: VecDeque<(JobId, Task, Arc<AtomicBool>)>,
+}
+
+pub(super) struct Host {
+    shared: Arc<Shared>,
+    shard: ShardId,
+    replica: Replica<States>,
+    awake: FxHashMap<Address, Awake>,
+    lives: u64,
+    /// Why processes go on with a state that is here since this member serves.
+    since: Resumed,
+    /// What came to processes that were awake before, and are not any more, has another reason.
+    crashed: bool,
+    /// The job that was told last.
+    last: Option<(JobId, Address)>,
+    /// What is to be done outside when the job is released.
+    outside: FxHashMap<JobId, Vec<Outside>>,
+    /// Timers by name, and what fires them.
+    timers: FxHashMap<(Address, Box<str>), Number>,
+    firing: FxHashMap<Number, TimerRef>,
+    /// Messages that were handled, for the measure of its load.
+    pub(super) handled: u64,
+    /// The mailbox of a shard that moves here has come in this epoch.
+    handed: Option<u64>,
+}
+
+impl Machine for Host {
+    type Event = Event;
+
+    fn handle(&mut self, event: Event) {
+        let now = self.shared.now();
+        let replica = &mut self.replica;
+        match event {
+            Event::Record(record, asked) => replica.handle_record(record, asked, now),
+            Event::Swapped(record, outcome) => replica.handle_swapped(&record, outcome, now),
+            Event::Suspected(member, suspected) => replica.handle_suspected(member, suspected, now),
+            Event::Expired(member, expired) => replica.handle_expired(member, expired, now),
+            Event::Lease(until) => replica.handle_lease(until, now),
+            Event::Claim(wire) => replica.handle_claim(wire, now),
+            Event::Standby(member) => replica.handle_standby(member, now),
+            Event::Wire(wire) => replica.handle_wire(wire, now),
+            Event::Move(to, limit) => replica.handle_move(to, limit, now),
+            Event::Connected(member) => replica.handle_connected(member, now),
+            Event::Disconnected(member) => replica.handle_disconnected(member),
+            Event::Tick => replica.handle_tick(now),
+            Event::ToStandby(from, said) => {
+                if let ToStandby::Final { .. } = said.message {
+                    self.handed = Some(said.epoch);
+                }
+                replica.handle_streamed(from, said);
+            }
+            Event::ToOwner(from, said) => replica.handle_told(from, said, now),
+            Event::Asked(route, Asks::Open { nonce }) => replica.handle_open(route, nonce, now),
+            Event::Asked(route, Asks::Renew { nonce, session }) => {
+                replica.handle_renew(route, nonce, session, now);
+            }
+            Event::Asked(route, Asks::Request(request)) => replica.handle_request(route, request, now),
+            Event::Mail(Mail::Cast(body)) => replica.handle_cast(body, now),
+            // Whoever waits for it asks again.
+            Event::Mail(Mail::Request(_)) => {}
+            Event::Confirmed(number, said) => replica.handle_confirmed(number, said, now),
+            Event::Timer(number) => {
+                self.firing.remove(&number);
+                replica.handle_timer(number, now);
+            }
+            Event::Ran(address, life, job, outcome) => self.ran(&address, life, job, outcome, now),
+            Event::Idle(address, life) => self.idle(&address, life),
+        }
+        while let Some(action) = self.replica.poll() {
+            self.act(action, now);
+        }
+    }
+}
+
+/// What is said of a shard to whoever asks.
+#[derive(Clone, Debug)]
+pub(super) struct Look {
+    pub(super) record: Option<Record>,
+    pub(super) serves: Option<u64>,
+    pub(super) is_at_rest: bool,
+    pub(super) awake: usize,
+    pub(super) states: usize,
+    pub(super) bytes: u64,
+    pub(super) handled: u64,
+}
+
+impl Host {
+    pub(super) fn new(shared: Arc<Shared>, me: Member, shard: ShardId, config: Config) -> Self {
+        let empty = States::new(shared.kinds().clone());
+        Host {
+            replica: Replica::new(me, shard, config, empty),
+            shared,
+            shard,
+            awake: FxHashMap::default(),
+            lives: 0,
+            since: Resumed::Failover,
+            crashed: false,
+            last: None,
+            outside: FxHashMap::default(),
+            timers: FxHashMap::default(),
+            firing: FxHashMap::default(),
+            handled: 0,
+            handed: None,
+        }
+    }
+
+    pub(super) fn replica(&self) -> &Replica<States> {
+        &self.replica
+    }
+
+    pub(super) fn look(&self) -> Look {
+        let states = self.replica.copy().map(|copy| &copy.contents);
+        Look {
+            record: self.replica.record().cloned(),
+            serves: self.replica.serves(),
+            is_at_rest: self.replica.is_at_rest(),
+            awake: self.awake.len(),
+            states: states.map_or(0, States::len),
+            bytes: states.map_or(0, States::bytes),
+            handled: self.handled,
+        }
+    }
+
+    fn act(&mut self, action: Action<States>, now: Duration) {
+        let shard = self.shard;
+        match action {
+            Action::Read => self.shared.order(Order::Read(shard)),
+            Action::Swap(record, expired) => self.shared.order(Order::Swap(shard, record, expired)),
+            Action::ToStandby(to, said) => self.shared.send(to, shard, Packet::ToStandby(said)),
+            Action::ToOwner(to, said) => self.shared.send(to, shard, Packet::ToOwner(said)),
+            Action::Reply(route, epoch, reply) => self.reply(route, epoch, reply),
+            Action::Run(job, cause) => self.run(job, cause, now),
+            Action::Keep(_) => self.handled += 1,
+            // A process that has done what cannot be kept is not asked any more.
+            Action::Undo(job) => self.undo(job),
+            Action::Released(job) => {
+                for done in self.outside.remove(&job).into_iter().flatten() {
+                    done();
+                }
+            }
+            Action::Effect(to, request) => self.shared.effect(to, request),
+            Action::StartTimer(number, after) => self.start_timer(number, after),
+            Action::Freeze => self.freeze(now),
+            Action::Activate => {
+                let moved = self.handed.is_some_and(|epoch| Some(epoch + 1) == self.replica.serves());
+                self.since = if moved { Resumed::Migration } else { Resumed::Failover };
+                self.shared.order(Order::Serves(shard, self.replica.serves()));
+            }
+            Action::Deactivate => self.deactivate(),
+            Action::Forward(to, mail) => self.shared.send(to, shard, Packet::Mail(mail)),
+            Action::Moved(result) => self.shared.order(Order::Moved(shard, result)),
+        }
+    }
+
+    fn reply(&mut self, route: Route, epoch: u64, reply: Reply<Body>) {
+        self.shared.reply(route, self.shard, epoch, reply);
+    }
+
+    /// Gives a job to its process.
+    fn run(&mut self, job: JobId, cause: Cause<Body>, now: Duration) {
+        let table = self.replica.copy().map(|copy| &copy.table);
+        let (to, task) = match cause {
+            Cause::Request(Request { id, body: Body::Call { to, message, how, .. }, .. }) => {
+                (to, Task::Call { id, message, how })
+            }
+            Cause::Request(Request { body: Body::Answer { id, said }, .. }) => {
+                let nothing = Answer::Now(Body::Said(Ok(Blob::default())));
+                let answers = vec![(id, Body::Said(said))];
+                return self.replica.handle_ran(job, Ran { answers, ..Ran::quiet(nothing) }, now);
+            }
+            Cause::Request(Request { body: Body::Cast { to, message }, .. })
+            | Cause::Cast(Body::Cast { to, message })
+            | Cause::Inner(_, Body::Cast { to, message }) => (to, Task::Cast(message)),
+            Cause::Timer(_, Body::Timer { to, message, .. }) => (to, Task::Timer(message)),
+            Cause::Answer(number, Body::Said(said)) => {
+                match table.and_then(|table| table.outbox.get(&number)).map(|effect| &effect.body) {
+                    Some(Body::Call { by: Some((by, info)), .. }) => {
+                        (by.clone(), Task::Answer(info.clone(), said))
+                    }
+                    _ => return self.replica.handle_ran(job, Ran::quiet(Answer::None), now),
+                }
+            }
+            other => {
+                let why = format!("{other:?} is nothing that a process is told");
+                return self.refuse(job, Fault::NotUnderstood(why), now);
+            }
+        };
+        let refusable = matches!(task, Task::Call { .. } | Task::Cast(_));
+        let full = |kind: &super::Kind| {
+            refusable && self.awake.get(&to).is_some_and(|awake| awake.jobs.len() >= kind.bound)
+        };
+        match self.shared.kinds().get(to.kind()) {
+            None => {
+                let why = format!("there is no type {:?} on this node", to.kind());
+                self.refuse(job, Fault::NotUnderstood(why), now);
+            }
+            Some(kind) if full(kind) => self.refuse(job, Fault::Overloaded, now),
+            Some(_) => {
+                let taken = Arc::new(AtomicBool::new(false));
+                let awake = match self.awake.remove(&to) {
+                    Some(awake) => Some(awake),
+                    None => self.wake(&to),
+                };
+                let Some(mut awake) = awake else { return };
+                awake.jobs.push_back((job, task.clone(), taken.clone()));
+                self.give(&to, &awake, job, task, taken);
+                self.awake.insert(to, awake);
+            }
+        }
+    }
+
+    /// The job has done nothing, and its asker, if there is one, hears why.
+    fn refuse(&mut self, job: JobId, fault: Fault, now: Duration) {
+        tracing::debug!(target: "incarnate::shard", shard = self.shard.0, ?fault, "message refused");
+        self.replica.handle_ran(job, Ran::quiet(Answer::Now(Body::Said(Err(fault)))), now);
+    }
+
+    fn give(&self, to: &Address, awake: &Awake, job: JobId, task: Task, taken: Arc<AtomicBool>) {
+        let Some(hosted) = self.shared.hosted(self.shard) else { return };
+        let (address, life) = (to.clone(), awake.life);
+        let duty = Duty { hosted, address, life, job, taken, begun: false, told: false };
+        awake.process.send(Work::Do(task, duty));
+    }
+
+    /// Starts a process: from its state, if there is one.
+    fn wake(&mut self, address: &Address) -> Option<Awake> {
+        let (node, hosted) = (self.shared.node()?, self.shared.hosted(self.shard)?);
+        let kind = self.shared.kinds().get(address.kind())?.clone();
+        self.lives += 1;
+        let kept = self.replica.copy().and_then(|copy| copy.contents.get(address).cloned());
+        let why = if std::mem::take(&mut self.crashed) { Resumed::Restart } else { self.since };
+        let seed = Seed {
+            shared: self.shared.clone(),
+            hosted,
+            address: address.clone(),
+            life: self.lives,
+            kept: kept.map(|kept| (kept, why)),
+            idle: kind.idle,
+        };
+        Some(Awake { process: kind.start(&node, seed), life: self.lives, jobs: VecDeque::new() })
+    }
+
+    /// A job is over, or its process is.
+    fn ran(&mut self, address: &Address, life: u64, job: JobId, outcome: Outcome, now: Duration) {
+        let Some(awake) = self.awake.get_mut(address).filter(|awake| awake.life == life) else { return };
+        match outcome {
+            Outcome::Untouched => self.restart(address),
+            Outcome::Failed(fault) => {
+                awake.jobs.retain(|(other, ..)| *other != job);
+                self.crashed = true;
+                self.refuse(job, fault, now);
+                self.restart(address);
+                self.crashed = false;
+            }
+            Outcome::Done(done) => {
+                awake.jobs.retain(|(other, ..)| *other != job);
+                let ended = done.ended;
+                let ran = self.steps(address, job, *done);
+                self.last = Some((job, address.clone()));
+                self.replica.handle_ran(job, ran, now);
+                if ended {
+                    self.restart(address);
+                }
+            }
+        }
+    }
+
+    /// What a callback has done, as the replica is told it.
+    fn steps(&mut self, address: &Address, job: JobId, done: Done) -> Ran<States> {
+        let Done { becomes, said, answers, output, stale, .. } = done;
+        let is_here = |to: &ShardId| *to == self.shard;
+        let (inner, effects): (Vec<_>, Vec<_>) =
+            output.effects.into_iter().partition(|effect| is_here(&effect.to) && !effect.call);
+        let timer = |(name, after, message)| Timer {
+            after,
+            body: Body::Timer { to: address.clone(), name, message },
+        };
+        let runs = |number: &Number| {
+            self.replica.copy().is_some_and(|copy| copy.table.timers.contains_key(number))
+        };
+        let stopped = output.cancelled.into_iter();
+        let stopped = stopped.filter_map(|name| self.timers.get(&(address.clone(), name)).copied());
+        let stopped: Vec<_> = stopped.filter(runs).collect();
+        let outside = !output.outside.is_empty();
+        if outside {
+            self.outside.insert(job, output.outside);
+        }
+        Ran {
+            change: becomes.map(|to| StateChange { of: address.clone(), to }),
+            answer: said.map_or(Answer::Later, |said| Answer::Now(Body::Said(said))),
+            effects,
+            inner: inner.into_iter().map(|effect| effect.body).collect(),
+            timers: output.started.into_iter().map(timer).collect(),
+            stopped,
+            answers: answers.into_iter().map(|(id, said): (RequestId, Said)| (id, Body::Said(said))).collect(),
+            outside,
+            stale,
+        }
+    }
+
+    /// The process is gone or is to go: what waited for it waits for the next.
+    fn restart(&mut self, address: &Address) {
+        let Some(before) = self.awake.remove(address) else { return };
+        if before.jobs.is_empty() {
+            return;
+        }
+        let Some(mut awake) = self.wake(address) else { return };
+        for (job, task, _) in before.jobs {
+            let taken = Arc::new(AtomicBool::new(false));
+            awake.jobs.push_back((job, task.clone(), taken.clone()));
+            self.give(address, &awake, job, task, taken);
+        }
+        self.awake.insert(address.clone(), awake);
+    }
+
+    /// What the job did is not kept, and so is nothing that its process does after it.
+    fn undo(&mut self, job: JobId) {
+        self.outside.remove(&job);
+        let Some((_, address)) = self.last.take_if(|(last, _)| *last == job) else { return };
+        if let (Some(node), Some(awake)) = (self.shared.node(), self.awake.get(&address)) {
+            node.exit(awake.process.pid(), ExitReason::Kill);
+        }
+        self.restart(&address);
+    }
+
+    /// Jobs that were not begun go back.
+    fn freeze(&mut self, now: Duration) {
+        let mut returned = Vec::new();
+        for awake in self.awake.values_mut() {
+            awake.jobs.retain(|(job, _, taken)| {
+                let begun = taken.swap(true, Ordering::AcqRel);
+                if !begun {
+                    returned.push(*job);
+                }
+                begun
+            });
+        }
+        returned.sort_unstable();
+        for job in returned {
+            self.replica.handle_returned(job, now);
+        }
+    }
+
+    fn idle(&mut self, address: &Address, life: u64) {
+        let idle = self.awake.get(address).is_some_and(|awake| awake.life == life && awake.jobs.is_empty());
+        if idle && let Some(awake) = self.awake.remove(address) {
+            awake.process.send(Work::Leave(ExitReason::Normal));
+        }
+    }
+
+    /// Serves no more.
+    fn deactivate(&mut self) {
+        for (_, awake) in self.awake.drain() {
+            // What it is doing is nobody's any more.
+            let begun = awake.jobs.iter().any(|(_, _, taken)| taken.swap(true, Ordering::AcqRel));
+            match begun {
+                true => {
+                    if let Some(node) = self.shared.node() {
+                        node.exit(awake.process.pid(), ExitReason::Kill);
+                    }
+                }
+                false => {
+                    awake.process.send(Work::Leave(ExitReason::shutdown_with("moved")));
+                }
+            }
+        }
+        self.outside.clear();
+        self.timers.clear();
+        if let Some(node) = self.shared.node() {
+            for (_, timer) in self.firing.drain() {
+                node.timers().cancel(timer);
+            }
+        }
+        self.shared.order(Order::Serves(self.shard, None));
+    }
+
+    fn start_timer(&mut self, number: Number, after: Duration) {
+        let copy = self.replica.copy();
+        let Some(timer) = copy.and_then(|copy| copy.table.timers.get(&number)) else { return };
+        let body = &timer.body;
+        if let Body::Timer { to, name, .. } = body {
+            self.timers.insert((to.clone(), name.clone()), number);
+        }
+        // Those that have fired are found now and then.
+        if let Some(copy) = copy.filter(|copy| self.timers.len() > 2 * copy.table.timers.len() + 64) {
+            self.timers.retain(|_, number| copy.table.timers.contains_key(number));
+        }
+        if let (Some(node), Some(hosted)) = (self.shared.node(), self.shared.hosted(self.shard)) {
+            let fires = start_timer(&node, after, |_| Box::new(move || hosted.handle(Event::Timer(number))));
+            self.firing.insert(number, fires);
+        }
+    }
+}
+
+/// What has come of a move that was ordered.
+pub(super) type Moved = Result<(), NotMoved>;

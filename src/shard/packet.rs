@@ -1,0 +1,74 @@
+//! What nodes say to each other about shards.
+
+use std::sync::Arc;
+
+use incarnate_shards::{
+    Asked, Mail, Member, Reply, Request, SessionId, ShardId, Streamed, ToOwner, ToStandby,
+};
+use serde::{Deserialize, Serialize};
+
+use super::address::Body;
+use super::shared::Shared;
+use super::states::States;
+use crate::process::AnyProcess;
+use crate::process::elsewhere::{Intake, NotTaken, Sort};
+use crate::process::wire;
+
+/// The name that shards have on each node.
+pub(super) const NAME: &str = "incarnate_shards";
+
+/// A message about one shard, and who has sent it.
+#[derive(Serialize, Deserialize)]
+pub(super) struct Letter {
+    pub(super) from: Member,
+    pub(super) shard: ShardId,
+    pub(super) packet: Packet,
+}
+
+#[derive(Serialize, Deserialize)]
+pub(super) enum Packet {
+    ToStandby(Streamed<ToStandby<States>>),
+    ToOwner(Streamed<ToOwner>),
+    Asks(Asks),
+    Reply(u64, Reply<Body>),
+    Mail(Mail<Body>),
+}
+
+/// What a client asks of an owner.
+#[derive(Serialize, Deserialize)]
+pub(super) enum Asks {
+    Open { nonce: u64 },
+    Renew { nonce: u64, session: SessionId },
+    Request(Request<Body>),
+}
+
+impl From<Asked<Body>> for Asks {
+    fn from(asked: Asked<Body>) -> Self {
+        match asked {
+            Asked::Open { nonce } => Asks::Open { nonce },
+            Asked::Renew { nonce, session } => Asks::Renew { nonce, session },
+            Asked::Request(request) => Asks::Request(request),
+        }
+    }
+}
+
+impl Packet {
+    /// Whether it is so large that messages are not to wait for it.
+    pub(super) fn is_bulk(&self) -> bool {
+        matches!(self, Packet::ToStandby(Streamed { message: ToStandby::Image(_), .. }))
+    }
+}
+
+/// Reads the letters of other nodes: each goes to its shard at once, past the process that has the name.
+pub(super) struct Letters;
+
+impl Intake for Letters {
+    fn take(&self, process: Arc<dyn AnyProcess>, _: Sort, body: &[u8]) -> Result<(), NotTaken> {
+        let shared = Shared::of(process.core().node()).ok_or(NotTaken::WrongProtocol)?;
+        let letter = wire::decode::<Letter>(body).map_err(NotTaken::Unreadable)?;
+        if !wire::is_lost() {
+            shared.receive(letter);
+        }
+        Ok(())
+    }
+}
