@@ -158,13 +158,3 @@ pub(crate) enum Fault {
     /// It was asked to read and has changed something: that was taken back.
     NotARead,
 }
-
-impl Body {
-    /// For whom it is.
-    pub(crate) fn to(&self) -> Option<&Address> {
-        match self {
-            Body::Call { to, .. } | Body::Cast { to, .. } | Body::Timer { to, .. } => Some(to),
-            Body::Answer { .. } | Body::Said(_) => None,
-        }
-    }
-}

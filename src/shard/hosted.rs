@@ -51,6 +51,10 @@ pub(super) enum Event {
     Ran(Address, u64, JobId, Outcome),
     Idle(Address, u64),
     Timer(Number),
+    /// It was told what there is to know of the others.
+    Introduced,
+    /// Nothing is done any more.
+    Stop,
 }
 
 /// A process that is awake.
@@ -83,12 +87,17 @@ pub(super) struct Host {
     pub(super) handled: u64,
     /// The mailbox of a shard that moves here has come in this epoch.
     handed: Option<u64>,
+    introduced: bool,
+    stopped: bool,
 }
 
 impl Machine for Host {
     type Event = Event;
 
     fn handle(&mut self, event: Event) {
+        if self.stopped {
+            return;
+        }
         let now = self.shared.now();
         let replica = &mut self.replica;
         match event {
@@ -126,6 +135,12 @@ impl Machine for Host {
             }
             Event::Ran(address, life, job, outcome) => self.ran(&address, life, job, outcome, now),
             Event::Idle(address, life) => self.idle(&address, life),
+            Event::Introduced => self.introduced = true,
+            Event::Stop => {
+                self.deactivate();
+                self.stopped = true;
+                return;
+            }
         }
         while let Some(action) = self.replica.poll() {
             self.act(action, now);
@@ -162,11 +177,17 @@ impl Host {
             firing: FxHashMap::default(),
             handled: 0,
             handed: None,
+            introduced: false,
+            stopped: false,
         }
     }
 
     pub(super) fn replica(&self) -> &Replica<States> {
         &self.replica
+    }
+
+    pub(super) fn is_introduced(&self) -> bool {
+        self.introduced
     }
 
     pub(super) fn look(&self) -> Look {

@@ -14,7 +14,7 @@ use incarnate_shards::{JobId, RequestId};
 
 use super::address::{Address, Blob, Fault, How, Said};
 use super::hosted::{Event, Hosted};
-use super::keyed::{Keyed, KeyedAnswer, KeyedContext, Output, read};
+use super::keyed::{Keyed, KeyedAnswer, KeyedContext, Output};
 use super::kind::{load, tells_changes};
 use super::shared::{Shared, row_name};
 use super::states::{Becomes, Kept};
@@ -338,7 +338,7 @@ impl<K: Keyed> Life<K> {
                 (next.map(|next| next.step), answers)
             }
             Task::Answer(info, said) => {
-                let info = read(&node, &info)?;
+                let info = shared.keyed(None, || wire::decode(&info))?;
                 let answer = KeyedAnswer(said, node);
                 let (next, answers) = callback(state.handle_answer(info, answer, cx)).await;
                 (next.map(|next| next.step), answers)

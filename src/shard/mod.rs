@@ -5,6 +5,7 @@
 mod address;
 pub mod authority;
 mod client;
+mod cluster;
 mod combine;
 mod error;
 mod hosted;
@@ -12,10 +13,12 @@ mod key;
 mod keyed;
 mod kind;
 mod life;
+mod manager;
 mod packet;
 mod shared;
 mod states;
 
+pub use cluster::{ShardHere, ShardInfo, Shards, ShardsError, ShardsStart};
 pub use error::KeyedError;
 pub use incarnate_shards::{Alone, Mode};
 pub use key::{Key, Read};

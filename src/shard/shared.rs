@@ -5,13 +5,14 @@ use std::sync::{Arc, OnceLock, PoisonError, RwLock};
 use std::time::Duration;
 
 use incarnate_shards::{
-    Alone, Asked, Config, Member, Mode, Record, Reply, Request, RequestId, Route, ShardId,
+    Alone, Asked, Member, Mode, Record, Reply, Request, RequestId, Route, ShardId,
 };
 use serde::Serialize;
 use tokio::time::Instant;
 
 use super::address::{Address, Blob, Body, Fault, Said};
 use super::client::{Asking, Client};
+use super::cluster::Tuning;
 use super::combine::Combined;
 use super::hosted::{Event, Host, Hosted, Moved};
 use super::kind::Kinds;
@@ -52,7 +53,7 @@ pub(crate) struct Shared {
     /// How many shards there are of each mode.
     per_mode: NonZeroU32,
     origin: Instant,
-    config: fn(Mode, u32) -> Config,
+    tuning: Tuning,
     release: u32,
     hosts: Box<[OnceLock<Arc<Hosted>>]>,
     clients: Box<[OnceLock<Arc<Client>>]>,
@@ -80,7 +81,7 @@ impl Shared {
         me: Member,
         kinds: Arc<Kinds>,
         (per_mode, release): (NonZeroU32, u32),
-        config: fn(Mode, u32) -> Config,
+        tuning: Tuning,
         orders: Box<dyn Fn(Order) + Send + Sync>,
     ) -> Arc<Self> {
         let all = per_mode.get() * ROWS;
@@ -90,7 +91,7 @@ impl Shared {
             kinds,
             per_mode,
             origin: Instant::now(),
-            config,
+            tuning,
             release,
             hosts: (0..all).map(|_| OnceLock::new()).collect(),
             clients: (0..all).map(|_| OnceLock::new()).collect(),
@@ -167,7 +168,7 @@ impl Shared {
         let mode = self.mode_of(shard)?;
         let node = self.node()?;
         let hosted = place.get_or_init(|| {
-            let host = Host::new(self.clone(), self.me, shard, (self.config)(mode, self.release));
+            let host = Host::new(self.clone(), self.me, shard, self.tuning.of(mode, self.release));
             Arc::new(Combined::new(host, node.runtime().clone()))
         });
         Some(hosted.clone())
@@ -257,6 +258,11 @@ impl Shared {
         if sent.is_err() {
             tracing::debug!(target: "incarnate::shard", %to, %shard, "message not sent");
         }
+    }
+
+    /// Whether there is a connection to this member.
+    pub(super) fn is_connected(&self, member: Member) -> bool {
+        self.way(member).is_some()
     }
 
     fn way(&self, to: Member) -> Option<Arc<dyn Way>> {

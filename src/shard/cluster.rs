@@ -1,0 +1,343 @@
+//! Starting the shards of a node.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::num::NonZeroU32;
+use std::sync::Arc;
+use std::time::Duration;
+
+use incarnate_shards::{Config, Member, Mode, Record, ShardId};
+
+use super::authority::{Authority, Settings, Unavailable};
+use super::hosted::Look;
+use super::kind::{Kind, Kinds};
+use super::manager::{Manager, NAME, Setup};
+use super::shared::{Known, Shared, row_of};
+use crate::gen_server::{GenServer, StartError};
+use crate::process::{Node, StopError};
+use crate::term::NodeId;
+
+/// The version of what the authority keeps for a cluster.
+const FORMAT: u32 = 1;
+
+/// The shards of a node, to be started.
+#[must_use = "nothing is started yet"]
+pub struct ShardsStart {
+    node: Node,
+    authority: Arc<dyn Authority>,
+    kinds: Vec<Kind>,
+    shards: NonZeroU32,
+    lease: Duration,
+    release: u32,
+    oldest: u32,
+    members: usize,
+    serves: bool,
+    config: Tuning,
+}
+
+/// What is settled of each shard besides its mode.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Tuning {
+    pub(super) patience: Duration,
+    pub(super) pending: usize,
+}
+
+impl Tuning {
+    pub(super) fn of(self, mode: Mode, reads: u32) -> Config {
+        let Tuning { patience, pending } = self;
+        let mut config = Config::new(mode, reads);
+        config.patience = patience;
+        config.pending = pending;
+        config
+    }
+}
+
+impl ShardsStart {
+    /// Registers a type: its processes live in the shards of its mode.
+    pub fn register(mut self, kind: Kind) -> Self {
+        self.kinds.push(kind);
+        self
+    }
+
+    /// How many shards there are of each mode; 256 by default. It is settled by whoever starts first, for ever.
+    pub fn shards(self, shards: NonZeroU32) -> Self {
+        ShardsStart { shards, ..self }
+    }
+
+    /// How long a lease lasts that is not renewed: ten seconds by default. A node that is cut off serves `Local` and `Async`
+    /// for so long at most, and nobody takes them over before. Settled by whoever starts first.
+    pub fn lease(self, lease: Duration) -> Self {
+        ShardsStart { lease, ..self }
+    }
+
+    /// The release of this node: states are written in its version when all nodes have it. 1 by default. `oldest` is the oldest
+    /// whose states it reads.
+    pub fn release(self, release: u32, oldest: u32) -> Self {
+        ShardsStart { release, oldest, ..self }
+    }
+
+    /// Creates shards when so many nodes are up, so that each of them gets its part from the start. 1 by default.
+    pub fn expect(self, members: usize) -> Self {
+        ShardsStart { members, ..self }
+    }
+
+    /// This node asks the shards of others and has none itself: a front.
+    pub fn client(self) -> Self {
+        ShardsStart { serves: false, ..self }
+    }
+
+    /// How long a standby may take to acknowledge before the owner goes on without it: one second by default.
+    pub fn patience(mut self, patience: Duration) -> Self {
+        self.config.patience = patience;
+        self
+    }
+
+    /// How many requests of a shard may be in work or wait: 10,000 by default. One more is refused.
+    pub fn pending(mut self, pending: usize) -> Self {
+        self.config.pending = pending;
+        self
+    }
+
+    /// Starts them. Returns when the authority has answered; shards come as they are created, taken over, or moved here.
+    ///
+    /// # Errors
+    /// See [`ShardsError`].
+    ///
+    /// # Cancel safety
+    /// Dropping the future leaves them to start on their own, or not at all.
+    pub async fn start(self) -> Result<Shards, ShardsError> {
+        let kinds = self.kinds()?;
+        let wanted = Settings { shards: self.shards.get(), format: FORMAT, lease: self.lease };
+        let settings = self.authority.found(wanted).await?;
+        if settings.format != FORMAT {
+            return Err(ShardsError::Format { found: settings.format, understood: FORMAT });
+        }
+        if let Some(weakness) = self.authority.weakness().await? {
+            tracing::warn!(target: "incarnate::shard", node = self.node.name(), "{weakness}");
+        }
+        let shards = NonZeroU32::new(settings.shards).unwrap_or(NonZeroU32::MIN);
+        let me = Member {
+            node: self.node.id().fingerprint(),
+            creation: self.node.creation(),
+            store: None,
+        };
+        let records = self.authority.read_all().await?;
+        let manager = NAME;
+        let of = self.node.downgrade();
+        let orders = Box::new(move |order| {
+            if let Some(node) = of.upgrade()
+                && let Ok(manager) = manager.on(&node)
+            {
+                manager.send(super::manager::Event::Order(order));
+            }
+        });
+        let shared = Shared::new(&self.node, me, Arc::new(kinds), (shards, self.release), self.config, orders);
+        if !shared.settle(&self.node) {
+            return Err(ShardsError::AlreadyStarted);
+        }
+        let setup = Setup {
+            shared: shared.clone(),
+            authority: self.authority.clone(),
+            lease: settings.lease,
+            oldest: self.oldest,
+            members: self.members,
+            serves: self.serves,
+            records,
+        };
+        Manager::server(setup).name(NAME).on(&self.node).start().await?;
+        Ok(Shards { node: self.node, shared })
+    }
+
+    fn kinds(&self) -> Result<Kinds, ShardsError> {
+        let mut kinds = Kinds::default();
+        for kind in &self.kinds {
+            let same = |other: &&Kind| row_of(other.mode) == row_of(kind.mode) && other.mode != kind.mode;
+            if let Some(other) = self.kinds.iter().find(same) {
+                return Err(ShardsError::Modes(kind.name(), other.name()));
+            }
+            if kind.versions().first().is_none_or(|first| *first > self.release) {
+                return Err(ShardsError::Release { kind: kind.name(), release: self.release });
+            }
+            kinds.add(kind.clone()).map_err(|before| ShardsError::Twice(before.name()))?;
+        }
+        Ok(kinds)
+    }
+}
+
+/// The shards of a node.
+#[derive(Clone)]
+pub struct Shards {
+    node: Node,
+    shared: Arc<Shared>,
+}
+
+/// A shard, as this node knows it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct ShardInfo {
+    /// Which.
+    pub shard: ShardId,
+    /// Who serves it, and in which epoch; `None`: it was never created, or is lost.
+    pub owner: Option<(NodeId, u64)>,
+    /// Who may take it over, as far as is known here.
+    pub in_sync: Vec<NodeId>,
+    /// Its owner and all who might have taken it over are gone for good.
+    pub is_lost: bool,
+    /// What of it is on this node.
+    pub here: Option<ShardHere>,
+}
+
+/// What a node has of a shard.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct ShardHere {
+    /// Whether it serves it.
+    pub serves: bool,
+    /// How many processes have a state.
+    pub states: usize,
+    /// How many of them are awake.
+    pub awake: usize,
+    /// How many bytes the states have.
+    pub bytes: u64,
+    /// How many messages were handled here.
+    pub handled: u64,
+}
+
+impl Shards {
+    /// Prepares the start of the shards of a node, whose owners `authority` keeps.
+    pub fn of(node: &Node, authority: Arc<dyn Authority>) -> ShardsStart {
+        ShardsStart {
+            node: node.clone(),
+            authority,
+            kinds: Vec::new(),
+            shards: NonZeroU32::new(256).unwrap_or(NonZeroU32::MIN),
+            lease: Duration::from_secs(10),
+            release: 1,
+            oldest: 1,
+            members: 1,
+            serves: true,
+            config: Tuning { patience: Duration::from_secs(1), pending: 10_000 },
+        }
+    }
+
+    /// All shards that there are of the modes of the types that are registered here.
+    pub fn info(&self) -> Vec<ShardInfo> {
+        let looks: BTreeMap<ShardId, Look> =
+            self.shared.all_hosted().map(|(shard, hosted)| (shard, hosted.look(super::hosted::Host::look))).collect();
+        self.shared.shards().map(|shard| self.one(shard, looks.get(&shard))).collect()
+    }
+
+    fn one(&self, shard: ShardId, look: Option<&Look>) -> ShardInfo {
+        let known = self.shared.known(shard);
+        let id = |member: &Member| NodeId::from_fingerprint(member.node);
+        let record: Option<&Record> = look.and_then(|look| look.record.as_ref());
+        ShardInfo {
+            shard,
+            owner: match known {
+                Known::Owner(owner, epoch) => Some((id(&owner), epoch)),
+                Known::Nobody | Known::Lost => None,
+            },
+            in_sync: record.map(|record| record.in_sync.iter().map(id).collect()).unwrap_or_default(),
+            is_lost: known == Known::Lost,
+            here: look.map(|look| ShardHere {
+                serves: look.serves.is_some(),
+                states: look.states,
+                awake: look.awake,
+                bytes: look.bytes,
+                handled: look.handled,
+            }),
+        }
+    }
+
+    /// The shard that a key is in.
+    pub fn shard_of<C, T>(&self, key: &super::Key<C, T>) -> ShardId {
+        self.shared.shard_of(key.address())
+    }
+
+    /// Stops them at once, as if the node were lost: what is copied is taken over. To be rid of them in good order, drain
+    /// before.
+    ///
+    /// # Errors
+    /// See [`StopError`].
+    pub async fn stop(&self) -> Result<(), StopError> {
+        NAME.on(&self.node).map_err(|_| StopError::NoProc)?.stop().await
+    }
+}
+
+impl fmt::Debug for Shards {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Shards({})", self.node.name())
+    }
+}
+
+/// Why the shards of a node were not started.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum ShardsError {
+    /// They are running, or were: a node has them once in its life.
+    AlreadyStarted,
+    /// The authority has not answered.
+    Unavailable(Unavailable),
+    /// The authority keeps what another version wrote.
+    Format {
+        /// Which.
+        found: u32,
+        /// The one that is understood.
+        understood: u32,
+    },
+    /// A type of this name is registered twice.
+    Twice(&'static str),
+    /// Two types have the same mode with other limits: shards of one mode have one.
+    Modes(&'static str, &'static str),
+    /// A type has no version that this release has.
+    Release {
+        /// The type.
+        kind: &'static str,
+        /// The release of this node.
+        release: u32,
+    },
+    /// Their manager was not started.
+    Start(StartError),
+}
+
+impl From<Unavailable> for ShardsError {
+    fn from(why: Unavailable) -> Self {
+        ShardsError::Unavailable(why)
+    }
+}
+
+impl From<StartError> for ShardsError {
+    fn from(why: StartError) -> Self {
+        ShardsError::Start(why)
+    }
+}
+
+impl fmt::Display for ShardsError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            ShardsError::AlreadyStarted => f.write_str("the node has its shards already"),
+            ShardsError::Unavailable(why) => write!(f, "the shards were not started: {why}"),
+            ShardsError::Format { found, understood } => {
+                write!(f, "the authority keeps format {found}, this release understands {understood}")
+            }
+            ShardsError::Twice(name) => write!(f, "the type {name:?} is registered twice"),
+            ShardsError::Modes(one, other) => {
+                write!(f, "{one:?} and {other:?} have the same mode with other limits: types of a mode share its shards")
+            }
+            ShardsError::Release { kind, release } => {
+                write!(f, "the type {kind:?} has no version of release {release} or before")
+            }
+            ShardsError::Start(why) => write!(f, "the shards were not started: {why}"),
+        }
+    }
+}
+
+impl std::error::Error for ShardsError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            ShardsError::Unavailable(why) => Some(why),
+            ShardsError::Start(why) => Some(why),
+            _ => None,
+        }
+    }
+}

@@ -1,0 +1,510 @@
+//! The process that ties the shards of a node to the authority and to the other nodes: who is up, who is gone, who is to have
+//! what.
+//!
+//! It decides nothing that a record does not say: what it tells a shard is what it has heard, and advice.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+use std::str::FromStr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use incarnate_shards::{Member, Record, Ring, Seat, ShardId, Swapped, Wires};
+use tokio::time::Instant;
+
+use super::authority::{Authority, Change, News, Verdict, keep_lease};
+use super::client;
+use super::hosted::{Event as ShardEvent, Host, Hosted};
+use super::packet::{self, Letters};
+use super::shared::{Known, Order, Shared};
+use crate::gen_server::{Context, GenServer, Init, Next, SourceRef, Sourced, noreply};
+use crate::node;
+use crate::process::{Info, Node, Result};
+use crate::term::{Name, Never, NodeId};
+
+pub(super) const NAME: Name<Never, Never, Event> = Name::new(packet::NAME);
+
+/// What is under way is looked at so often.
+const TICK: Duration = Duration::from_millis(50);
+
+/// And what is at rest after so many of those.
+const SLOW: u32 = 20;
+
+/// A member that was never connected is believed to be gone after so long.
+const ABSENT: Duration = Duration::from_secs(1);
+
+/// What a manager is started with.
+pub(super) struct Setup {
+    pub(super) shared: Arc<Shared>,
+    pub(super) authority: Arc<dyn Authority>,
+    pub(super) lease: Duration,
+    pub(super) oldest: u32,
+    pub(super) members: usize,
+    pub(super) serves: bool,
+    pub(super) records: BTreeMap<ShardId, Record>,
+}
+
+/// What happens to it.
+pub(super) enum Event {
+    News(Sourced<News>),
+    Order(Order),
+    /// The lease is valid until then.
+    Lease(Instant),
+    /// It is over.
+    Over,
+    /// What has come of changes.
+    Swapped(Vec<(ShardId, Record, Swapped)>),
+    Tick,
+}
+
+/// What a member says of itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct About {
+    reads: Wires,
+}
+
+pub(super) struct Manager {
+    setup: Setup,
+    news: SourceRef,
+    /// Members with a lease.
+    members: BTreeMap<Member, About>,
+    token: Option<Member>,
+    /// Members that somebody may still count on, and since when they are not connected; `None`: they are.
+    seen: BTreeMap<Member, Option<Instant>>,
+    suspected: BTreeSet<Member>,
+    records: BTreeMap<ShardId, Record>,
+    /// Since when a shard seems to be lost.
+    lost: BTreeMap<ShardId, Instant>,
+    until: Option<Instant>,
+    swaps: Vec<(ShardId, Record)>,
+    swapping: bool,
+    ticks: u32,
+}
+
+impl GenServer for Manager {
+    type Args = Setup;
+    type Call = Never;
+    type Cast = Never;
+    type Info = Event;
+    type Continue = Never;
+
+    async fn init(setup: Setup, cx: &mut Context<Self>) -> Result<Init<Self>> {
+        let process = cx.process().clone();
+        cx.node().when_distributed(move |_, network| {
+            if let Some(nodes) = network.as_any().downcast_ref::<node::Shared>() {
+                nodes.expose(packet::NAME, &Letters);
+                nodes.watch(&process, true);
+            }
+        });
+        if setup.serves {
+            let (authority, me, lease) = (setup.authority.clone(), setup.shared.me(), setup.lease);
+            let about = About::of(setup.oldest, setup.shared.release()).to_string();
+            let (manager, over) = (cx.server(), cx.server());
+            cx.spawn_link::<Never, _, _>(move |_| async move {
+                let valid = move |until| manager.send(Event::Lease(until));
+                keep_lease(&*authority, me, lease, move || about.clone(), valid).await;
+                over.send(Event::Over);
+            });
+        }
+        let news = cx.source(setup.authority.watch(), Event::News);
+        news.active_once();
+        cx.send_after(TICK, Event::Tick);
+        let records = setup.records.clone();
+        let mut manager = Manager {
+            setup,
+            news,
+            members: BTreeMap::new(),
+            token: None,
+            seen: BTreeMap::new(),
+            suspected: BTreeSet::new(),
+            records: BTreeMap::new(),
+            lost: BTreeMap::new(),
+            until: None,
+            swaps: Vec::new(),
+            swapping: false,
+            ticks: 0,
+        };
+        records.into_iter().for_each(|(shard, record)| manager.record(shard, record));
+        Ok(Init::Ready(manager))
+    }
+
+    async fn handle_call(&mut self, call: Never, _: &mut Context<Self>) -> Result<crate::CallReply> {
+        match call {}
+    }
+
+    async fn handle_info(&mut self, info: Info<Event>, cx: &mut Context<Self>) -> Result<Next> {
+        match info {
+            Info::User(Event::News(news)) => {
+                if let Sourced::Item(news) = news {
+                    self.heard(news);
+                }
+                self.news.active_once();
+            }
+            Info::User(Event::Order(order)) => self.order(order, cx),
+            Info::User(Event::Lease(until)) => self.leased(until),
+            Info::User(Event::Over) => {
+                tracing::error!(target: "incarnate::shard", "the lease is over");
+            }
+            Info::User(Event::Swapped(outcomes)) => self.swapped(outcomes, cx),
+            Info::User(Event::Tick) => {
+                cx.send_after(TICK, Event::Tick);
+                self.tick();
+            }
+            Info::NodeUp(node) => self.connected(node),
+            Info::NodeDown(node) => self.disconnected(node),
+            _ => {}
+        }
+        noreply()
+    }
+
+}
+
+impl Manager {
+    fn shared(&self) -> &Arc<Shared> {
+        &self.setup.shared
+    }
+
+    fn hosted(&self, shard: ShardId) -> Option<Arc<Hosted>> {
+        self.setup.serves.then(|| self.shared().hosted(shard)).flatten()
+    }
+
+    fn tell_all(&self, event: impl Fn() -> ShardEvent) {
+        self.shared().all_hosted().for_each(|(_, hosted)| hosted.handle(event()));
+    }
+
+    fn tell_clients(&self, event: impl Fn() -> client::Event) {
+        self.shared().all_clients().for_each(|(_, client)| client.handle(event()));
+    }
+
+    /// The authority has told something.
+    fn heard(&mut self, news: News) {
+        match news {
+            News::Lives(member, about) => {
+                // Who says what is not understood is given nothing.
+                if let Ok(about) = about.parse() {
+                    self.members.insert(member, about);
+                    self.seen.entry(member).or_default();
+                    self.place();
+                }
+            }
+            News::Over(member) => {
+                self.members.remove(&member);
+                self.tell_all(|| ShardEvent::Expired(member, true));
+                self.suspect(member, true);
+                self.place();
+            }
+            News::Record(shard, record) => self.record(shard, record),
+            News::Token(token) => {
+                self.token = token;
+                self.place();
+            }
+        }
+    }
+
+    /// A record is in force, as far as is known.
+    fn record(&mut self, shard: ShardId, record: Record) {
+        if self.records.get(&shard).is_some_and(|known| known.revision >= record.revision) {
+            return;
+        }
+        let me = self.shared().me();
+        for member in record.in_sync.iter().chain([&record.owner]).filter(|member| **member != me) {
+            self.seen.entry(*member).or_default();
+        }
+        let known = Known::Owner(record.owner, record.epoch);
+        self.lost.remove(&shard);
+        self.records.insert(shard, record.clone());
+        if self.shared().note(shard, known)
+            && let Some(client) = self.shared().client(shard)
+        {
+            client.handle(client::Event::Look);
+        }
+        let hosted = self.hosted(shard);
+        if let Some(hosted) = &hosted {
+            hosted.handle(ShardEvent::Record(Some(record), None));
+        }
+        self.place_one(shard, hosted.as_ref());
+    }
+
+    /// What shards ask for.
+    fn order(&mut self, order: Order, cx: &mut Context<Self>) {
+        match order {
+            Order::Read(shard) => self.read(shard, cx.node()),
+            Order::Swap(shard, record, _) => {
+                self.swaps.push((shard, record));
+                self.swap(cx);
+            }
+            Order::Serves(shard, _) => {
+                let hosted = self.hosted(shard);
+                self.place_one(shard, hosted.as_ref());
+            }
+            Order::Moved(..) => {}
+        }
+    }
+
+    fn read(&self, shard: ShardId, node: &Node) {
+        let (authority, shared) = (self.setup.authority.clone(), self.shared().clone());
+        node.runtime().spawn(async move {
+            let asked = shared.now();
+            if let (Ok(record), Some(hosted)) = (authority.read(shard).await, shared.hosted(shard)) {
+                hosted.handle(ShardEvent::Record(record, Some(asked)));
+            }
+        });
+    }
+
+    /// Proposes all that is to be proposed, at once; what comes meanwhile goes together the next time.
+    fn swap(&mut self, cx: &mut Context<Self>) {
+        if self.swapping || self.swaps.is_empty() {
+            return;
+        }
+        self.swapping = true;
+        let mut batch = BTreeMap::new();
+        // Of two that are for one shard, the second has to wait.
+        let mut later = Vec::new();
+        for (shard, record) in std::mem::take(&mut self.swaps) {
+            match batch.contains_key(&shard) {
+                true => later.push((shard, record)),
+                false => _ = batch.insert(shard, record),
+            }
+        }
+        self.swaps = later;
+        let changes: Vec<_> = batch
+            .iter()
+            .filter_map(|(shard, record)| {
+                let before = self.records.get(shard).filter(|known| known.revision + 1 == record.revision);
+                Change::new(*shard, before, record.clone()).ok()
+            })
+            .collect();
+        // What does not follow what is known has lost, or is read first.
+        batch.retain(|shard, _| {
+            let goes = changes.iter().any(|change| change.shard() == *shard);
+            if !goes {
+                self.read(*shard, cx.node());
+            }
+            goes
+        });
+        let (authority, manager) = (self.setup.authority.clone(), cx.server());
+        cx.node().runtime().spawn(async move {
+            let verdicts = authority.swap(changes).await;
+            let outcomes = batch.into_iter().zip(verdicts);
+            let outcomes =
+                outcomes.map(|((shard, record), verdict): (_, Verdict)| (shard, record, verdict.into()));
+            manager.send(Event::Swapped(outcomes.collect()));
+        });
+    }
+
+    fn swapped(&mut self, outcomes: Vec<(ShardId, Record, Swapped)>, cx: &mut Context<Self>) {
+        self.swapping = false;
+        for (shard, record, outcome) in outcomes {
+            let in_force = match &outcome {
+                Swapped::Won => Some(record.clone()),
+                Swapped::Lost(record) => record.clone(),
+                Swapped::Unknown => None,
+            };
+            if let Some(hosted) = self.hosted(shard) {
+                hosted.handle(ShardEvent::Swapped(record, outcome));
+            }
+            if let Some(record) = in_force {
+                self.record(shard, record);
+            }
+        }
+        self.swap(cx);
+    }
+
+    fn leased(&mut self, until: Instant) {
+        let before = self.until.replace(until);
+        let until = until.saturating_duration_since(self.shared().origin());
+        self.tell_all(|| ShardEvent::Lease(until));
+        if before.is_none() {
+            self.place();
+        }
+    }
+
+    fn connected(&mut self, node: NodeId) {
+        for member in self.members_of(node, true) {
+            self.seen.insert(member, None);
+            self.suspect(member, !self.members.is_empty() && !self.members.contains_key(&member));
+            self.tell_all(|| ShardEvent::Connected(member));
+        }
+    }
+
+    /// The lives of a node that somebody may count on: those that are connected, or the others.
+    fn members_of(&self, node: NodeId, connected: bool) -> Vec<Member> {
+        let of = |member: &&Member| NodeId::from_fingerprint(member.node) == node;
+        let members = self.seen.keys().filter(of).copied();
+        members.filter(|member| self.setup.shared.is_connected(*member) == connected).collect()
+    }
+
+    fn disconnected(&mut self, node: NodeId) {
+        for member in self.members_of(node, false) {
+            self.tell_all(|| ShardEvent::Disconnected(member));
+            self.tell_clients(|| client::Event::Unreachable(member));
+            self.suspect(member, true);
+        }
+    }
+
+    fn suspect(&mut self, member: Member, suspected: bool) {
+        let changed = match suspected {
+            true => self.suspected.insert(member),
+            false => self.suspected.remove(&member),
+        };
+        if changed && member != self.shared().me() {
+            self.tell_all(|| ShardEvent::Suspected(member, suspected));
+        }
+    }
+
+    fn tick(&mut self) {
+        self.ticks = self.ticks.wrapping_add(1);
+        let slow = self.ticks.is_multiple_of(SLOW);
+        for (_, hosted) in self.shared().all_hosted() {
+            if slow || !hosted.look(|host| host.replica().is_at_rest()) {
+                hosted.handle(ShardEvent::Tick);
+            }
+        }
+        for (_, client) in self.shared().all_clients() {
+            if slow || client.look(|client| client.open > 0) {
+                client.handle(client::Event::Tick);
+            }
+        }
+        self.watch_the_absent();
+        if slow {
+            self.find_lost();
+        }
+    }
+
+    /// Members that were never connected for a while, or have not come back, are believed to be gone.
+    fn watch_the_absent(&mut self) {
+        let (now, me) = (Instant::now(), self.shared().me());
+        let mut gone = Vec::new();
+        for (member, since) in self.seen.iter_mut().filter(|(member, _)| **member != me) {
+            let connected = self.setup.shared.is_connected(*member);
+            match since {
+                Some(_) if connected => *since = None,
+                None if !connected => *since = Some(now),
+                Some(since) if now >= *since + ABSENT => gone.push(*member),
+                _ => {}
+            }
+        }
+        for member in gone {
+            self.suspect(member, true);
+        }
+    }
+
+    /// A shard whose owner has no lease any more, nor anybody who might take it over, and of whom nobody is connected, is
+    /// lost when that has been so for twice the time of a lease.
+    fn find_lost(&mut self) {
+        let now = Instant::now();
+        let (patience, me) = (self.setup.lease * 2, self.shared().me());
+        let mut lost = Vec::new();
+        for (shard, record) in &self.records {
+            let mut all = record.in_sync.iter().chain([&record.owner]);
+            let lives = |member: &Member| {
+                *member == me
+                    || self.members.contains_key(member)
+                    || self.setup.shared.is_connected(*member)
+            };
+            if all.any(lives) {
+                self.lost.remove(shard);
+            } else if now >= *self.lost.entry(*shard).or_insert(now) + patience {
+                lost.push(*shard);
+            }
+        }
+        for shard in lost {
+            if self.shared().note(shard, Known::Lost) {
+                tracing::error!(target: "incarnate::shard", shard = shard.0, "shard lost: owner and copies are gone");
+            }
+        }
+    }
+
+    fn ring(&self) -> Ring {
+        let seat = |(member, about): (&Member, &About)| Seat {
+            member: *member,
+            reads: about.reads,
+            draining: self.token == Some(*member),
+        };
+        self.members.iter().map(seat).collect()
+    }
+
+    /// Tells each shard what it is to have here, now that somebody has come or gone.
+    fn place(&self) {
+        if !self.setup.serves || self.until.is_none() {
+            return;
+        }
+        let ring = self.ring();
+        let shards: Vec<_> = self.shared().shards().collect();
+        for shard in shards {
+            let hosted = self.shared().all_hosted().find(|(other, _)| *other == shard).map(|(_, hosted)| hosted);
+            self.place_in(&ring, shard, hosted);
+        }
+    }
+
+    fn place_one(&self, shard: ShardId, hosted: Option<&Arc<Hosted>>) {
+        if self.setup.serves && self.until.is_some() {
+            self.place_in(&self.ring(), shard, hosted);
+        }
+    }
+
+    fn place_in(&self, ring: &Ring, shard: ShardId, hosted: Option<&Arc<Hosted>>) {
+        let me = self.shared().me();
+        match self.records.get(&shard) {
+            None if ring.first_owner(shard) == Some(me) && ring.seats().count() >= self.setup.members => {
+                if let (Some(wire), Some(hosted)) = (ring.wire(), self.hosted(shard)) {
+                    self.introduce(&hosted);
+                    hosted.handle(ShardEvent::Claim(wire));
+                }
+            }
+            Some(record) => {
+                if let Some(hosted) = hosted {
+                    self.introduce(hosted);
+                    hosted.handle(ShardEvent::Standby(ring.standby(me, record.wire)));
+                }
+            }
+            None => {}
+        }
+    }
+
+    /// Tells a shard what others were told before it was here.
+    fn introduce(&self, hosted: &Arc<Hosted>) {
+        if hosted.look(Host::is_introduced) {
+            return;
+        }
+        if let Some(until) = self.until {
+            let until = until.saturating_duration_since(self.shared().origin());
+            hosted.handle(ShardEvent::Lease(until));
+        }
+        for member in &self.suspected {
+            hosted.handle(ShardEvent::Suspected(*member, true));
+            if !self.members.contains_key(member) {
+                hosted.handle(ShardEvent::Expired(*member, true));
+            }
+        }
+        hosted.handle(ShardEvent::Introduced);
+    }
+}
+
+impl Drop for Manager {
+    /// Nobody is left who would tell them anything: they serve no more.
+    fn drop(&mut self) {
+        self.tell_all(|| ShardEvent::Stop);
+    }
+}
+
+impl About {
+    fn of(lowest: u32, highest: u32) -> Self {
+        About { reads: Wires { lowest, highest } }
+    }
+}
+
+impl fmt::Display for About {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "reads {}..={}", self.reads.lowest, self.reads.highest)
+    }
+}
+
+impl FromStr for About {
+    type Err = ();
+
+    fn from_str(about: &str) -> Result<Self, ()> {
+        let (lowest, highest) = about.strip_prefix("reads ").and_then(|rest| rest.split_once("..=")).ok_or(())?;
+        Ok(About::of(lowest.parse().map_err(|_| ())?, highest.parse().map_err(|_| ())?))
+    }
+}

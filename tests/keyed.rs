@@ -1,0 +1,14 @@
+//! Keyed processes: calls, casts, timers, answers that come later, moves, takeovers.
+
+#[path = "keyed/calls.rs"]
+mod calls;
+#[path = "support/pair.rs"]
+mod pair;
+#[path = "support/probe.rs"]
+mod probe;
+#[path = "support/random.rs"]
+mod random;
+#[path = "support/shards.rs"]
+mod shards;
+#[path = "support/wait.rs"]
+mod wait;

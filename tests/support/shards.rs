@@ -1,0 +1,226 @@
+//! Nodes in one program that share the shards of a few types.
+
+#![allow(dead_code)]
+
+use std::num::NonZeroU32;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
+
+use incarnate::handoff::StateVersion;
+use incarnate::node::Distribution;
+use incarnate::shard::authority::{Local, LocalServer};
+use incarnate::shard::{Alone, Key, Keyed, KeyedContext, Kind, Mode, Shards, ShardsStart};
+use incarnate::{CallReply, Never, Next, Node, ReplyTo, Result, noreply};
+use serde::{Deserialize, Serialize};
+
+use crate::pair::distribution;
+use crate::wait::{HANGS, in_time};
+
+/// Counts, and forgets nothing that it has added.
+#[derive(Debug, Default, Serialize, Deserialize)]
+pub struct Counter {
+    pub total: i64,
+    pub waiting: Vec<ReplyTo<i64>>,
+}
+
+#[derive(Serialize, Deserialize)]
+pub enum Call {
+    Add(i64, ReplyTo<i64>),
+    Get(ReplyTo<i64>),
+    /// Answered by the next that is added.
+    Next(ReplyTo<i64>),
+    Crash(ReplyTo<i64>),
+    /// Adds as many to another key, and is answered when that one has answered.
+    Pass(i64, Key<Call, Cast>, ReplyTo<i64>),
+    /// Adds one after so many milliseconds.
+    Later(u64, ReplyTo<()>),
+    Forget(ReplyTo<()>),
+}
+
+#[derive(Serialize, Deserialize)]
+pub enum Cast {
+    Add(i64),
+    /// Adds it here, and to another key.
+    Both(i64, Key<Call, Cast>),
+}
+
+#[derive(Serialize, Deserialize)]
+pub enum Said {
+    Tick,
+    Passed(ReplyTo<i64>),
+}
+
+impl StateVersion for Counter {
+    const VSN: u32 = 1;
+    type Previous = Never;
+}
+
+impl Keyed for Counter {
+    const KIND: &'static str = "counter";
+    type Call = Call;
+    type Cast = Cast;
+    type Info = Said;
+    type Delta = Never;
+
+    fn init(_: &[u8]) -> Result<Self> {
+        Ok(Counter::default())
+    }
+
+    async fn handle_call(&mut self, call: Call, cx: &mut KeyedContext<Self>) -> Result<CallReply> {
+        match call {
+            Call::Add(n, caller) => {
+                self.total += n;
+                for waits in self.waiting.drain(..) {
+                    waits.send(self.total);
+                }
+                caller.reply(self.total)
+            }
+            Call::Get(caller) => caller.reply(self.total),
+            Call::Next(caller) => {
+                self.waiting.push(caller);
+                noreply()
+            }
+            Call::Crash(_) => {
+                self.total = -1;
+                panic!("as told")
+            }
+            Call::Pass(n, to, caller) => {
+                self.total += n;
+                cx.call(&to, |to| Call::Add(n, to), Said::Passed(caller))?;
+                noreply()
+            }
+            Call::Later(millis, caller) => {
+                cx.start_timer("later", Duration::from_millis(millis), Said::Tick)?;
+                caller.reply(())
+            }
+            Call::Forget(caller) => {
+                use incarnate::Then;
+                caller.reply(()).stop(incarnate::ExitReason::Normal)
+            }
+        }
+    }
+
+    async fn handle_cast(&mut self, cast: Cast, cx: &mut KeyedContext<Self>) -> Result<Next> {
+        match cast {
+            Cast::Add(n) => self.total += n,
+            Cast::Both(n, to) => {
+                self.total += n;
+                cx.cast(&to, Cast::Add(n))?;
+            }
+        }
+        noreply()
+    }
+
+    async fn handle_info(&mut self, _: Said, _: &mut KeyedContext<Self>) -> Result<Next> {
+        self.total += 1;
+        noreply()
+    }
+
+    async fn handle_answer(
+        &mut self,
+        info: Said,
+        answer: incarnate::shard::KeyedAnswer,
+        _: &mut KeyedContext<Self>,
+    ) -> Result<Next> {
+        if let Said::Passed(caller) = info {
+            caller.send(answer.get()?);
+        }
+        noreply()
+    }
+}
+
+pub fn counter(key: &str) -> Key<Call, Cast> {
+    Key::new("counter", key)
+}
+
+pub const COPIED: Mode = Mode::Copied { alone: Alone::Serve };
+
+/// A member of a cluster: a node with shards.
+pub struct Member {
+    pub node: Node,
+    pub on: Distribution,
+    pub shards: Shards,
+}
+
+/// A launcher that serves the authority, and members.
+pub struct Cluster {
+    pub launcher: Node,
+    pub on: Distribution,
+    pub members: Vec<Member>,
+    file: PathBuf,
+    mode: Mode,
+}
+
+impl Drop for Cluster {
+    fn drop(&mut self) {
+        // There may be none.
+        let _ = std::fs::remove_file(&self.file);
+    }
+}
+
+impl Cluster {
+    /// So many nodes, each of which has its part of few shards.
+    pub async fn of(nodes: usize, mode: Mode) -> Self {
+        static NEXT: AtomicU32 = AtomicU32::new(0);
+        let name = format!("incarnate-keyed-{}-{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
+        let file = std::env::temp_dir().join(name);
+        let launcher = Node::new("launcher");
+        let on = distribution(&launcher).start().await.unwrap();
+        LocalServer::of(&launcher, &file).start().await.unwrap();
+        let mut cluster = Cluster { launcher, on, members: Vec::new(), file, mode };
+        let mut ready = Vec::new();
+        for at in 0..nodes {
+            let (node, on) = cluster.node(&format!("node{at}")).await;
+            for (other, _) in &ready {
+                let other: &(Node, Distribution) = other;
+                in_time(on.connect(other.1.address().unwrap())).await.unwrap();
+            }
+            ready.push(((node, on), ()));
+        }
+        for ((node, on), ()) in ready {
+            let shards = cluster.start(&node, nodes).start().await.unwrap();
+            cluster.members.push(Member { node, on, shards });
+        }
+        cluster.until_placed().await;
+        cluster
+    }
+
+    async fn node(&self, name: &str) -> (Node, Distribution) {
+        let node = Node::new(name);
+        let on = distribution(&node).start().await.unwrap();
+        in_time(on.connect(self.on.address().unwrap())).await.unwrap();
+        (node, on)
+    }
+
+    fn start(&self, node: &Node, members: usize) -> ShardsStart {
+        let authority = Arc::new(Local::at(node, self.launcher.id()));
+        Shards::of(node, authority)
+            .register(Kind::of::<Counter>(self.mode))
+            .shards(NonZeroU32::new(8).unwrap())
+            .lease(Duration::from_secs(2))
+            .expect(members)
+    }
+
+    /// Until each shard has an owner and, if there is a second node, a standby.
+    pub async fn until_placed(&self) {
+        let standbys = usize::from(self.members.len() > 1 && self.mode != Mode::Local);
+        self.until(|member| {
+            member.shards.info().iter().all(|shard| {
+                let serves = shard.here.is_some_and(|here| here.serves);
+                shard.owner.is_some() && (!serves || shard.in_sync.len() >= standbys)
+            })
+        })
+        .await;
+    }
+
+    pub async fn until(&self, all: impl Fn(&Member) -> bool) {
+        let begun = std::time::Instant::now();
+        while !self.members.iter().all(&all) {
+            assert!(begun.elapsed() < HANGS, "{:#?}", self.members.iter().map(|it| it.shards.info()).collect::<Vec<_>>());
+            // sleep: what is waited for is seen from outside only.
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    }
+}
