@@ -5,6 +5,8 @@ use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
 use alloc::vec::Vec;
 use core::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 use crate::copy::{Contents, ShardCopy};
 use crate::message::{
     Mail, Number, Position, Reply, Request, RequestId, Route, Streamed, ToOwner, ToStandby,
@@ -202,7 +204,7 @@ pub enum Action<C: Contents> {
 }
 
 /// Why a shard has not moved.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum NotMoved {
     /// It is not served here.
     NotOwner,

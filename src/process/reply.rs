@@ -129,7 +129,9 @@ impl<'de, R: Wire> Deserialize<'de> for ReplyTo<R> {
             (Some(name), Some(rows)) => {
                 Ok(ReplyTo { to: Target::Row(Box::new(Row { name, rows, write: wire::write::<R> })) })
             }
-            _ => Err(de::Error::custom("the return address of a keyed request is read by keyed processes only")),
+            _ => Err(de::Error::custom(
+                "the return address of a keyed request is read by keyed processes only",
+            )),
         }
     }
 }

@@ -6,15 +6,15 @@ use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Duration;
 
-use incarnate_shards::{Config, Member, Mode, Record, ShardId};
+use incarnate_shards::{Config, Member, Mode, NotMoved, Record, ShardId};
 
 use super::authority::{Authority, Settings, Unavailable};
 use super::hosted::Look;
 use super::kind::{Kind, Kinds};
-use super::manager::{Manager, NAME, Setup};
+use super::manager::{Call, Manager, NAME, Setup};
 use super::shared::{Known, Shared, row_of};
 use crate::gen_server::{GenServer, StartError};
-use crate::process::{Node, StopError};
+use crate::process::{CallError, Node, StopError};
 use crate::term::NodeId;
 
 /// The version of what the authority keeps for a cluster.
@@ -116,11 +116,7 @@ impl ShardsStart {
             tracing::warn!(target: "incarnate::shard", node = self.node.name(), "{weakness}");
         }
         let shards = NonZeroU32::new(settings.shards).unwrap_or(NonZeroU32::MIN);
-        let me = Member {
-            node: self.node.id().fingerprint(),
-            creation: self.node.creation(),
-            store: None,
-        };
+        let me = Member { node: self.node.id().fingerprint(), creation: self.node.creation(), store: None };
         let records = self.authority.read_all().await?;
         let manager = NAME;
         let of = self.node.downgrade();
@@ -131,7 +127,8 @@ impl ShardsStart {
                 manager.send(super::manager::Event::Order(order));
             }
         });
-        let shared = Shared::new(&self.node, me, Arc::new(kinds), (shards, self.release), self.config, orders);
+        let shared =
+            Shared::new(&self.node, me, Arc::new(kinds), (shards, self.release), self.config, orders);
         if !shared.settle(&self.node) {
             return Err(ShardsError::AlreadyStarted);
         }
@@ -222,8 +219,11 @@ impl Shards {
 
     /// All shards that there are of the modes of the types that are registered here.
     pub fn info(&self) -> Vec<ShardInfo> {
-        let looks: BTreeMap<ShardId, Look> =
-            self.shared.all_hosted().map(|(shard, hosted)| (shard, hosted.look(super::hosted::Host::look))).collect();
+        let looks: BTreeMap<ShardId, Look> = self
+            .shared
+            .all_hosted()
+            .map(|(shard, hosted)| (shard, hosted.look(super::hosted::Host::look)))
+            .collect();
         self.shared.shards().map(|shard| self.one(shard, looks.get(&shard))).collect()
     }
 
@@ -254,6 +254,37 @@ impl Shards {
         self.shared.shard_of(key.address())
     }
 
+    /// Has a shard served by another node, whoever serves it now. Callers notice a pause of milliseconds. A move that has
+    /// not begun to change the owner after `limit` is taken back.
+    ///
+    /// # Errors
+    /// See [`MoveError`].
+    ///
+    /// # Cancel safety
+    /// Dropping the future takes nothing back.
+    pub async fn move_to(
+        &self,
+        shard: ShardId,
+        to: impl Into<NodeId>,
+        limit: Duration,
+    ) -> Result<(), MoveError> {
+        let to = to.into();
+        let to = self.shared.member(to).ok_or(MoveError::NotConnected(to))?;
+        let Known::Owner(owner, _) = self.shared.known(shard) else {
+            return Err(MoveError::NotMoved(NotMoved::NotOwner));
+        };
+        let request = |caller| Call::Move(shard, to, limit, caller);
+        let timeout = limit + Duration::from_secs(5);
+        let moved = match owner == self.shared.me() {
+            true => NAME.on(&self.node)?.call_timeout(request, timeout).await?,
+            false => {
+                let there = NodeId::from_fingerprint(owner.node);
+                NAME.at(&self.node, there).call_timeout(request, timeout).await?
+            }
+        };
+        moved.map_err(MoveError::NotMoved)
+    }
+
     /// Stops them at once, as if the node were lost: what is copied is taken over. To be rid of them in good order, drain
     /// before.
     ///
@@ -269,6 +300,45 @@ impl fmt::Debug for Shards {
         write!(f, "Shards({})", self.node.name())
     }
 }
+
+/// Why a shard was not moved, as far as is known.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum MoveError {
+    /// The node is not connected with this one.
+    NotConnected(NodeId),
+    /// It has not moved, for this reason.
+    NotMoved(NotMoved),
+    /// Its owner has not answered: it has moved, still may, or will not.
+    NoAnswer(CallError),
+}
+
+impl From<CallError> for MoveError {
+    fn from(why: CallError) -> Self {
+        MoveError::NoAnswer(why)
+    }
+}
+
+impl fmt::Display for MoveError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            MoveError::NotConnected(node) => write!(f, "the shard was not moved: {node:?} is not connected"),
+            MoveError::NotMoved(NotMoved::NotOwner) => {
+                f.write_str("the shard was not moved: its owner is not known")
+            }
+            MoveError::NotMoved(NotMoved::Busy) => f.write_str("the shard was not moved: it is being moved"),
+            MoveError::NotMoved(NotMoved::Target) => {
+                f.write_str("the shard was not moved: the target was lost, cannot read it, or took too long")
+            }
+            MoveError::NotMoved(NotMoved::Deposed) => {
+                f.write_str("the shard was not moved: somebody else has taken it over")
+            }
+            MoveError::NoAnswer(why) => write!(f, "it is not known whether the shard was moved: {why}"),
+        }
+    }
+}
+
+impl std::error::Error for MoveError {}
 
 /// Why the shards of a node were not started.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -322,7 +392,10 @@ impl fmt::Display for ShardsError {
             }
             ShardsError::Twice(name) => write!(f, "the type {name:?} is registered twice"),
             ShardsError::Modes(one, other) => {
-                write!(f, "{one:?} and {other:?} have the same mode with other limits: types of a mode share its shards")
+                write!(
+                    f,
+                    "{one:?} and {other:?} have the same mode with other limits: types of a mode share its shards"
+                )
             }
             ShardsError::Release { kind, release } => {
                 write!(f, "the type {kind:?} has no version of release {release} or before")

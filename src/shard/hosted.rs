@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use incarnate_shards::{
-    Action, Answer, Cause, Config, JobId, Mail, Member, NotMoved, Number, Ran, Record, Reply, Replica,
+    Action, Answer, Cause, Config, JobId, Mail, Member, NotMoved, Number, Ran, Record, Replica, Reply,
     Request, RequestId, Route, ShardId, Streamed, Swapped, Timer, ToOwner, ToStandby,
 };
 use rustc_hash::FxHashMap;
@@ -357,9 +357,8 @@ impl Host {
             after,
             body: Body::Timer { to: address.clone(), name, message },
         };
-        let runs = |number: &Number| {
-            self.replica.copy().is_some_and(|copy| copy.table.timers.contains_key(number))
-        };
+        let runs =
+            |number: &Number| self.replica.copy().is_some_and(|copy| copy.table.timers.contains_key(number));
         let stopped = output.cancelled.into_iter();
         let stopped = stopped.filter_map(|name| self.timers.get(&(address.clone(), name)).copied());
         let stopped: Vec<_> = stopped.filter(runs).collect();
@@ -374,7 +373,10 @@ impl Host {
             inner: inner.into_iter().map(|effect| effect.body).collect(),
             timers: output.started.into_iter().map(timer).collect(),
             stopped,
-            answers: answers.into_iter().map(|(id, said): (RequestId, Said)| (id, Body::Said(said))).collect(),
+            answers: answers
+                .into_iter()
+                .map(|(id, said): (RequestId, Said)| (id, Body::Said(said)))
+                .collect(),
             outside,
             stale,
         }

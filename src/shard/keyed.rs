@@ -143,7 +143,11 @@ pub trait Keyed: StateVersion {
     ///
     /// # Errors
     /// As a crash of the callback that would come next.
-    fn resumed(&mut self, why: Resumed, cx: &mut KeyedContext<Self>) -> impl Future<Output = Result<()>> + Send {
+    fn resumed(
+        &mut self,
+        why: Resumed,
+        cx: &mut KeyedContext<Self>,
+    ) -> impl Future<Output = Result<()>> + Send {
         let _ = (why, cx);
         async { Ok(()) }
     }
@@ -306,4 +310,3 @@ impl<K: Keyed> KeyedContext<K> {
 pub(super) fn read<T: Wire>(node: &Node, bytes: &[u8]) -> Result<T, String> {
     wire::keyed(wire::Keyed { node: node.clone(), rows: None, row: None }, || wire::decode(bytes))
 }
-

@@ -108,7 +108,8 @@ impl Kinds {
         more: &[Blob],
         wanted: u32,
     ) -> Result<Blob, ChangeError> {
-        let unknown = || ChangeError::UnknownVersion { module: None, found: kept.vsn, understood: Vec::new() };
+        let unknown =
+            || ChangeError::UnknownVersion { module: None, found: kept.vsn, understood: Vec::new() };
         let kind = self.get(name).ok_or_else(unknown)?;
         let shared = self.shared.get().and_then(Weak::upgrade);
         let fold = || match &shared {

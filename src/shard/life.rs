@@ -234,13 +234,7 @@ pub(super) async fn live<K: Keyed>(mut me: Process<Work>, seed: Seed) -> ExitRea
 impl<K: Keyed> Life<K> {
     async fn begin(pid: Pid, seed: Seed) -> Result<Self> {
         let Seed { shared, address, kept, .. } = seed;
-        let cx = KeyedContext {
-            shared,
-            address,
-            pid,
-            output: Output::default(),
-            _of: PhantomData,
-        };
+        let cx = KeyedContext { shared, address, pid, output: Output::default(), _of: PhantomData };
         let (state, why) = match &kept {
             Some((kept, why)) => {
                 let state = cx.shared.keyed(None, || load::<K>(kept));
@@ -282,7 +276,8 @@ impl<K: Keyed> Life<K> {
             self.state.terminate(&reason);
             ended = true;
         }
-        let becomes = if ended { self.kept.then_some(Becomes::Gone) } else { self.change().map_err(Failed::of)? };
+        let becomes =
+            if ended { self.kept.then_some(Becomes::Gone) } else { self.change().map_err(Failed::of)? };
         let at = answers.iter().position(|(answered, _)| Some(*answered) == id);
         let said = at.map(|at| answers.swap_remove(at).1);
         let output = std::mem::take(&mut self.cx.output);

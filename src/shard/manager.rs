@@ -9,20 +9,22 @@ use std::str::FromStr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use incarnate_shards::{Member, Record, Ring, Seat, ShardId, Swapped, Wires};
+use incarnate_shards::{Member, NotMoved, Record, Ring, Seat, ShardId, Swapped, Wires};
+use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
 
 use super::authority::{Authority, Change, News, Verdict, keep_lease};
 use super::client;
-use super::hosted::{Event as ShardEvent, Host, Hosted};
+use super::hosted::{Event as ShardEvent, Host, Hosted, Moved};
 use super::packet::{self, Letters};
 use super::shared::{Known, Order, Shared};
-use crate::gen_server::{Context, GenServer, Init, Next, SourceRef, Sourced, noreply};
+
+use crate::gen_server::{CallReply, Context, GenServer, Init, Next, SourceRef, Sourced, noreply};
 use crate::node;
-use crate::process::{Info, Node, Result};
+use crate::process::{Info, Node, ReplyTo, Result};
 use crate::term::{Name, Never, NodeId};
 
-pub(super) const NAME: Name<Never, Never, Event> = Name::new(packet::NAME);
+pub(super) const NAME: Name<Call, Never, Event> = Name::new(packet::NAME);
 
 /// What is under way is looked at so often.
 const TICK: Duration = Duration::from_millis(50);
@@ -44,16 +46,30 @@ pub(super) struct Setup {
     pub(super) records: BTreeMap<ShardId, Record>,
 }
 
-/// What happens to it.
+/// What is asked of it, from any node.
+#[derive(Serialize, Deserialize)]
+pub(super) enum Call {
+    /// The shard, which is served here, is to be served by that member, at the latest after this time.
+    Move(ShardId, Member, Duration, ReplyTo<Moved>),
+}
+
+/// What happens to it, on its own node.
+#[derive(Serialize, Deserialize)]
 pub(super) enum Event {
+    #[serde(skip)]
     News(Sourced<News>),
+    #[serde(skip)]
     Order(Order),
     /// The lease is valid until then.
+    #[serde(skip)]
     Lease(Instant),
     /// It is over.
+    #[serde(skip)]
     Over,
     /// What has come of changes.
+    #[serde(skip)]
     Swapped(Vec<(ShardId, Record, Swapped)>),
+    #[serde(skip)]
     Tick,
 }
 
@@ -76,6 +92,8 @@ pub(super) struct Manager {
     /// Since when a shard seems to be lost.
     lost: BTreeMap<ShardId, Instant>,
     until: Option<Instant>,
+    /// Who has ordered the moves that are under way.
+    moves: BTreeMap<ShardId, ReplyTo<Moved>>,
     swaps: Vec<(ShardId, Record)>,
     swapping: bool,
     ticks: u32,
@@ -83,7 +101,7 @@ pub(super) struct Manager {
 
 impl GenServer for Manager {
     type Args = Setup;
-    type Call = Never;
+    type Call = Call;
     type Cast = Never;
     type Info = Event;
     type Continue = Never;
@@ -120,6 +138,7 @@ impl GenServer for Manager {
             records: BTreeMap::new(),
             lost: BTreeMap::new(),
             until: None,
+            moves: BTreeMap::new(),
             swaps: Vec::new(),
             swapping: false,
             ticks: 0,
@@ -128,8 +147,20 @@ impl GenServer for Manager {
         Ok(Init::Ready(manager))
     }
 
-    async fn handle_call(&mut self, call: Never, _: &mut Context<Self>) -> Result<crate::CallReply> {
-        match call {}
+    async fn handle_call(&mut self, call: Call, _: &mut Context<Self>) -> Result<CallReply> {
+        match call {
+            Call::Move(shard, to, limit, caller) => match self.hosted(shard) {
+                Some(hosted) if hosted.look(|host| host.replica().serves()).is_some() => {
+                    if self.moves.contains_key(&shard) {
+                        return caller.reply(Err(NotMoved::Busy));
+                    }
+                    self.moves.insert(shard, caller);
+                    hosted.handle(ShardEvent::Move(to, limit));
+                    noreply()
+                }
+                _ => caller.reply(Err(NotMoved::NotOwner)),
+            },
+        }
     }
 
     async fn handle_info(&mut self, info: Info<Event>, cx: &mut Context<Self>) -> Result<Next> {
@@ -156,7 +187,6 @@ impl GenServer for Manager {
         }
         noreply()
     }
-
 }
 
 impl Manager {
@@ -237,7 +267,11 @@ impl Manager {
                 let hosted = self.hosted(shard);
                 self.place_one(shard, hosted.as_ref());
             }
-            Order::Moved(..) => {}
+            Order::Moved(shard, moved) => {
+                if let Some(caller) = self.moves.remove(&shard) {
+                    caller.send(moved);
+                }
+            }
         }
     }
 
@@ -398,9 +432,7 @@ impl Manager {
         for (shard, record) in &self.records {
             let mut all = record.in_sync.iter().chain([&record.owner]);
             let lives = |member: &Member| {
-                *member == me
-                    || self.members.contains_key(member)
-                    || self.setup.shared.is_connected(*member)
+                *member == me || self.members.contains_key(member) || self.setup.shared.is_connected(*member)
             };
             if all.any(lives) {
                 self.lost.remove(shard);
@@ -432,7 +464,8 @@ impl Manager {
         let ring = self.ring();
         let shards: Vec<_> = self.shared().shards().collect();
         for shard in shards {
-            let hosted = self.shared().all_hosted().find(|(other, _)| *other == shard).map(|(_, hosted)| hosted);
+            let hosted =
+                self.shared().all_hosted().find(|(other, _)| *other == shard).map(|(_, hosted)| hosted);
             self.place_in(&ring, shard, hosted);
         }
     }
@@ -504,7 +537,8 @@ impl FromStr for About {
     type Err = ();
 
     fn from_str(about: &str) -> Result<Self, ()> {
-        let (lowest, highest) = about.strip_prefix("reads ").and_then(|rest| rest.split_once("..=")).ok_or(())?;
+        let (lowest, highest) =
+            about.strip_prefix("reads ").and_then(|rest| rest.split_once("..=")).ok_or(())?;
         Ok(About::of(lowest.parse().map_err(|_| ())?, highest.parse().map_err(|_| ())?))
     }
 }

@@ -18,9 +18,9 @@ mod packet;
 mod shared;
 mod states;
 
-pub use cluster::{ShardHere, ShardInfo, Shards, ShardsError, ShardsStart};
+pub use cluster::{MoveError, ShardHere, ShardInfo, Shards, ShardsError, ShardsStart};
 pub use error::KeyedError;
-pub use incarnate_shards::{Alone, Mode};
+pub use incarnate_shards::{Alone, Mode, NotMoved, ShardId};
 pub use key::{Key, Read};
 pub use keyed::{Keyed, KeyedAnswer, KeyedContext};
 pub use kind::Kind;

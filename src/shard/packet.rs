@@ -8,11 +8,13 @@ use incarnate_shards::{
 use serde::{Deserialize, Serialize};
 
 use super::address::Body;
+use super::manager;
 use super::shared::Shared;
 use super::states::States;
 use crate::process::AnyProcess;
-use crate::process::elsewhere::{Intake, NotTaken, Sort};
+use crate::process::elsewhere::{Intake, NotTaken, Sort, intake};
 use crate::process::wire;
+use crate::term::Never;
 
 /// The name that shards have on each node.
 pub(super) const NAME: &str = "incarnate_shards";
@@ -59,11 +61,14 @@ impl Packet {
     }
 }
 
-/// Reads the letters of other nodes: each goes to its shard at once, past the process that has the name.
+/// Reads what comes from other nodes: letters go to their shards at once, past the process that has the name.
 pub(super) struct Letters;
 
 impl Intake for Letters {
-    fn take(&self, process: Arc<dyn AnyProcess>, _: Sort, body: &[u8]) -> Result<(), NotTaken> {
+    fn take(&self, process: Arc<dyn AnyProcess>, sort: Sort, body: &[u8]) -> Result<(), NotTaken> {
+        if sort != Sort::Cast {
+            return intake::<manager::Call, Never, manager::Event>().take(process, sort, body);
+        }
         let shared = Shared::of(process.core().node()).ok_or(NotTaken::WrongProtocol)?;
         let letter = wire::decode::<Letter>(body).map_err(NotTaken::Unreadable)?;
         if !wire::is_lost() {

@@ -4,9 +4,7 @@ use std::num::NonZeroU32;
 use std::sync::{Arc, OnceLock, PoisonError, RwLock};
 use std::time::Duration;
 
-use incarnate_shards::{
-    Alone, Asked, Member, Mode, Record, Reply, Request, RequestId, Route, ShardId,
-};
+use incarnate_shards::{Alone, Asked, Member, Mode, Record, Reply, Request, RequestId, Route, ShardId};
 use serde::Serialize;
 use tokio::time::Instant;
 
@@ -239,9 +237,8 @@ impl Shared {
         }
         let Some(way) = self.way(to) else { return };
         let dest = Dest::Name(super::packet::NAME.into());
-        let mut write = |out: &mut Vec<u8>| {
-            rmp_serde::encode::write(out, &letter).map_err(|why| why.to_string())
-        };
+        let mut write =
+            |out: &mut Vec<u8>| rmp_serde::encode::write(out, &letter).map_err(|why| why.to_string());
         let sent = match letter.packet.is_bulk() {
             false => way.message(&dest, Sort::Cast, None, &mut write).map_err(|_| ()),
             true => match way.bulk(&dest, Sort::Cast, &mut write) {
@@ -258,6 +255,15 @@ impl Shared {
         if sent.is_err() {
             tracing::debug!(target: "incarnate::shard", %to, %shard, "message not sent");
         }
+    }
+
+    /// The life of a node that is connected, or this one.
+    pub(super) fn member(&self, node: NodeId) -> Option<Member> {
+        if node.fingerprint() == self.me.node {
+            return Some(self.me);
+        }
+        let creation = self.node()?.network()?.route(node)?.creation();
+        Some(Member { node: node.fingerprint(), creation, store: None })
     }
 
     /// Whether there is a connection to this member.
@@ -300,7 +306,8 @@ impl Shared {
             }
             // It was handled before, and its answer is known no more: whoever asked has it.
             Reply::Expired { id: RequestId::Shard { shard, number } } => Some((*shard, *number, None)),
-            Reply::Busy { id: RequestId::Shard { .. } } | Reply::Upgrading { id: RequestId::Shard { .. } } => {
+            Reply::Busy { id: RequestId::Shard { .. } }
+            | Reply::Upgrading { id: RequestId::Shard { .. } } => {
                 return;
             }
             _ => None,

@@ -92,3 +92,31 @@ async fn a_timer_changes_its_state() {
         tokio::task::yield_now().await;
     }
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_shard_moves_while_it_is_asked_and_nobody_notices() {
+    let cluster = Cluster::of(3, COPIED).await;
+    let (a, b) = (&cluster.members[0], &cluster.members[1]);
+    let key = counter("k").on(&a.node);
+    let shard = a.shards.shard_of(&key);
+    let stop = std::sync::Arc::new(std::sync::atomic::AtomicBool::new(false));
+    let calls = tokio::spawn({
+        let (key, stop) = (key.clone(), stop.clone());
+        async move {
+            let mut total = 0;
+            while !stop.load(std::sync::atomic::Ordering::Relaxed) {
+                total += 1;
+                assert_eq!(key.call(|to| Call::Add(1, to)).await, Ok(total));
+            }
+            total
+        }
+    });
+    for round in 0..10 {
+        let to = &cluster.members[round % 3];
+        b.shards.move_to(shard, to.node.id(), std::time::Duration::from_secs(5)).await.ok();
+    }
+    stop.store(true, std::sync::atomic::Ordering::Relaxed);
+    let total = calls.await.unwrap();
+    assert!(total > 10);
+    assert_eq!(key.call(Call::Get).await, Ok(total));
+}

@@ -218,7 +218,11 @@ impl Cluster {
     pub async fn until(&self, all: impl Fn(&Member) -> bool) {
         let begun = std::time::Instant::now();
         while !self.members.iter().all(&all) {
-            assert!(begun.elapsed() < HANGS, "{:#?}", self.members.iter().map(|it| it.shards.info()).collect::<Vec<_>>());
+            assert!(
+                begun.elapsed() < HANGS,
+                "{:#?}",
+                self.members.iter().map(|it| it.shards.info()).collect::<Vec<_>>()
+            );
             // sleep: what is waited for is seen from outside only.
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
