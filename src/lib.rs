@@ -54,7 +54,7 @@
 //! | [`handoff`] | state on its way from one version to another: versions, the capsule | `code_change` |
 //! | [`node`] | nodes that reach each other | `net_kernel`, the distribution |
 //! | [`pg`] | groups of processes across nodes | `pg` |
-//! | [`shard`] | who owns which shard of a cluster's processes | |
+//! | [`shard`] | processes addressed by a key, copied and taken over | |
 //! | [`sys`] | suspend a process, look inside, watch it | `sys` |
 //! | [`term`] | pids, exit reasons, names: data | |
 //!

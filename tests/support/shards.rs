@@ -223,8 +223,7 @@ impl Cluster {
                 "{:#?}",
                 self.members.iter().map(|it| it.shards.info()).collect::<Vec<_>>()
             );
-            // sleep: what is waited for is seen from outside only.
-            tokio::time::sleep(Duration::from_millis(5)).await;
+            tokio::time::sleep(Duration::from_millis(5)).await; // sleep: seen from outside only, until it is so
         }
     }
 }

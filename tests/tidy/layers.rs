@@ -45,6 +45,11 @@ const STATICS: &[(&str, &str, &str)] = &[
         "SCOPE",
         "the connection that a value is written for or read from: a Serialize is told nothing",
     ),
+    (
+        "src/shard/life.rs",
+        "ANSWERS",
+        "the answers that the callback of a keyed process gives: a ReplyTo is told nothing of its step",
+    ),
     ("src/process/watch.rs", "SEAT", "the seat of a worker thread, whose polls are watched for stalls"),
 ];
 

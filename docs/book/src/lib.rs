@@ -65,6 +65,9 @@ pub mod distribution {}
 #[doc = include_str!("../process_groups.md")]
 pub mod process_groups {}
 
+#[doc = include_str!("../keyed_processes.md")]
+pub mod keyed_processes {}
+
 #[doc = include_str!("../upgrades.md")]
 pub mod upgrades {}
 
