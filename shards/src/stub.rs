@@ -37,6 +37,9 @@ pub enum StubAction<B> {
     Send(Option<Member>, Asked<B>),
     /// The call is over.
     Done(Ticket, Outcome<B>),
+    /// Call [`Stub::handle_tick`] after this time at the latest: who was asked does not know yet that it is the owner, or the
+    /// one before does not know that it is not.
+    Soon(Duration),
     /// The shard has come to another owner. Where its mode may lose something, a caller that has seen more than the new
     /// owner knows of must hear so.
     EpochChanged {
@@ -46,6 +49,9 @@ pub enum StubAction<B> {
         to: u64,
     },
 }
+
+/// Who was sent to somebody who is not the owner asks again after so long, the first time.
+const SOON: Duration = Duration::from_millis(2);
 
 /// What has come of a call.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -239,8 +245,24 @@ impl<B: Clone> Stub<B> {
             Some((owner, epoch)) if epoch > self.hinted && epoch >= self.epoch => {
                 self.handle_owner(owner, epoch, now)
             }
-            _ => self.owner = None,
+            _ => {
+                self.owner = None;
+                self.ask_soon(now);
+            }
         }
+    }
+
+    /// Asks again in a moment, which is longer each time.
+    fn ask_soon(&mut self, now: Duration) {
+        let tries = self.calls.values().map(|call| call.tries).min().unwrap_or(1);
+        let soon = backoff(SOON, tries, self.salt).min(self.config.again);
+        for call in self.calls.values_mut() {
+            call.again = call.again.min(now + soon);
+        }
+        if let Some((_, sent)) = &mut self.asked {
+            *sent = (*sent).min((now + soon).saturating_sub(2 * self.config.again));
+        }
+        self.actions.push_back(StubAction::Soon(soon));
     }
 
     /// A member cannot be reached.

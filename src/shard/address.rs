@@ -8,7 +8,7 @@ use incarnate_shards::RequestId;
 use serde::de::{SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-use crate::term::ExitReason;
+use crate::term::{ExitReason, NodeId};
 
 /// Bytes that are shared and never change.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
@@ -74,7 +74,7 @@ impl<'de> Deserialize<'de> for Blob {
     }
 }
 
-/// Which process: the name of its type, and its key.
+/// Which process: the name of its type, its key, and the node that it is to be on, if it is pinned to one.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub(crate) struct Address(Arc<Parts>);
 
@@ -82,11 +82,17 @@ pub(crate) struct Address(Arc<Parts>);
 struct Parts {
     kind: Box<str>,
     key: Blob,
+    pin: Option<NodeId>,
 }
 
 impl Address {
     pub(crate) fn new(kind: &str, key: &[u8]) -> Self {
-        Address(Arc::new(Parts { kind: kind.into(), key: key.into() }))
+        Address(Arc::new(Parts { kind: kind.into(), key: key.into(), pin: None }))
+    }
+
+    pub(crate) fn pinned(&self, pin: NodeId) -> Self {
+        let Parts { kind, key, .. } = &*self.0;
+        Address(Arc::new(Parts { kind: kind.clone(), key: key.clone(), pin: Some(pin) }))
     }
 
     pub(crate) fn kind(&self) -> &str {
@@ -96,11 +102,16 @@ impl Address {
     pub(crate) fn key(&self) -> &[u8] {
         &self.0.key
     }
+
+    pub(crate) fn pin(&self) -> Option<NodeId> {
+        self.0.pin
+    }
 }
 
 impl fmt::Display for Address {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}/{}", self.kind(), self.key().escape_ascii())
+        write!(f, "{}/{}", self.kind(), self.key().escape_ascii())?;
+        self.pin().map_or(Ok(()), |pin| write!(f, "@{pin:?}"))
     }
 }
 

@@ -9,7 +9,7 @@ use super::address::{Body, Said};
 use super::combine::{Combined, Machine};
 use super::error::KeyedError;
 use super::shared::{Known, Shared};
-use crate::process::{SlotId, fill};
+use crate::process::{SlotId, fill, start_timer};
 
 /// A node as the client of a shard.
 pub(super) type Client = Combined<Asking>;
@@ -64,7 +64,14 @@ impl Asking {
                     fill::<Answered>(SlotId::from_number(ticket), answered(outcome));
                 }
             }
+            StubAction::Soon(after) => self.tick_after(after),
             StubAction::EpochChanged { .. } => self.changes += 1,
+        }
+    }
+
+    fn tick_after(&self, after: Duration) {
+        if let (Some(node), Some(client)) = (self.shared.node(), self.shared.client(self.shard)) {
+            start_timer(&node, after, |_| Box::new(move || client.handle(Event::Tick)));
         }
     }
 

@@ -1,6 +1,6 @@
 //! Starting the shards of a node.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::num::NonZeroU32;
 use std::sync::Arc;
@@ -224,7 +224,9 @@ impl Shards {
             .all_hosted()
             .map(|(shard, hosted)| (shard, hosted.look(super::hosted::Host::look)))
             .collect();
-        self.shared.shards().map(|shard| self.one(shard, looks.get(&shard))).collect()
+        let pinned = looks.keys().filter(|shard| self.shared.is_home(**shard, self.shared.me()).is_some());
+        let shards: BTreeSet<_> = self.shared.shards().chain(pinned.copied()).collect();
+        shards.into_iter().map(|shard| self.one(shard, looks.get(&shard))).collect()
     }
 
     fn one(&self, shard: ShardId, look: Option<&Look>) -> ShardInfo {

@@ -230,7 +230,13 @@ impl Host {
             }
             Action::Deactivate => self.deactivate(),
             Action::Forward(to, mail) => self.shared.send(to, shard, Packet::Mail(mail)),
-            Action::Moved(result) => self.shared.order(Order::Moved(shard, result)),
+            Action::Moved(result) => {
+                // It is told by who knows first.
+                if let (Ok(()), Some(record)) = (result, self.replica.record()) {
+                    self.shared.send(record.owner, shard, Packet::Record(record.clone()));
+                }
+                self.shared.order(Order::Moved(shard, result));
+            }
         }
     }
 

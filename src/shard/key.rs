@@ -16,7 +16,7 @@ use super::life::is_inside;
 use super::packet::Packet;
 use super::shared::{Known, Shared};
 use crate::process::{CallError, Node, ReplyTo, SendError, Timeout, Wire, answer, open};
-use crate::term::Never;
+use crate::term::{Never, NodeId};
 
 /// The address of a process by its type and key, typed by its messages: valid before it was ever started, wherever it is, and
 /// after each move. It serialises.
@@ -34,6 +34,16 @@ impl<Call, Cast> Key<Call, Cast> {
     /// The process with this key, of the type of this name ([`Keyed::KIND`](super::Keyed::KIND)).
     pub fn new(kind: &str, key: impl AsRef<[u8]>) -> Self {
         Key { address: Address::new(kind, key.as_ref()), node: None, messages: PhantomData }
+    }
+
+    /// The process with this key that is to be on this node whenever that is up: another one than that of the key alone, or
+    /// pinned to another node.
+    ///
+    /// All that are pinned to a node are in one shard of each mode, which is copied as any; while the node is down another
+    /// one has it, and it goes back when the node is there again.
+    pub fn pinned_to(mut self, node: impl Into<NodeId>) -> Self {
+        self.address = self.address.pinned(node.into());
+        self
     }
 
     /// The same, used from this node: outside of processes nobody knows which one is meant.

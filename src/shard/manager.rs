@@ -35,6 +35,9 @@ const SLOW: u32 = 20;
 /// A member that was never connected is believed to be gone after so long.
 const ABSENT: Duration = Duration::from_secs(1);
 
+/// So long may it take until a shard of pinned processes is at home.
+const GOES_HOME: Duration = Duration::from_secs(30);
+
 /// What a manager is started with.
 pub(super) struct Setup {
     pub(super) shared: Arc<Shared>,
@@ -462,7 +465,10 @@ impl Manager {
             return;
         }
         let ring = self.ring();
-        let shards: Vec<_> = self.shared().shards().collect();
+        let pins = self.members.keys().flat_map(|member| self.shared().pins(*member));
+        let pinned =
+            self.records.keys().filter(|shard| self.shared().is_home(**shard, self.shared().me()).is_some());
+        let shards: BTreeSet<_> = self.shared().shards().chain(pins).chain(pinned.copied()).collect();
         for shard in shards {
             let hosted =
                 self.shared().all_hosted().find(|(other, _)| *other == shard).map(|(_, hosted)| hosted);
@@ -479,7 +485,7 @@ impl Manager {
     fn place_in(&self, ring: &Ring, shard: ShardId, hosted: Option<&Arc<Hosted>>) {
         let me = self.shared().me();
         match self.records.get(&shard) {
-            None if ring.first_owner(shard) == Some(me) && ring.seats().count() >= self.setup.members => {
+            None if self.is_first(ring, shard) && ring.seats().count() >= self.setup.members => {
                 if let (Some(wire), Some(hosted)) = (ring.wire(), self.hosted(shard)) {
                     self.introduce(&hosted);
                     hosted.handle(ShardEvent::Claim(wire));
@@ -489,10 +495,36 @@ impl Manager {
                 if let Some(hosted) = hosted {
                     self.introduce(hosted);
                     hosted.handle(ShardEvent::Standby(ring.standby(me, record.wire)));
+                    if record.owner == me
+                        && let Some(home) =
+                            self.home(ring, shard).filter(|home| ring.takes(*home, record.wire))
+                    {
+                        hosted.handle(ShardEvent::Move(home, GOES_HOME));
+                    }
                 }
             }
             None => {}
         }
+    }
+
+    /// Whether this member is to create a shard.
+    fn is_first(&self, ring: &Ring, shard: ShardId) -> bool {
+        let me = self.shared().me();
+        match self.shared().is_home(shard, me) {
+            None => ring.first_owner(shard) == Some(me),
+            Some(is_home) => is_home,
+        }
+    }
+
+    /// Who is to have a shard for processes that are pinned, if that is another member and it is up.
+    fn home(&self, ring: &Ring, shard: ShardId) -> Option<Member> {
+        let me = self.shared().me();
+        let home = |member: &Member| self.shared().is_home(shard, *member) == Some(true);
+        let away = self.shared().is_home(shard, me) == Some(false);
+        ring.seats()
+            .map(|seat| seat.member)
+            .filter(home)
+            .find(|member| away && self.shared().is_connected(*member))
     }
 
     /// Tells a shard what others were told before it was here.

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use incarnate_shards::{
-    Asked, Mail, Member, Reply, Request, SessionId, ShardId, Streamed, ToOwner, ToStandby,
+    Asked, Mail, Member, Record, Reply, Request, SessionId, ShardId, Streamed, ToOwner, ToStandby,
 };
 use serde::{Deserialize, Serialize};
 
@@ -34,6 +34,8 @@ pub(super) enum Packet {
     Asks(Asks),
     Reply(u64, Reply<Body>),
     Mail(Mail<Body>),
+    /// This is in force, or was.
+    Record(Record),
 }
 
 /// What a client asks of an owner.

@@ -70,8 +70,11 @@ pub(super) fn row_of(mode: Mode) -> u32 {
     }
 }
 
-/// How many rows there are.
-pub(super) const ROWS: u32 = 4;
+/// How many rows there are: behind those of the modes come theirs for processes that are pinned.
+const ROWS: u32 = 8;
+
+/// How many of those are not for pinned ones.
+const MODES: u32 = 4;
 
 impl Shared {
     pub(super) fn new(
@@ -144,20 +147,41 @@ impl Shared {
     /// The shard that a process lives in. Of a type that is not known here, the mode is not either: nobody has it.
     pub(super) fn shard_of(&self, address: &Address) -> ShardId {
         let row = self.kinds.get(address.kind()).map_or(0, |kind| row_of(kind.mode));
-        let ShardId(at) = ShardId::of(address.kind(), address.key(), self.per_mode);
+        let (row, at) = match address.pin() {
+            None => (row, ShardId::of(address.kind(), address.key(), self.per_mode).0),
+            Some(node) => (row + MODES, self.pin_of(node)),
+        };
         ShardId(row * self.per_mode.get() + at)
+    }
+
+    /// Which of the shards for pinned processes is a node's.
+    fn pin_of(&self, node: NodeId) -> u32 {
+        node.fingerprint() % self.per_mode.get()
+    }
+
+    /// Of a shard for pinned processes: whether this is the node that they are pinned to. `None`: it is another shard.
+    pub(super) fn is_home(&self, ShardId(shard): ShardId, member: Member) -> Option<bool> {
+        let (row, at) = (shard / self.per_mode.get(), shard % self.per_mode.get());
+        (row >= MODES).then(|| at == self.pin_of(NodeId::from_fingerprint(member.node)))
     }
 
     /// The mode of a shard; `None`: no type has it.
     pub(super) fn mode_of(&self, ShardId(shard): ShardId) -> Option<Mode> {
-        let row = shard / self.per_mode.get();
+        let row = shard / self.per_mode.get() % MODES;
         self.kinds.iter().map(|kind| kind.mode).find(|mode| row_of(*mode) == row)
     }
 
-    /// The shards of modes that a type has.
+    /// The shards of modes that a type has, without those for pinned processes.
     pub(super) fn shards(&self) -> impl Iterator<Item = ShardId> + '_ {
-        let all = self.per_mode.get() * ROWS;
+        let all = self.per_mode.get() * MODES;
         (0..all).map(ShardId).filter(|shard| self.mode_of(*shard).is_some())
+    }
+
+    /// The shards for processes that are pinned to a member.
+    pub(super) fn pins(&self, member: Member) -> impl Iterator<Item = ShardId> + '_ {
+        let at = self.pin_of(NodeId::from_fingerprint(member.node));
+        let shards = (MODES..ROWS).map(move |row| ShardId(row * self.per_mode.get() + at));
+        shards.filter(|shard| self.mode_of(*shard).is_some())
     }
 
     /// A shard at this node; `None`: there is no such shard.
@@ -285,6 +309,7 @@ impl Shared {
             Packet::ToOwner(said) => Event::ToOwner(from, said),
             Packet::Asks(asks) => Event::Asked(route_of(from), asks),
             Packet::Mail(mail) => Event::Mail(mail),
+            Packet::Record(record) => Event::Record(Some(record), None),
             Packet::Reply(epoch, reply) => return self.replied(shard, epoch, reply),
         };
         if let Some(hosted) = self.hosted(shard) {

@@ -120,3 +120,17 @@ async fn a_shard_moves_while_it_is_asked_and_nobody_notices() {
     assert!(total > 10);
     assert_eq!(key.call(Call::Get).await, Ok(total));
 }
+
+#[tokio::test]
+async fn a_pinned_key_is_on_its_node() {
+    let cluster = Cluster::of(3, COPIED).await;
+    let from = &cluster.members[0].node;
+    for member in &cluster.members {
+        let key = counter("k").pinned_to(member.node.name());
+        assert_eq!(key.clone().on(from).call(|to| Call::Add(1, to)).await, Ok(1));
+        let shard = member.shards.shard_of(&key);
+        let here = member.shards.info().into_iter().find(|info| info.shard == shard).unwrap();
+        assert!(here.here.is_some_and(|here| here.serves && here.states == 1), "{here:?}");
+    }
+    assert_eq!(counter("k").on(from).call(Call::Get).await, Ok(0));
+}
