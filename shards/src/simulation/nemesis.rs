@@ -5,6 +5,7 @@ use alloc::vec::Vec;
 use core::time::Duration;
 
 use super::world::{Event, NODES, SHARDS, Seen, World};
+use crate::rules::Rule;
 use crate::seeded::Seeded;
 
 /// A fault, with the nodes that it was aimed at.
@@ -47,6 +48,8 @@ pub(super) struct Nemesis {
     pub(super) careless: bool,
     /// Whether sessions are forgotten soon.
     pub(super) short: bool,
+    /// How many times longer faults last than usual.
+    pub(super) long: u32,
     /// Groups of faults that are made at once, or nearly.
     plan: VecDeque<(Duration, Kind)>,
 }
@@ -127,10 +130,19 @@ const AIMED: &[&[Kind]] = &[
 ];
 
 impl Nemesis {
-    pub(super) fn new(random: &mut Seeded, until: Duration) -> Self {
-        let mixed = random.one_in(3);
+    /// Faults until then, at random; where a rule is missing, aimed at what it is about.
+    pub(super) fn new(random: &mut Seeded, until: Duration, missing: Option<Rule>) -> Self {
+        let versions = matches!(missing, Some(Rule::R35 | Rule::R36 | Rule::R37 | Rule::R43));
+        let sessions = matches!(missing, Some(Rule::R14 | Rule::R32 | Rule::R33 | Rule::R42));
+        let mixed = random.one_in(3) || versions;
         let mut plan = Vec::new();
-        let favourite = random.pick(AIMED);
+        let about = |group: &&&[Kind]| {
+            let has = |wanted: fn(&Kind) -> bool| group.iter().any(wanted);
+            (!versions || has(|kind| matches!(kind, Wire | Other)))
+                && (!sessions || has(|kind| matches!(kind, PauseOwner | CutOwner | SuspectOwner)))
+        };
+        let favourites: Vec<_> = AIMED.iter().filter(about).copied().collect();
+        let favourite = random.pick(&favourites);
         for _ in 0..2 + random.below(8) {
             let group = if random.one_in(2) { favourite } else { random.pick(AIMED) };
             let mut at = random.millis(100..until.as_millis() as u64 - 200);
@@ -145,8 +157,9 @@ impl Nemesis {
             leases,
             mixed,
             other: random.one_in(4),
-            careless: random.one_in(2),
-            short: random.one_in(4),
+            careless: random.one_in(2) || versions,
+            short: random.one_in(4) || sessions,
+            long: if sessions { 3 } else { 1 },
             plan: plan.into(),
         }
     }
@@ -167,7 +180,7 @@ impl World {
         let named = record.in_sync.iter().map(|member| member.node as usize).find(|node| *node != owner);
         let standby = named.unwrap_or(other);
         let third = NODES * (NODES - 1) / 2 - owner - standby;
-        let long = self.random.millis(20..400);
+        let long = self.random.millis(20..400) * self.nemesis.long;
         let short = self.random.millis(0..6);
         let back = if self.random.one_in(2) { short } else { long };
         let fault = match kind {

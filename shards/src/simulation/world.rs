@@ -171,7 +171,7 @@ pub(super) fn id(shard: usize) -> ShardId {
 impl World {
     pub(super) fn new(seed: u64, without: Option<Rule>) -> Self {
         let mut random = Seeded::new(seed);
-        let nemesis = Nemesis::new(&mut random, QUIET);
+        let nemesis = Nemesis::new(&mut random, QUIET, without);
         let mode = match random.below(8) {
             0..4 if nemesis.leases => Mode::Async { lag: 4 },
             0 => Mode::Async { lag: 4 },
