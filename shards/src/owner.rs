@@ -346,31 +346,40 @@ impl<C: Contents> Replica<C> {
 impl<C: Contents> Replica<C> {
     /// A process has done what it was to do.
     pub fn handle_ran(&mut self, job: JobId, ran: Ran<C>, now: Duration) {
+        self.handle_ran_together([(job, ran)].into(), now);
+    }
+
+    /// A process has done several things one after the other, which are one frame: all of them are kept, or none. The last change
+    /// is what has become of its state by all of them.
+    pub fn handle_ran_together(&mut self, ran: Vec<(JobId, Ran<C>)>, now: Duration) {
         let wire = self.wire();
-        let Some(cause) = self.owner.as_mut().and_then(|owner| owner.jobs.remove(&job)) else { return };
-        if ran.is_quiet() && self.show_quiet(&cause, &ran, now) {
-            self.actions.push_back(Action::Keep(job));
-            if ran.outside {
-                self.release_read(Shown::Outside(job), now);
+        let Some(owner) = &mut self.owner else { return };
+        let known = |(job, ran)| owner.jobs.remove(&job).map(|cause| (job, cause, ran));
+        let mut all: Vec<(JobId, Cause<C::Body>, Ran<C>)> = ran.into_iter().filter_map(known).collect();
+        if all.iter().all(|(_, cause, ran)| is_shown_quietly(cause, ran)) {
+            for (job, cause, ran) in all {
+                self.show_quiet(job, cause, ran, now);
             }
             return self.settle(now);
         }
         let Some(copy) = &self.copy else { return };
-        let encoded = ran.change.as_ref().map(|change| copy.contents.encode(change, wire)).transpose();
+        let change = all.iter_mut().rev().find_map(|(.., ran)| ran.change.take());
+        let encoded = change.as_ref().map(|change| copy.contents.encode(change, wire)).transpose();
         // R36: what cannot be said to the standby is not done.
         if encoded.is_err() && self.config.rules.obey(Rule::R36) {
-            self.actions.push_back(Action::Undo(job));
-            self.refuse(cause);
+            for (job, cause, _) in all {
+                self.actions.push_back(Action::Undo(job));
+                self.refuse(cause);
+            }
             return self.settle(now);
         }
         let delta = encoded.unwrap_or_default();
-        self.actions.push_back(Action::Keep(job));
-        let floor = match &cause {
-            Cause::Request(request) => Some(request.floor),
-            _ => None,
-        };
-        let outside = ran.outside;
-        let writes = self.writes(&cause, floor, ran);
+        let (mut writes, mut outside) = (Vec::new(), Vec::new());
+        for (job, cause, ran) in all {
+            self.actions.push_back(Action::Keep(job));
+            outside.extend(ran.outside.then_some(job));
+            self.add_writes(&mut writes, &cause, ran);
+        }
         let answered: Vec<_> = writes
             .iter()
             .filter_map(|write| match write {
@@ -382,39 +391,33 @@ impl<C: Contents> Replica<C> {
         for (id, body) in answered {
             self.release(n, Shown::Answer(id, body));
         }
-        if outside {
+        for job in outside {
             self.release(n, Shown::Outside(job));
         }
         self.settle(now);
     }
 
-    /// What has changed nothing and sent nothing needs no frame, if nothing that stands in the copy is over by it.
-    fn show_quiet(&mut self, cause: &Cause<C::Body>, ran: &Ran<C>, now: Duration) -> bool {
-        match (cause, &ran.answer) {
-            (Cause::Cast(_), _) => true,
-            (Cause::Request(request), Answer::Now(body))
-                if matches!(request.id, RequestId::Client { .. }) =>
-            {
-                let (id, body) = (request.id, Some(body.clone()));
-                let shown = Shown::Answer(id, body);
-                match ran.stale {
-                    true => self.release(self.copy.as_ref().map_or(0, |copy| copy.position.n), shown),
-                    false => self.release_read(shown, now),
-                }
-                true
+    fn show_quiet(&mut self, job: JobId, cause: Cause<C::Body>, ran: Ran<C>, now: Duration) {
+        self.actions.push_back(Action::Keep(job));
+        if let (Cause::Request(request), Answer::Now(body)) = (cause, ran.answer) {
+            let shown = Shown::Answer(request.id, Some(body));
+            match ran.stale {
+                true => self.release(self.copy.as_ref().map_or(0, |copy| copy.position.n), shown),
+                false => self.release_read(shown, now),
             }
-            _ => false,
+        }
+        if ran.outside {
+            self.release_read(Shown::Outside(job), now);
         }
     }
 
     /// What becomes of everything beside the states, in the frame that comes next.
-    fn writes(&self, cause: &Cause<C::Body>, floor: Option<Floor>, ran: Ran<C>) -> Vec<Write<C::Body>> {
-        let mut writes = Vec::new();
+    fn add_writes(&self, writes: &mut Vec<Write<C::Body>>, cause: &Cause<C::Body>, ran: Ran<C>) {
         match cause {
             Cause::Request(request) => {
                 let id = request.id;
                 // R14: the floor is part of the copy.
-                writes.extend(floor.map(|floor| Write::Floor(id, self.floor(id, floor))));
+                writes.push(Write::Floor(id, self.floor(id, request.floor)));
                 let row = match ran.answer {
                     Answer::Now(body) => Row::Answered(Some(body)),
                     Answer::None => Row::Answered(None),
@@ -429,12 +432,19 @@ impl<C: Contents> Replica<C> {
             Cause::Timer(number, _) => writes.push(Write::Stop(*number)),
             Cause::Answer(number, _) => writes.push(Write::Done(*number)),
         }
-        // R28: the first one counts, and an answer makes no row.
-        let accepted = |id: &RequestId| self.counts(*id);
-        let answers = ran.answers.into_iter().filter(|(id, _)| accepted(id));
-        writes.extend(answers.map(|(id, body)| Write::Row(id, Row::Answered(Some(body)))));
+        for (id, body) in ran.answers {
+            let written = writes.iter().rev().find_map(|write| match write {
+                Write::Row(row, what) if *row == id => Some(what),
+                _ => None,
+            });
+            // R28: the first one counts, and an answer makes no row.
+            let counts = written.map_or_else(|| self.counts(id), |row| matches!(row, Row::Accepted));
+            if counts {
+                writes.push(Write::Row(id, Row::Answered(Some(body))));
+            }
+        }
         let frame = self.next_position();
-        let mut index = 0;
+        let mut index = u32::try_from(writes.len()).unwrap_or(u32::MAX);
         let mut number = || {
             index += 1;
             Number { frame, index }
@@ -445,7 +455,6 @@ impl<C: Contents> Replica<C> {
         writes.extend(ran.inner.into_iter().map(|body| Write::Post(number(), body)));
         writes.extend(ran.timers.into_iter().map(|timer| Write::Start(number(), timer)));
         writes.extend(ran.stopped.into_iter().map(Write::Stop));
-        writes
     }
 
     /// R15: what the client says that it needs no more, and nothing else.
@@ -641,6 +650,16 @@ impl<C: Contents> Replica<C> {
         }
         self.settle(now);
     }
+}
+
+/// Whether it needs no frame: it has changed nothing and sent nothing, and nothing that stands in the copy is over by it.
+fn is_shown_quietly<C: Contents>(cause: &Cause<C::Body>, ran: &Ran<C>) -> bool {
+    let is_over = match (cause, &ran.answer) {
+        (Cause::Cast(_), _) => false,
+        (Cause::Request(request), Answer::Now(_)) => !matches!(request.id, RequestId::Client { .. }),
+        _ => true,
+    };
+    ran.is_quiet() && !is_over
 }
 
 fn posted<B: Clone>(write: &Write<B>) -> Option<Cause<B>> {

@@ -14,10 +14,10 @@ use rustc_hash::FxHashMap;
 use super::address::{Address, Blob, Body, Fault, Said};
 use super::combine::{Combined, Machine};
 use super::keyed::Outside;
-use super::life::{Done, Duty, Outcome, Seed, Task, Work};
+use super::life::{Done, Duty, Seed, Task, Undone, Work};
 use super::packet::{Asks, Packet};
 use super::shared::{Order, Shared};
-use super::states::{StateChange, States};
+use super::states::{Becomes, StateChange, States};
 use crate::gen_server::Resumed;
 use crate::process::{ProcessRef, start_timer};
 use crate::term::{ExitReason, TimerRef};
@@ -48,7 +48,10 @@ pub(super) enum Event {
     Mail(Mail<Body>),
     /// The owner of another shard has answered what this one asked.
     Confirmed(Number, Option<Body>),
-    Ran(Address, u64, JobId, Outcome),
+    /// A process has done its jobs one after the other, which has made this of its state.
+    Done(Address, u64, Vec<(JobId, Done)>, Option<Becomes>),
+    /// What has become of a job that was not done.
+    Undone(Address, u64, JobId, Undone),
     Idle(Address, u64),
     Timer(Number),
     /// It was told what there is to know of the others.
@@ -76,8 +79,8 @@ pub(super) struct Host {
     since: Resumed,
     /// What came to processes that were awake before, and are not any more, has another reason.
     crashed: bool,
-    /// The job that was told last.
-    last: Option<(JobId, Address)>,
+    /// The jobs that were told last, and whose.
+    last: Option<(Vec<JobId>, Address)>,
     /// What is to be done outside when the job is released.
     outside: FxHashMap<JobId, Vec<Outside>>,
     /// Timers by name, and what fires them.
@@ -133,7 +136,8 @@ impl Machine for Host {
                 self.firing.remove(&number);
                 replica.handle_timer(number, now);
             }
-            Event::Ran(address, life, job, outcome) => self.ran(&address, life, job, outcome, now),
+            Event::Done(address, life, done, becomes) => self.done(&address, life, done, becomes, now),
+            Event::Undone(address, life, job, undone) => self.undone(&address, life, job, undone, now),
             Event::Idle(address, life) => self.idle(&address, life),
             Event::Introduced => self.introduced = true,
             Event::Stop => {
@@ -328,34 +332,46 @@ impl Host {
         Some(Awake { process: kind.start(&node, seed), life: self.lives, jobs: VecDeque::new() })
     }
 
-    /// A job is over, or its process is.
-    fn ran(&mut self, address: &Address, life: u64, job: JobId, outcome: Outcome, now: Duration) {
+    /// A process has done what it was given.
+    fn done(
+        &mut self,
+        address: &Address,
+        life: u64,
+        done: Vec<(JobId, Done)>,
+        becomes: Option<Becomes>,
+        now: Duration,
+    ) {
         let Some(awake) = self.awake.get_mut(address).filter(|awake| awake.life == life) else { return };
-        match outcome {
-            Outcome::Untouched => self.restart(address),
-            Outcome::Failed(fault) => {
-                awake.jobs.retain(|(other, ..)| *other != job);
-                self.crashed = true;
-                self.refuse(job, fault, now);
-                self.restart(address);
-                self.crashed = false;
-            }
-            Outcome::Done(done) => {
-                awake.jobs.retain(|(other, ..)| *other != job);
-                let ended = done.ended;
-                let ran = self.steps(address, job, *done);
-                self.last = Some((job, address.clone()));
-                self.replica.handle_ran(job, ran, now);
-                if ended {
-                    self.restart(address);
-                }
-            }
+        let jobs: Vec<_> = done.iter().map(|(job, _)| *job).collect();
+        awake.jobs.retain(|(job, ..)| !jobs.contains(job));
+        let ended = done.iter().any(|(_, done)| done.ended);
+        let mut ran: Vec<_> =
+            done.into_iter().map(|(job, done)| (job, self.step(address, job, done))).collect();
+        if let Some((_, last)) = ran.last_mut() {
+            last.change = becomes.map(|to| StateChange { of: address.clone(), to });
+        }
+        self.last = Some((jobs, address.clone()));
+        self.replica.handle_ran_together(ran, now);
+        if ended {
+            self.restart(address);
         }
     }
 
+    /// A job was not done, and its process has ended.
+    fn undone(&mut self, address: &Address, life: u64, job: JobId, undone: Undone, now: Duration) {
+        let Some(awake) = self.awake.get_mut(address).filter(|awake| awake.life == life) else { return };
+        if let Undone::Failed(fault) = undone {
+            awake.jobs.retain(|(other, ..)| *other != job);
+            self.refuse(job, fault, now);
+        }
+        self.crashed = true;
+        self.restart(address);
+        self.crashed = false;
+    }
+
     /// What a callback has done, as the replica is told it.
-    fn steps(&mut self, address: &Address, job: JobId, done: Done) -> Ran<States> {
-        let Done { becomes, said, answers, output, stale, .. } = done;
+    fn step(&mut self, address: &Address, job: JobId, done: Done) -> Ran<States> {
+        let Done { said, answers, output, stale, .. } = done;
         let is_here = |to: &ShardId| *to == self.shard;
         let (inner, effects): (Vec<_>, Vec<_>) =
             output.effects.into_iter().partition(|effect| is_here(&effect.to) && !effect.call);
@@ -367,13 +383,13 @@ impl Host {
             |number: &Number| self.replica.copy().is_some_and(|copy| copy.table.timers.contains_key(number));
         let stopped = output.cancelled.into_iter();
         let stopped = stopped.filter_map(|name| self.timers.get(&(address.clone(), name)).copied());
-        let stopped: Vec<_> = stopped.filter(runs).collect();
+        let stopped = stopped.filter(runs).collect();
         let outside = !output.outside.is_empty();
         if outside {
             self.outside.insert(job, output.outside);
         }
         Ran {
-            change: becomes.map(|to| StateChange { of: address.clone(), to }),
+            change: None,
             answer: said.map_or(Answer::Later, |said| Answer::Now(Body::Said(said))),
             effects,
             inner: inner.into_iter().map(|effect| effect.body).collect(),
@@ -406,7 +422,7 @@ impl Host {
     /// What the job did is not kept, and so is nothing that its process does after it.
     fn undo(&mut self, job: JobId) {
         self.outside.remove(&job);
-        let Some((_, address)) = self.last.take_if(|(last, _)| *last == job) else { return };
+        let Some((_, address)) = self.last.take_if(|(last, _)| last.contains(&job)) else { return };
         if let (Some(node), Some(awake)) = (self.shared.node(), self.awake.get(&address)) {
             node.exit(awake.process.pid(), ExitReason::Kill);
         }

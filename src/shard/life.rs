@@ -1,7 +1,7 @@
 //! One life of a keyed process: from the message that starts it until it is idle, moves, or crashes.
 
 use std::cell::RefCell;
-use std::future::Future;
+use std::future::{Future, poll_fn};
 use std::marker::PhantomData;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::pin;
@@ -63,18 +63,16 @@ pub(super) struct Duty {
     pub(super) told: bool,
 }
 
-/// What has become of a job.
-pub(super) enum Outcome {
-    Done(Box<Done>),
+/// What has become of a job that was not done.
+pub(super) enum Undone {
     /// Nothing of it remains, nor of the process.
     Failed(Fault),
-    /// The process ended before it came to it.
+    /// The process ended before it came to it, or has to do it again.
     Untouched,
 }
 
 /// What a callback has done.
 pub(super) struct Done {
-    pub(super) becomes: Option<Becomes>,
     /// The answer to the request that it was; `None`: it comes later, or nobody asked.
     pub(super) said: Option<Said>,
     /// Answers to others.
@@ -86,21 +84,21 @@ pub(super) struct Done {
 }
 
 impl Duty {
-    fn tell(mut self, outcome: Outcome) {
+    fn fail(mut self, fault: Fault) {
         self.told = true;
-        self.say(outcome);
+        self.say(Undone::Failed(fault));
     }
 
-    fn say(&self, outcome: Outcome) {
-        self.hosted.handle(Event::Ran(self.address.clone(), self.life, self.job, outcome));
+    fn say(&self, undone: Undone) {
+        self.hosted.handle(Event::Undone(self.address.clone(), self.life, self.job, undone));
     }
 }
 
 impl Drop for Duty {
     fn drop(&mut self) {
         if !self.told {
-            let killed = Outcome::Failed(Fault::Crashed(ExitReason::Killed));
-            self.say(if self.begun { killed } else { Outcome::Untouched });
+            let killed = Undone::Failed(Fault::Crashed(ExitReason::Killed));
+            self.say(if self.begun { killed } else { Undone::Untouched });
         }
     }
 }
@@ -126,20 +124,31 @@ pub(super) fn is_inside() -> bool {
     ANSWERS.with_borrow(Option::is_some)
 }
 
-/// Runs a callback; answers what it comes to, and the answers that it has given.
-async fn callback<T>(future: impl Future<Output = Result<T>>) -> (Result<T>, Vec<(RequestId, Said)>) {
+/// What has come of a callback.
+struct Called<T> {
+    result: Result<T>,
+    /// The answers that it has given.
+    answers: Vec<(RequestId, Said)>,
+    /// It has waited for nothing.
+    at_once: bool,
+}
+
+async fn callback<T>(future: impl Future<Output = Result<T>>) -> Called<T> {
     let mut future = pin!(future);
-    let mut given = Some(Vec::new());
-    std::future::poll_fn(move |cx| {
+    let (mut given, mut at_once) = (Some(Vec::new()), true);
+    poll_fn(move |cx| {
         let before = ANSWERS.replace(given.take());
         let polled = catch_unwind(AssertUnwindSafe(|| future.as_mut().poll(cx)));
         given = ANSWERS.replace(before);
         let result = match polled {
-            Ok(Poll::Pending) => return Poll::Pending,
+            Ok(Poll::Pending) => {
+                at_once = false;
+                return Poll::Pending;
+            }
             Ok(Poll::Ready(result)) => result,
             Err(panic) => Err(Error::exit(panic_reason(panic))),
         };
-        Poll::Ready((result, given.take().unwrap_or_default()))
+        Poll::Ready(Called { result, answers: given.take().unwrap_or_default(), at_once })
     })
     .await
 }
@@ -165,67 +174,165 @@ struct Life<K: Keyed> {
     last: Blob,
     /// Whether it is kept.
     kept: bool,
+    /// So many callbacks in a row have waited for nothing.
+    swift: u32,
+}
+
+/// So many messages are one step at most.
+const GROUP: usize = 64;
+
+/// So many callbacks in a row have to wait for nothing before it is believed that they never do.
+const SWIFT: u32 = 8;
+
+/// A process, from its first message to its end.
+///
+/// What several messages in a row have done is one step, whose state is written once, if callbacks wait for nothing: where they
+/// do, an answer would wait for the next callback.
+struct Living<K: Keyed> {
+    me: Process<Work>,
+    hosted: Arc<Hosted>,
+    address: Address,
+    number: u64,
+    idle: Duration,
+    /// It has said that it is idle.
+    is_idle: bool,
+    seed: Option<Seed>,
+    life: Option<Life<K>>,
+    /// What was done and is not told yet.
+    group: Vec<(Duty, Done)>,
 }
 
 /// Runs a process until it is told to leave, or crashes.
-pub(super) async fn live<K: Keyed>(mut me: Process<Work>, seed: Seed) -> ExitReason {
+pub(super) async fn live<K: Keyed>(me: Process<Work>, seed: Seed) -> ExitReason {
     me.set_label(seed.address.to_string().as_str());
-    let (hosted, address, number, idle) = (seed.hosted.clone(), seed.address.clone(), seed.life, seed.idle);
-    let mut seed = Some(seed);
-    let mut life: Option<Life<K>> = None;
-    let mut is_idle = false;
+    let mut living = Living::<K> {
+        me,
+        hosted: seed.hosted.clone(),
+        address: seed.address.clone(),
+        number: seed.life,
+        idle: seed.idle,
+        is_idle: false,
+        seed: Some(seed),
+        life: None,
+        group: Vec::new(),
+    };
     loop {
-        let work = match is_idle {
-            true => me.receive().await,
-            false => match me.receive_after(idle).await {
-                Some(work) => work,
-                None => {
-                    hosted.handle(Event::Idle(address.clone(), number));
-                    is_idle = true;
-                    continue;
-                }
-            },
+        if let Err(reason) = living.turn().await {
+            return reason;
+        }
+    }
+}
+
+impl<K: Keyed> Living<K> {
+    /// Does the next thing. An error: that was the last.
+    async fn turn(&mut self) -> Result<(), ExitReason> {
+        let work = match self.next().await? {
+            Some(Info::User(work)) => work,
+            // It is nobody's to link to or to monitor with.
+            Some(_) => return Ok(()),
+            None => {
+                self.hosted.handle(Event::Idle(self.address.clone(), self.number));
+                self.is_idle = true;
+                return Ok(());
+            }
         };
-        is_idle = false;
-        let (task, mut duty) = match work {
-            Info::User(Work::Do(task, duty)) => (task, duty),
-            Info::User(Work::Leave(reason)) => {
-                if let Some(life) = &mut life {
+        self.is_idle = false;
+        match work {
+            Work::Do(task, duty) => self.take(task, duty).await,
+            Work::Leave(reason) => {
+                if let Some(life) = &mut self.life {
                     life.state.terminate(&reason);
                 }
-                return reason;
+                Err(reason)
             }
-            _ => continue,
-        };
+        }
+    }
+
+    /// What comes next; `None`: nothing, for as long as it may be idle. What is done is told before it waits.
+    async fn next(&mut self) -> Result<Option<Info<Work>>, ExitReason> {
+        if !self.group.is_empty() {
+            let next = self.me.receive_after(Duration::ZERO).await;
+            let joins = matches!(&next, Some(Info::User(Work::Do(task, _))) if !task.is_read());
+            if !joins {
+                self.tell(false)?;
+            }
+            if next.is_some() {
+                return Ok(next);
+            }
+        }
+        match self.is_idle {
+            true => Ok(Some(self.me.receive().await)),
+            false => Ok(self.me.receive_after(self.idle).await),
+        }
+    }
+
+    async fn take(&mut self, task: Task, mut duty: Duty) -> Result<(), ExitReason> {
         // It was taken back, if it is taken.
         if duty.taken.swap(true, Ordering::AcqRel) {
             duty.told = true;
-            continue;
+            return Ok(());
         }
         duty.begun = true;
-        let begun = match (&mut life, seed.take()) {
-            (Some(life), _) => Ok(life),
-            (None, Some(seed)) => match catch(pin!(Life::begin(me.pid(), seed))).await {
-                Ok(begun) => begun.map(|new| life.insert(new)),
-                Err(panic) => Err(Error::exit(panic_reason(panic))),
-            },
-            (None, None) => Err(Error::msg("it has no state")),
-        };
-        let done = match begun {
-            Ok(life) => life.run(task).await,
-            Err(error) => Err(Failed::of(error)),
-        };
-        match done {
+        let alone = task.is_read();
+        match self.run(task).await {
             Ok(done) => {
+                // If it is not told, it has to be done again.
+                duty.begun = false;
                 let ended = done.ended;
-                duty.tell(Outcome::Done(Box::new(done)));
-                if ended {
-                    return ExitReason::Normal;
+                self.group.push((duty, done));
+                let swift = self.life.as_ref().is_some_and(|life| life.swift >= SWIFT);
+                if alone || ended || !swift || self.group.len() >= GROUP {
+                    self.tell(ended)?;
                 }
+                if ended { Err(ExitReason::Normal) } else { Ok(()) }
             }
             Err(Failed { fault, reason }) => {
-                duty.tell(Outcome::Failed(fault));
-                return reason;
+                duty.fail(fault);
+                Err(reason)
+            }
+        }
+    }
+
+    async fn run(&mut self, task: Task) -> Result<Done, Failed> {
+        if let Some(seed) = self.seed.take() {
+            let begun = match catch(pin!(Life::begin(self.me.pid(), seed))).await {
+                Ok(begun) => begun,
+                Err(panic) => Err(Error::exit(panic_reason(panic))),
+            };
+            self.life = Some(begun.map_err(Failed::of)?);
+        }
+        match &mut self.life {
+            Some(life) => life.run(task).await,
+            None => Err(Failed::of(Error::msg("it has not begun"))),
+        }
+    }
+
+    /// Tells what was done, and what that has made of the state.
+    fn tell(&mut self, ended: bool) -> Result<(), ExitReason> {
+        let Some(life) = &mut self.life else { return Ok(()) };
+        let unchanged = self.group.iter().all(|(_, done)| done.output.unchanged);
+        let deltas = self.group.iter_mut().flat_map(|(_, done)| std::mem::take(&mut done.output.deltas));
+        let deltas: Vec<_> = deltas.collect();
+        let becomes = match ended {
+            true => Ok(life.kept.then_some(Becomes::Gone)),
+            false => life.change(deltas, unchanged),
+        };
+        match becomes {
+            Ok(becomes) => {
+                let done = self.group.drain(..).map(|(mut duty, done)| {
+                    duty.told = true;
+                    (duty.job, done)
+                });
+                let event = Event::Done(self.address.clone(), self.number, done.collect(), becomes);
+                self.hosted.handle(event);
+                Ok(())
+            }
+            Err(error) => {
+                let reason = error.into_reason();
+                for (duty, _) in self.group.drain(..) {
+                    duty.fail(Fault::Crashed(reason.clone()));
+                }
+                Err(reason)
             }
         }
     }
@@ -242,12 +349,12 @@ impl<K: Keyed> Life<K> {
             }
             None => (K::init(cx.key())?, None),
         };
-        let mut life = Life { state, cx, last: Blob::default(), kept: kept.is_some() };
+        let mut life = Life { state, cx, last: Blob::default(), kept: kept.is_some(), swift: 0 };
         if !tells_changes::<K>() {
             life.last = life.encode()?;
         }
         if let Some(why) = why {
-            callback(life.state.resumed(why, &mut life.cx)).await.0?;
+            callback(life.state.resumed(why, &mut life.cx)).await.result?;
         }
         Ok(life)
     }
@@ -263,41 +370,48 @@ impl<K: Keyed> Life<K> {
             _ => (None, How::Any),
         };
         self.cx.output = Output::default();
-        let (next, mut answers) = match self.dispatch(task).await {
-            Ok((next, answers)) => (next.map_err(Failed::of)?, answers),
+        let Called { result, mut answers, at_once } = match self.dispatch(task).await {
+            Ok(called) => called,
             // A message that is none of its changes nothing.
             Err(why) => return Ok(Done::said(Err(Fault::NotUnderstood(why)))),
         };
+        self.swift = if at_once { self.swift.saturating_add(1) } else { 0 };
+        let step = result.map_err(Failed::of)?;
         let mut ended = false;
-        if let Step::Stop(reason) = next {
+        if let Step::Stop(reason) = step {
             if !reason.is_orderly() {
                 return Err(Failed::of(Error::exit(reason)));
             }
             self.state.terminate(&reason);
             ended = true;
         }
-        let becomes =
-            if ended { self.kept.then_some(Becomes::Gone) } else { self.change().map_err(Failed::of)? };
         let at = answers.iter().position(|(answered, _)| Some(*answered) == id);
         let said = at.map(|at| answers.swap_remove(at).1);
-        let output = std::mem::take(&mut self.cx.output);
-        let quiet = becomes.is_none() && answers.is_empty() && output.is_quiet();
-        if how != How::Any && !(quiet && said.is_some()) {
-            // It begins again from what is kept.
-            return Err(Failed { fault: Fault::NotARead, reason: ExitReason::Normal });
+        let mut output = std::mem::take(&mut self.cx.output);
+        if how != How::Any {
+            let quiet = said.is_some() && answers.is_empty() && output.is_quiet() && !ended;
+            if !quiet || !self.is_unchanged()? {
+                // It begins again from what is kept.
+                return Err(Failed { fault: Fault::NotARead, reason: ExitReason::Normal });
+            }
+            output.unchanged = true;
         }
-        Ok(Done { becomes, said, answers, output, stale: how == How::Stale, ended })
+        Ok(Done { said, answers, output, stale: how == How::Stale, ended })
+    }
+
+    /// Whether the state is as it was before the callback that has run alone.
+    fn is_unchanged(&self) -> Result<bool, Failed> {
+        Ok(tells_changes::<K>() || self.encode().map_err(Failed::of)? == self.last)
     }
 
     /// What has become of the state.
-    fn change(&mut self) -> Result<Option<Becomes>> {
-        let deltas = std::mem::take(&mut self.cx.output.deltas);
+    fn change(&mut self, deltas: Vec<Blob>, unchanged: bool) -> Result<Option<Becomes>> {
         let vsn = K::VSN;
         let becomes = match tells_changes::<K>() {
             true if deltas.is_empty() => return Ok(None),
             true if self.kept => Becomes::More { vsn, deltas },
             true => Becomes::Whole { vsn, state: self.encode()? },
-            false if self.cx.output.unchanged => return Ok(None),
+            false if unchanged => return Ok(None),
             false => {
                 let state = self.encode()?;
                 if state == self.last {
@@ -312,41 +426,47 @@ impl<K: Keyed> Life<K> {
     }
 
     /// Reads a message and runs its callback. An error: the message is none of its.
-    async fn dispatch(&mut self, task: Task) -> Result<(Result<Step>, Vec<(RequestId, Said)>), String> {
+    async fn dispatch(&mut self, task: Task) -> Result<Called<Step>, String> {
         let (shared, state, cx) = (self.cx.shared.clone(), &mut self.state, &mut self.cx);
-        let node = shared.node().ok_or("its node is gone")?;
-        Ok(match task {
+        let called = match task {
             Task::Call { id, message, .. } => {
                 let row = row_name(shared.shard_of(&cx.address), id);
                 let call = shared.keyed(Some(row), || wire::decode(&message))?;
-                let (next, answers) = callback(state.handle_call(call, cx)).await;
-                (next.map(|reply| reply.next.step), answers)
+                let called = callback(state.handle_call(call, cx)).await;
+                let result = called.result.map(|reply| reply.next);
+                Called { result, answers: called.answers, at_once: called.at_once }
             }
             Task::Cast(message) => {
                 let cast = shared.keyed(None, || wire::decode(&message))?;
-                let (next, answers) = callback(state.handle_cast(cast, cx)).await;
-                (next.map(|next| next.step), answers)
+                callback(state.handle_cast(cast, cx)).await
             }
             Task::Timer(message) => {
                 let info = shared.keyed(None, || wire::decode(&message))?;
-                let (next, answers) = callback(state.handle_info(info, cx)).await;
-                (next.map(|next| next.step), answers)
+                callback(state.handle_info(info, cx)).await
             }
             Task::Answer(info, said) => {
                 let info = shared.keyed(None, || wire::decode(&info))?;
-                let answer = KeyedAnswer(said, node);
-                let (next, answers) = callback(state.handle_answer(info, answer, cx)).await;
-                (next.map(|next| next.step), answers)
+                let node = shared.node().ok_or("its node is gone")?;
+                callback(state.handle_answer(info, KeyedAnswer(said, node), cx)).await
             }
-        })
+        };
+        let Called { result, answers, at_once } = called;
+        Ok(Called { result: result.map(|next| next.step), answers, at_once })
+    }
+}
+
+impl Task {
+    /// Whether it may change nothing.
+    fn is_read(&self) -> bool {
+        matches!(self, Task::Call { how: How::Read | How::Stale, .. })
     }
 }
 
 impl Done {
     /// It has said this, and done nothing.
     pub(super) fn said(said: Said) -> Self {
-        let (answers, output) = (Vec::new(), Output::default());
-        Done { becomes: None, said: Some(said), answers, output, stale: false, ended: false }
+        let (answers, output) = (Vec::new(), Output { unchanged: true, ..Output::default() });
+        Done { said: Some(said), answers, output, stale: false, ended: false }
     }
 }
 
@@ -356,5 +476,6 @@ impl Output {
             && self.started.is_empty()
             && self.cancelled.is_empty()
             && self.outside.is_empty()
+            && self.deltas.is_empty()
     }
 }
