@@ -314,12 +314,22 @@ impl<C: Contents> Replica<C> {
     }
 
     fn run(&mut self, cause: Cause<C::Body>) {
-        let job = JobId(self.next_job);
-        self.next_job += 1;
-        if let Some(owner) = &mut self.owner {
-            owner.jobs.insert(job, cause.clone());
+        if let Some(job) = self.begin(&cause) {
             self.actions.push_back(Action::Run(job, cause));
         }
+    }
+
+    fn run_alone(&mut self, cause: Cause<C::Body>) {
+        if let Some(job) = self.begin(&cause) {
+            self.actions.push_back(Action::RunAlone(job, cause));
+        }
+    }
+
+    fn begin(&mut self, cause: &Cause<C::Body>) -> Option<JobId> {
+        let job = JobId(self.next_job);
+        self.next_job += 1;
+        self.owner.as_mut()?.jobs.insert(job, cause.clone());
+        Some(job)
     }
 
     /// A job that was not begun, since the shard is to be frozen.
@@ -367,9 +377,11 @@ impl<C: Contents> Replica<C> {
         let encoded = change.as_ref().map(|change| copy.contents.encode(change, wire)).transpose();
         // R36: what cannot be said to the standby is not done.
         if encoded.is_err() && self.config.rules.obey(Rule::R36) {
-            for (job, cause, _) in all {
-                self.actions.push_back(Action::Undo(job));
-                self.refuse(cause);
+            // Not all of it may be to blame.
+            let together = all.len() > 1;
+            self.actions.extend(all.iter().map(|(job, ..)| Action::Undo(*job)));
+            for (_, cause, _) in all {
+                if together { self.run_alone(cause) } else { self.refuse(cause) }
             }
             return self.settle(now);
         }

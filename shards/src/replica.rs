@@ -181,6 +181,8 @@ pub enum Action<C: Contents> {
     Reply(Route, u64, Reply<C::Body>),
     /// Run a process; what it did goes to [`Replica::handle_ran`].
     Run(JobId, Cause<C::Body>),
+    /// As `Run`, and what it does is not to be one step with anything else.
+    RunAlone(JobId, Cause<C::Body>),
     /// What the job did is part of the shard now: its process goes on from there.
     Keep(JobId),
     /// What the job did is not, and never was: its process goes on from where it was before.

@@ -66,7 +66,16 @@ struct Awake {
     /// Which life of it.
     life: u64,
     /// What it was given, in order; the first may have been begun.
-    jobs: VecDeque<(JobId, Task, Arc<AtomicBool>)>,
+    jobs: VecDeque<Given>,
+}
+
+/// A job that a process was given.
+struct Given {
+    job: JobId,
+    task: Task,
+    alone: bool,
+    /// Whether it was begun, or taken back.
+    taken: Arc<AtomicBool>,
 }
 
 pub(super) struct Host {
@@ -215,7 +224,8 @@ impl Host {
             Action::ToStandby(to, said) => self.shared.send(to, shard, Packet::ToStandby(said)),
             Action::ToOwner(to, said) => self.shared.send(to, shard, Packet::ToOwner(said)),
             Action::Reply(route, epoch, reply) => self.reply(route, epoch, reply),
-            Action::Run(job, cause) => self.run(job, cause, now),
+            Action::Run(job, cause) => self.run(job, cause, false, now),
+            Action::RunAlone(job, cause) => self.run(job, cause, true, now),
             Action::Keep(_) => self.handled += 1,
             // A process that has done what cannot be kept is not asked any more.
             Action::Undo(job) => self.undo(job),
@@ -249,33 +259,10 @@ impl Host {
     }
 
     /// Gives a job to its process.
-    fn run(&mut self, job: JobId, cause: Cause<Body>, now: Duration) {
-        let table = self.replica.copy().map(|copy| &copy.table);
-        let (to, task) = match cause {
-            Cause::Request(Request { id, body: Body::Call { to, message, how, .. }, .. }) => {
-                (to, Task::Call { id, message, how })
-            }
-            Cause::Request(Request { body: Body::Answer { id, said }, .. }) => {
-                let nothing = Answer::Now(Body::Said(Ok(Blob::default())));
-                let answers = vec![(id, Body::Said(said))];
-                return self.replica.handle_ran(job, Ran { answers, ..Ran::quiet(nothing) }, now);
-            }
-            Cause::Request(Request { body: Body::Cast { to, message }, .. })
-            | Cause::Cast(Body::Cast { to, message })
-            | Cause::Inner(_, Body::Cast { to, message }) => (to, Task::Cast(message)),
-            Cause::Timer(_, Body::Timer { to, message, .. }) => (to, Task::Timer(message)),
-            Cause::Answer(number, Body::Said(said)) => {
-                match table.and_then(|table| table.outbox.get(&number)).map(|effect| &effect.body) {
-                    Some(Body::Call { by: Some((by, info)), .. }) => {
-                        (by.clone(), Task::Answer(info.clone(), said))
-                    }
-                    _ => return self.replica.handle_ran(job, Ran::quiet(Answer::None), now),
-                }
-            }
-            other => {
-                let why = format!("{other:?} is nothing that a process is told");
-                return self.refuse(job, Fault::NotUnderstood(why), now);
-            }
+    fn run(&mut self, job: JobId, cause: Cause<Body>, alone: bool, now: Duration) {
+        let (to, task) = match self.task(cause) {
+            Ok(task) => task,
+            Err(ran) => return self.replica.handle_ran(job, *ran, now),
         };
         let refusable = matches!(task, Task::Call { .. } | Task::Cast(_));
         let full = |kind: &super::Kind| {
@@ -288,17 +275,43 @@ impl Host {
             }
             Some(kind) if full(kind) => self.refuse(job, Fault::Overloaded, now),
             Some(_) => {
-                let taken = Arc::new(AtomicBool::new(false));
-                let awake = match self.awake.remove(&to) {
-                    Some(awake) => Some(awake),
-                    None => self.wake(&to),
-                };
-                let Some(mut awake) = awake else { return };
-                awake.jobs.push_back((job, task.clone(), taken.clone()));
-                self.give(&to, &awake, job, task, taken);
+                let Some(mut awake) = self.awake.remove(&to).or_else(|| self.wake(&to)) else { return };
+                self.give(&to, &mut awake, job, task, alone);
                 self.awake.insert(to, awake);
             }
         }
+    }
+
+    /// For which process a cause is, and what; or what it has done already.
+    fn task(&self, cause: Cause<Body>) -> Result<(Address, Task), Box<Ran<States>>> {
+        let table = self.replica.copy().map(|copy| &copy.table);
+        Ok(match cause {
+            Cause::Request(Request { id, body: Body::Call { to, message, how, .. }, .. }) => {
+                (to, Task::Call { id, message, how })
+            }
+            Cause::Request(Request { body: Body::Answer { id, said }, .. }) => {
+                let nothing = Answer::Now(Body::Said(Ok(Blob::default())));
+                let answers = vec![(id, Body::Said(said))];
+                return Err(Box::new(Ran { answers, ..Ran::quiet(nothing) }));
+            }
+            Cause::Request(Request { body: Body::Cast { to, message }, .. })
+            | Cause::Cast(Body::Cast { to, message })
+            | Cause::Inner(_, Body::Cast { to, message }) => (to, Task::Cast(message)),
+            Cause::Timer(_, Body::Timer { to, message, .. }) => (to, Task::Timer(message)),
+            Cause::Answer(number, Body::Said(said)) => {
+                match table.and_then(|table| table.outbox.get(&number)).map(|effect| &effect.body) {
+                    Some(Body::Call { by: Some((by, info)), .. }) => {
+                        (by.clone(), Task::Answer(info.clone(), said))
+                    }
+                    _ => return Err(Box::new(Ran::quiet(Answer::None))),
+                }
+            }
+            other => {
+                let why = format!("{other:?} is nothing that a process is told");
+                let fault = Body::Said(Err(Fault::NotUnderstood(why)));
+                return Err(Box::new(Ran::quiet(Answer::Now(fault))));
+            }
+        })
     }
 
     /// The job has done nothing, and its asker, if there is one, hears why.
@@ -307,10 +320,12 @@ impl Host {
         self.replica.handle_ran(job, Ran::quiet(Answer::Now(Body::Said(Err(fault)))), now);
     }
 
-    fn give(&self, to: &Address, awake: &Awake, job: JobId, task: Task, taken: Arc<AtomicBool>) {
+    fn give(&self, to: &Address, awake: &mut Awake, job: JobId, task: Task, alone: bool) {
         let Some(hosted) = self.shared.hosted(self.shard) else { return };
         let (address, life) = (to.clone(), awake.life);
-        let duty = Duty { hosted, address, life, job, taken, begun: false, told: false };
+        let taken = Arc::new(AtomicBool::new(false));
+        awake.jobs.push_back(Given { job, task: task.clone(), alone, taken: taken.clone() });
+        let duty = Duty { hosted, address, life, job, alone, taken, begun: false, told: false };
         awake.process.send(Work::Do(task, duty));
     }
 
@@ -343,7 +358,7 @@ impl Host {
     ) {
         let Some(awake) = self.awake.get_mut(address).filter(|awake| awake.life == life) else { return };
         let jobs: Vec<_> = done.iter().map(|(job, _)| *job).collect();
-        awake.jobs.retain(|(job, ..)| !jobs.contains(job));
+        awake.jobs.retain(|given| !jobs.contains(&given.job));
         let ended = done.iter().any(|(_, done)| done.ended);
         let mut ran: Vec<_> =
             done.into_iter().map(|(job, done)| (job, self.step(address, job, done))).collect();
@@ -361,7 +376,7 @@ impl Host {
     fn undone(&mut self, address: &Address, life: u64, job: JobId, undone: Undone, now: Duration) {
         let Some(awake) = self.awake.get_mut(address).filter(|awake| awake.life == life) else { return };
         if let Undone::Failed(fault) = undone {
-            awake.jobs.retain(|(other, ..)| *other != job);
+            awake.jobs.retain(|given| given.job != job);
             self.refuse(job, fault, now);
         }
         self.crashed = true;
@@ -411,10 +426,8 @@ impl Host {
             return;
         }
         let Some(mut awake) = self.wake(address) else { return };
-        for (job, task, _) in before.jobs {
-            let taken = Arc::new(AtomicBool::new(false));
-            awake.jobs.push_back((job, task.clone(), taken.clone()));
-            self.give(address, &awake, job, task, taken);
+        for Given { job, task, alone, .. } in before.jobs {
+            self.give(address, &mut awake, job, task, alone);
         }
         self.awake.insert(address.clone(), awake);
     }
@@ -433,10 +446,10 @@ impl Host {
     fn freeze(&mut self, now: Duration) {
         let mut returned = Vec::new();
         for awake in self.awake.values_mut() {
-            awake.jobs.retain(|(job, _, taken)| {
-                let begun = taken.swap(true, Ordering::AcqRel);
+            awake.jobs.retain(|given| {
+                let begun = given.taken.swap(true, Ordering::AcqRel);
                 if !begun {
-                    returned.push(*job);
+                    returned.push(given.job);
                 }
                 begun
             });
@@ -458,7 +471,7 @@ impl Host {
     fn deactivate(&mut self) {
         for (_, awake) in self.awake.drain() {
             // What it is doing is nobody's any more.
-            let begun = awake.jobs.iter().any(|(_, _, taken)| taken.swap(true, Ordering::AcqRel));
+            let begun = awake.jobs.iter().any(|given| given.taken.swap(true, Ordering::AcqRel));
             match begun {
                 true => {
                     if let Some(node) = self.shared.node() {

@@ -57,6 +57,8 @@ pub(super) struct Duty {
     pub(super) address: Address,
     pub(super) life: u64,
     pub(super) job: JobId,
+    /// It is not to be one step with others.
+    pub(super) alone: bool,
     /// Whether somebody has it: the process, or whoever takes it back before.
     pub(super) taken: Arc<AtomicBool>,
     pub(super) begun: bool,
@@ -252,7 +254,8 @@ impl<K: Keyed> Living<K> {
     async fn next(&mut self) -> Result<Option<Info<Work>>, ExitReason> {
         if !self.group.is_empty() {
             let next = self.me.receive_after(Duration::ZERO).await;
-            let joins = matches!(&next, Some(Info::User(Work::Do(task, _))) if !task.is_read());
+            let joins =
+                matches!(&next, Some(Info::User(Work::Do(task, duty))) if !task.is_read() && !duty.alone);
             if !joins {
                 self.tell(false)?;
             }
@@ -273,7 +276,7 @@ impl<K: Keyed> Living<K> {
             return Ok(());
         }
         duty.begun = true;
-        let alone = task.is_read();
+        let alone = task.is_read() || duty.alone;
         match self.run(task).await {
             Ok(done) => {
                 // If it is not told, it has to be done again.

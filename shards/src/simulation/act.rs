@@ -46,6 +46,13 @@ impl World {
             }
             Action::ToOwner(to, said) => self.send(me, to, 1, Event::At(to, shard, Input::ToOwner(me, said))),
             Action::Reply(route, epoch, reply) => self.reply(me, shard, route, epoch, reply),
+            Action::RunAlone(job, cause) => {
+                let now = self.now;
+                let Some(copy) = self.hosts[at].replicas[shard].copy() else { return };
+                let ran = handle(&copy.contents, &cause, id(1 - shard));
+                self.leave_open(shard, &cause);
+                self.hosts[at].replicas[shard].handle_ran(job, ran, now);
+            }
             Action::Run(job, cause) => {
                 let jobs = &mut self.hosts[at].jobs[shard];
                 jobs.push_back((job, cause));
@@ -182,24 +189,49 @@ impl World {
     /// The process of a shard works on what it was given first.
     pub(super) fn work(&mut self, at: usize, shard: usize) {
         let me = self.hosts[at].member;
-        let Some((job, cause)) = self.hosts[at].jobs[shard].pop_front() else { return };
+        // What is done in a row is sometimes one step.
+        let many = if self.random.one_in(4) { 1 + self.random.below(3) } else { 1 };
+        let row: Vec<_> = (0..many).map_while(|_| self.hosts[at].jobs[shard].pop_front()).collect();
         if !self.hosts[at].jobs[shard].is_empty() {
             let takes = self.random.millis(0..2);
             self.after(takes, Event::At(me, shard, Input::Job));
         }
         let now = self.now;
         let Some(copy) = self.hosts[at].replicas[shard].copy() else { return };
-        let ran = handle(&copy.contents, &cause, id(1 - shard));
-        if let Cause::Request(request) = &cause
-            && let Say::Later(op) = request.body
-        {
-            // Two may answer it, each in its own words.
-            for by in 0..2 {
-                let later = self.random.millis(20..150);
-                self.after(later, Event::Give(shard, request.id, Say::Given(op, by)));
+        let mut log = copy.contents.clone();
+        let (mut all, mut changes) = (Vec::new(), Vec::new());
+        for (job, cause) in row {
+            let mut ran = handle(&log, &cause, id(1 - shard));
+            let change = ran.change.take().unwrap_or_default();
+            log.entries.extend(change.iter().map(|(entry, _)| *entry));
+            if !change.is_empty() && self.random.one_in(4) {
+                ran.answers = self
+                    .open
+                    .pop()
+                    .filter(|(of, ..)| *of == shard)
+                    .map(|(_, id, say)| (id, say))
+                    .into_iter()
+                    .collect();
             }
+            changes.extend(change);
+            self.leave_open(shard, &cause);
+            all.push((job, ran));
         }
-        self.hosts[at].replicas[shard].handle_ran(job, ran, now);
+        if let Some((_, last)) = all.last_mut().filter(|_| !changes.is_empty()) {
+            last.change = Some(changes);
+        }
+        self.hosts[at].replicas[shard].handle_ran_together(all, now);
+    }
+
+    /// What is answered later: by two, each in its own words, and perhaps by the process itself before.
+    fn leave_open(&mut self, shard: usize, cause: &Cause<Say>) {
+        let Cause::Request(request) = cause else { return };
+        let Say::Later(op) = request.body else { return };
+        self.open.push((shard, request.id, Say::Given(op, 2)));
+        for by in 0..2 {
+            let later = self.random.millis(20..150);
+            self.after(later, Event::Give(shard, request.id, Say::Given(op, by)));
+        }
     }
 
     /// Somebody answers what was left open, wherever the shard is served.

@@ -76,20 +76,19 @@ pub(super) struct Log {
 }
 
 impl Contents for Log {
-    type Change = (Entry, bool);
-    type Delta = (Entry, bool);
+    type Change = Vec<(Entry, bool)>;
+    type Delta = Vec<(Entry, bool)>;
     type Whole = (Vec<Entry>, BTreeSet<Entry>);
     type Body = Say;
 
-    fn encode(&self, change: &(Entry, bool), wire: u32) -> Result<(Entry, bool), Lossy> {
-        if change.1 && wire < 2 { Err(Lossy) } else { Ok(*change) }
+    fn encode(&self, change: &Self::Change, wire: u32) -> Result<Self::Delta, Lossy> {
+        let new = change.iter().any(|(_, new)| *new);
+        if new && wire < 2 { Err(Lossy) } else { Ok(change.clone()) }
     }
 
-    fn apply(&mut self, delta: &(Entry, bool), _: u32) -> Result<(), Unreadable> {
-        self.entries.push(delta.0);
-        if delta.1 {
-            self.news.insert(delta.0);
-        }
+    fn apply(&mut self, delta: &Self::Delta, _: u32) -> Result<(), Unreadable> {
+        self.entries.extend(delta.iter().map(|(entry, _)| *entry));
+        self.news.extend(delta.iter().filter(|(_, new)| *new).map(|(entry, _)| *entry));
         Ok(())
     }
 
@@ -143,6 +142,6 @@ pub(super) fn handle(log: &Log, cause: &Cause<Say>, other: ShardId) -> Ran<Log> 
         }
         _ => {}
     }
-    ran.change = Some((entry, matches!(said, Say::PutNew(_))));
+    ran.change = Some(vec![(entry, matches!(said, Say::PutNew(_)))]);
     ran
 }

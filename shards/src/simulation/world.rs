@@ -118,6 +118,8 @@ pub(super) struct World {
     pub(super) authority_held: Duration,
     /// Until when it is not heard that a mailbox was handed over.
     pub(super) held_final: Duration,
+    /// Requests that were accepted, with an answer to each.
+    pub(super) open: Vec<(usize, RequestId, Say)>,
     /// Until when a node hears nothing of the authority.
     pub(super) deaf: [Duration; NODES],
     pub(super) cut: BTreeSet<(usize, usize)>,
@@ -194,6 +196,7 @@ impl World {
             held: BTreeMap::new(),
             authority_held: Duration::ZERO,
             held_final: Duration::ZERO,
+            open: Vec::new(),
             deaf: [Duration::ZERO; NODES],
             cut: BTreeSet::new(),
             nemesis,
