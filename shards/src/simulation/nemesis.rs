@@ -139,12 +139,14 @@ impl Nemesis {
         let about = |group: &&&[Kind]| {
             let has = |wanted: fn(&Kind) -> bool| group.iter().any(wanted);
             (!versions || has(|kind| matches!(kind, Wire | Other)))
+                && (missing != Some(Rule::R20) || has(|kind| matches!(kind, MoveShort)))
                 && (!sessions || has(|kind| matches!(kind, PauseOwner | CutOwner | SuspectOwner)))
         };
         let favourites: Vec<_> = AIMED.iter().filter(about).copied().collect();
         let favourite = random.pick(&favourites);
         for _ in 0..2 + random.below(8) {
-            let group = if random.one_in(2) { favourite } else { random.pick(AIMED) };
+            let others = if versions || missing == Some(Rule::R20) { &favourites[..] } else { AIMED };
+            let group = if random.one_in(2) { favourite } else { random.pick(others) };
             let mut at = random.millis(100..until.as_millis() as u64 - 200);
             for kind in group {
                 plan.push((at, *kind));
