@@ -227,6 +227,7 @@ impl<'a> Burdens<'a> {
 mod tests {
     use super::*;
     use crate::placement::{Seat, Wires};
+    use crate::record::LeaseId;
     use crate::seeded::{Seeded, member, seat};
 
     /// A cluster whose moves succeed.
@@ -245,7 +246,8 @@ mod tests {
             for (id, (node, weight)) in (0..).map(ShardId).zip(shards) {
                 let owner = member(node);
                 let in_sync = ring.standby(owner, 1).into_iter().collect();
-                records.insert(id, Record { revision: 1, owner, epoch: 1, in_sync, wire: 1 });
+                records
+                    .insert(id, Record { revision: 1, owner, lease: LeaseId(1), epoch: 1, in_sync, wire: 1 });
                 loads.insert(id, Load { messages: weight, bytes: weight });
             }
             Cluster { ring, records, loads, balance: Balance::default() }

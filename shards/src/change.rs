@@ -57,8 +57,11 @@ impl Record {
     pub fn follows(&self, before: Option<&Record>) -> Result<(), NotNext> {
         let (revision, epoch) = match before {
             None => (1, 1),
-            // R22: another life of the same node is another owner.
-            Some(before) => (before.revision + 1, before.epoch + u64::from(before.owner != self.owner)),
+            // R22: another life of the same node is another owner. R44: so is, to epochs, the same by another lease.
+            Some(before) => {
+                let same = (before.owner, before.lease) == (self.owner, self.lease);
+                (before.revision + 1, before.epoch + u64::from(!same))
+            }
         };
         // R3: the revision, and not the epoch, is what is compared.
         if self.revision != revision {
@@ -84,7 +87,7 @@ pub enum NotNext {
         /// What it is.
         found: u64,
     },
-    /// The epoch is one greater if the owner is another one, and the same if not.
+    /// The epoch is one greater if the owner is another one or has another lease, and the same if not.
     Epoch {
         /// What it has to be.
         wanted: u64,
@@ -104,7 +107,8 @@ impl fmt::Display for NotNext {
             NotNext::Epoch { wanted, found } => {
                 write!(
                     f,
-                    "the epoch grows with each change of the owner and never otherwise: it is {wanted}, not {found}"
+                    "the epoch grows with each change of the owner or its lease and never otherwise: it is \
+                     {wanted}, not {found}"
                 )
             }
             NotNext::OwnerInSync => f.write_str("the owner is named as its own standby"),
@@ -119,14 +123,14 @@ mod tests {
     use alloc::collections::BTreeSet;
 
     use super::*;
-    use crate::record::Member;
+    use crate::record::{LeaseId, Member};
 
     fn member(node: u32, creation: u32) -> Member {
         Member { node, creation, store: None }
     }
 
     fn record(revision: u64, owner: Member, epoch: u64) -> Record {
-        Record { revision, owner, epoch, in_sync: BTreeSet::new(), wire: 1 }
+        Record { revision, owner, lease: LeaseId(1), epoch, in_sync: BTreeSet::new(), wire: 1 }
     }
 
     #[track_caller]
@@ -152,11 +156,14 @@ mod tests {
     }
 
     #[test]
-    fn the_epoch_grows_with_the_owner_and_never_otherwise() {
+    fn the_epoch_grows_with_the_owner_or_its_lease_and_never_otherwise() {
         let (a, again) = (member(1, 1), member(1, 2));
         check(Some(record(4, a, 2)), record(5, a, 3), Err(NotNext::Epoch { wanted: 2, found: 3 }));
         check(Some(record(4, a, 2)), record(5, again, 2), Err(NotNext::Epoch { wanted: 3, found: 2 }));
         check(Some(record(4, a, 2)), record(5, again, 3), Ok(()));
+        let anew = |epoch| Record { lease: LeaseId(2), ..record(5, a, epoch) };
+        check(Some(record(4, a, 2)), anew(3), Ok(()));
+        check(Some(record(4, a, 2)), anew(2), Err(NotNext::Epoch { wanted: 3, found: 2 }));
     }
 
     #[test]

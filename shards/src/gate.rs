@@ -66,9 +66,7 @@ impl<C: Contents> Replica<C> {
             }
             Mode::Copied { .. } => copy.position.n,
             // R19: nobody else can have taken over, as of now and not of when the work was begun.
-            Mode::Local | Mode::Async { .. } if now < self.lease.1 || !rules.obey(Rule::R19) => {
-                copy.position.n
-            }
+            Mode::Local | Mode::Async { .. } if self.holds(now) || !rules.obey(Rule::R19) => copy.position.n,
             Mode::Local | Mode::Async { .. } => 0,
         }
     }
@@ -225,7 +223,7 @@ impl<C: Contents> Replica<C> {
             }
             ToOwner::Refused { epoch } if epoch > owner.epoch => self.actions.push_back(Action::Read),
             ToOwner::Refused { .. } => {}
-            ToOwner::Final(position) => self.handed_over(from, position, now),
+            ToOwner::Final { position, lease } => self.handed_over(from, position, lease, now),
         }
         self.consider(now);
         self.settle(now);
@@ -362,7 +360,7 @@ impl<C: Contents> Replica<C> {
             next.wire = self.next_wire(&record);
         }
         if next != record {
-            self.propose(next, None, now);
+            self.propose(next, now);
         }
     }
 

@@ -1,15 +1,17 @@
-//! A member's own view of its lease: until when it is valid, when to renew it, and when it is over.
+//! A member's own view of its lease: until when it is valid, when to renew it, and when to begin another.
 
 use core::time::Duration;
 
-/// The lease of one member, as that member may rely on it.
+use crate::record::LeaseId;
+
+/// The leases of one member, one after the other, as that member may rely on them.
 ///
-/// One life of a node has one lease. The authority ends it when it has heard nothing for the agreed time, counted from
-/// when a renewal *arrived*; here it is valid for nine tenths of that, counted from when the last renewal that succeeded was
-/// *sent*. So it ends here before it can end there, by clocks whose rates differ by less than a tenth.
+/// The authority ends one when it has heard nothing for the agreed time, counted from when a renewal *arrived*; here it is
+/// valid for nine tenths of that, counted from when the last renewal that succeeded was *sent*. So it ends here before it can
+/// end there, by clocks whose rates differ by less than a tenth.
 ///
-/// Once it is over it stays so: the node goes on under another creation, if at all. That is also why an attempt to begin
-/// counts that was never answered: it may have begun the lease, and others may have seen it end.
+/// One that has ended here is given up, even if the authority would still renew it: others may hear that it is over from a
+/// server that was started anew since, and remembers nothing. The next one has another number.
 ///
 /// Events go in through `handle_*(now)`, actions come out of [`poll`](Self::poll). Times are those of a clock that only goes
 /// forward.
@@ -17,31 +19,36 @@ use core::time::Duration;
 pub struct Lease {
     /// How long a renewal is good for, from its sending.
     length: Duration,
-    /// Until when it is valid, or its begin must be known; `None`: no renewal has ever arrived.
-    until: Option<Duration>,
+    /// The one that is valid, and until when.
+    current: Option<(LeaseId, Duration)>,
+    /// The one before, which is given up.
+    former: Option<LeaseId>,
     /// When the renewal under way was sent.
     sent: Option<Duration>,
     /// When the next one is to be sent.
     next: Duration,
-    over: bool,
     action: Option<LeaseAction>,
 }
 
 /// What is to be done about a lease.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LeaseAction {
-    /// Send a renewal, now: it counts as sent at the time of the event that led to it.
-    Renew,
-    /// The lease is valid until then.
-    Valid(Duration),
-    /// It is over: this member never has one again.
-    Over,
+    /// Send a renewal, now: it counts as sent at the time of the event that led to it. What comes of one that was sent before
+    /// counts no more.
+    Renew {
+        /// Of which; `None`: another one is to begin.
+        lease: Option<LeaseId>,
+        /// The one before another, which is relied on no more: it is over when this arrives.
+        former: Option<LeaseId>,
+    },
+    /// The lease is valid until then, whatever was said before. It is over if that is not to come.
+    Valid(LeaseId, Duration),
 }
 
 impl Lease {
-    /// A lease that is not begun. `ttl` is the time after which the authority ends one that is not renewed.
+    /// No lease yet: one is to begin. `ttl` is the time after which the authority ends one that is not renewed.
     pub fn new(ttl: Duration, now: Duration) -> Self {
-        Lease { length: ttl / 10 * 9, until: None, sent: None, next: now, over: false, action: None }
+        Lease { length: ttl / 10 * 9, current: None, former: None, sent: None, next: now, action: None }
     }
 
     /// What is to be done next.
@@ -51,79 +58,76 @@ impl Lease {
 
     /// When [`handle_tick`](Self::handle_tick) is to be called; `None`: not before another event.
     pub fn wakes(&self) -> Option<Duration> {
-        if self.over {
-            return None;
-        }
         let next = self.sent.is_none().then_some(self.next);
-        next.into_iter().chain(self.until).min()
+        next.into_iter().chain(self.current.map(|(_, until)| until)).min()
     }
 
     /// Time has passed.
     pub fn handle_tick(&mut self, now: Duration) {
-        if self.over || self.has_ended(now) {
-            return;
-        }
+        self.end_in_time(now);
         if self.sent.is_none() && now >= self.next {
             self.sent = Some(now);
-            self.action = Some(LeaseAction::Renew);
+            let lease = self.current.map(|(lease, _)| lease);
+            let former = self.former.filter(|_| lease.is_none());
+            self.action = Some(LeaseAction::Renew { lease, former });
         }
     }
 
-    /// The renewal under way has succeeded.
-    pub fn handle_renewed(&mut self, now: Duration) {
-        let Some(sent) = self.answered(now) else { return };
+    /// The renewal under way has succeeded, of this lease.
+    pub fn handle_renewed(&mut self, lease: LeaseId, now: Duration) {
+        let Some(sent) = self.sent else { return };
+        if self.end_in_time(now) {
+            return;
+        }
         let until = sent + self.length;
-        self.until = Some(until);
-        self.next = sent + self.length / 3;
-        self.action = Some(LeaseAction::Valid(until));
-    }
-
-    /// The renewal under way was not answered, and may have arrived.
-    pub fn handle_unanswered(&mut self, now: Duration) {
-        if self.answered(now).is_some() {
-            self.next = now + self.pause();
+        self.current = Some((lease, until));
+        if !self.end_in_time(now) {
+            self.sent = None;
+            self.next = sent + self.length / 3;
+            self.action = Some(LeaseAction::Valid(lease, until));
         }
     }
 
-    /// The renewal under way has not arrived, and will not.
-    pub fn handle_unsent(&mut self, now: Duration) {
-        if self.sent.take().is_some() && !self.has_ended(now) {
-            self.next = now + self.pause();
+    /// The renewal under way was not answered, or not sent.
+    pub fn handle_failed(&mut self, now: Duration) {
+        if self.sent.is_some() && !self.end_in_time(now) {
+            self.pause(now);
         }
     }
 
-    /// The authority says that it is over.
-    pub fn handle_refused(&mut self) {
-        if !self.over {
-            self.end();
+    /// The authority says that the one that was to be renewed is over.
+    pub fn handle_refused(&mut self, now: Duration) {
+        if self.sent.is_none() || self.end_in_time(now) {
+            return;
+        }
+        match self.current {
+            Some((lease, _)) => {
+                self.action = Some(LeaseAction::Valid(lease, now));
+                self.end(lease, now);
+            }
+            // It has ended on the way.
+            None => self.pause(now),
         }
     }
 
-    /// When the renewal was sent that is not under way any more, and may have begun the lease; `None`: that is over.
-    fn answered(&mut self, now: Duration) -> Option<Duration> {
-        let sent = self.sent.take()?;
-        self.until.get_or_insert(sent + self.length);
-        (!self.has_ended(now)).then_some(sent)
-    }
-
-    /// Whether its time is over, which it may be without a tick.
-    fn has_ended(&mut self, now: Duration) -> bool {
-        let ended = self.until.is_some_and(|until| now >= until);
-        if ended {
-            self.end();
+    /// Ends what has reached its end, which it may have without a tick; answers whether it has.
+    fn end_in_time(&mut self, now: Duration) -> bool {
+        let ended = self.current.filter(|(_, until)| now >= *until);
+        if let Some((lease, _)) = ended {
+            self.end(lease, now);
         }
-        ended
+        ended.is_some()
     }
 
-    fn end(&mut self) {
-        self.over = true;
-        self.sent = None;
-        self.action = Some(LeaseAction::Over);
+    /// Another one is to begin at once.
+    fn end(&mut self, lease: LeaseId, now: Duration) {
+        (self.current, self.former) = (None, Some(lease));
+        (self.sent, self.next) = (None, now);
     }
 
-    /// How long to wait after a renewal that failed.
-    fn pause(&self) -> Duration {
-        self.length / 20
+    /// Waits after a renewal that failed.
+    fn pause(&mut self, now: Duration) {
+        (self.sent, self.next) = (None, now + self.length / 20);
     }
 }
 
@@ -134,18 +138,24 @@ mod tests {
     /// Of a lease of ten seconds, in milliseconds.
     enum Event {
         Tick,
-        Renewed,
-        Unanswered,
-        Unsent,
+        Renewed(i64),
+        Failed,
         Refused,
     }
     use Event::*;
 
-    const RENEW: Option<LeaseAction> = Some(LeaseAction::Renew);
-    const OVER: Option<LeaseAction> = Some(LeaseAction::Over);
+    const BEGIN: Option<LeaseAction> = Some(LeaseAction::Renew { lease: None, former: None });
 
-    fn valid(until: u64) -> Option<LeaseAction> {
-        Some(LeaseAction::Valid(Duration::from_millis(until)))
+    fn renew(lease: i64) -> Option<LeaseAction> {
+        Some(LeaseAction::Renew { lease: Some(LeaseId(lease)), former: None })
+    }
+
+    fn begin_after(former: i64) -> Option<LeaseAction> {
+        Some(LeaseAction::Renew { lease: None, former: Some(LeaseId(former)) })
+    }
+
+    fn valid(lease: i64, until: u64) -> Option<LeaseAction> {
+        Some(LeaseAction::Valid(LeaseId(lease), Duration::from_millis(until)))
     }
 
     #[track_caller]
@@ -155,10 +165,9 @@ mod tests {
             let now = Duration::from_millis(*now);
             match event {
                 Tick => lease.handle_tick(now),
-                Renewed => lease.handle_renewed(now),
-                Unanswered => lease.handle_unanswered(now),
-                Unsent => lease.handle_unsent(now),
-                Refused => lease.handle_refused(),
+                Renewed(id) => lease.handle_renewed(LeaseId(*id), now),
+                Failed => lease.handle_failed(now),
+                Refused => lease.handle_refused(now),
             }
             assert_eq!(lease.poll(), *expected, "row {row}");
             assert_eq!(lease.poll(), None, "row {row}");
@@ -169,88 +178,92 @@ mod tests {
     #[test]
     fn it_is_valid_from_the_sending_and_not_from_the_answer() {
         let lease = check(&[
-            (0, Tick, RENEW),
-            (800, Renewed, valid(9_000)),
+            (0, Tick, BEGIN),
+            (800, Renewed(1), valid(1, 9_000)),
             (2_999, Tick, None),
-            (3_000, Tick, RENEW),
-            (8_999, Renewed, valid(12_000)),
+            (3_000, Tick, renew(1)),
+            (8_999, Renewed(1), valid(1, 12_000)),
         ]);
         assert_eq!(lease.wakes(), Some(Duration::from_secs(6)));
     }
 
     #[test]
-    fn it_is_over_when_its_time_is_and_never_valid_again() {
-        let lease = check(&[
-            (0, Tick, RENEW),
-            (10, Renewed, valid(9_000)),
-            (3_000, Tick, RENEW),
-            (9_000, Tick, OVER),
-            (9_001, Renewed, None),
-            (20_000, Tick, None),
+    fn after_its_time_another_one_begins() {
+        check(&[
+            (0, Tick, BEGIN),
+            (10, Renewed(1), valid(1, 9_000)),
+            (3_000, Tick, renew(1)),
+            (9_000, Tick, begin_after(1)),
+            (9_100, Renewed(2), valid(2, 18_000)),
+            (12_000, Tick, renew(2)),
+            (12_010, Renewed(2), valid(2, 21_000)),
+            (21_000, Tick, begin_after(2)),
         ]);
-        assert_eq!(lease.wakes(), None);
     }
 
     #[test]
-    fn an_answer_that_comes_too_late_ends_it_even_without_a_tick() {
-        check(&[(0, Tick, RENEW), (10, Renewed, valid(9_000)), (3_000, Tick, RENEW), (9_000, Renewed, OVER)]);
-        check(&[(0, Tick, RENEW), (9_000, Renewed, OVER), (9_001, Tick, None)]);
+    fn an_answer_that_comes_too_late_does_not_prolong_it() {
+        check(&[
+            (0, Tick, BEGIN),
+            (10, Renewed(1), valid(1, 9_000)),
+            (3_000, Tick, renew(1)),
+            (9_000, Renewed(1), None),
+            (9_000, Tick, begin_after(1)),
+        ]);
+        // Nor does it begin one.
+        check(&[(0, Tick, BEGIN), (9_000, Renewed(1), None), (9_001, Tick, begin_after(1))]);
+        check(&[
+            (0, Tick, BEGIN),
+            (10, Renewed(1), valid(1, 9_000)),
+            (3_000, Tick, renew(1)),
+            (9_000, Failed, None),
+            (9_000, Tick, begin_after(1)),
+        ]);
     }
 
     #[test]
     fn what_failed_is_tried_again_until_the_deadline_of_the_last_success() {
         check(&[
-            (0, Tick, RENEW),
-            (10, Renewed, valid(9_000)),
-            (3_000, Tick, RENEW),
-            (5_000, Unanswered, None),
+            (0, Tick, BEGIN),
+            (10, Renewed(1), valid(1, 9_000)),
+            (3_000, Tick, renew(1)),
+            (5_000, Failed, None),
             (5_449, Tick, None),
-            (5_450, Tick, RENEW),
-            (5_500, Unsent, None),
-            (5_950, Tick, RENEW),
-            (8_999, Renewed, valid(14_950)),
-        ]);
-    }
-
-    #[test]
-    fn a_begin_that_may_have_arrived_counts() {
-        check(&[
-            (0, Tick, RENEW),
-            (5_000, Unanswered, None),
-            (5_450, Tick, RENEW),
-            (6_000, Unsent, None),
-            (6_450, Tick, RENEW),
-            (9_000, Tick, OVER),
-        ]);
-        // The second attempt finds what the first has begun: it is renewed before that can have ended.
-        check(&[
-            (0, Tick, RENEW),
-            (5_000, Unanswered, None),
-            (5_450, Tick, RENEW),
-            (8_900, Renewed, valid(14_450)),
+            (5_450, Tick, renew(1)),
+            (5_500, Failed, None),
+            (5_950, Tick, renew(1)),
+            (8_999, Renewed(1), valid(1, 14_950)),
         ]);
     }
 
     #[test]
     fn an_authority_that_is_not_there_is_waited_for() {
-        check(&[
-            (0, Tick, RENEW),
-            (20_000, Unsent, None),
-            (90_000, Tick, RENEW),
-            (90_001, Unsent, None),
-            (180_000, Tick, RENEW),
-            (180_100, Renewed, valid(189_000)),
+        // What has begun unheard is nobody's: the next attempt finds it, or begins another.
+        let lease = check(&[
+            (0, Tick, BEGIN),
+            (20_000, Failed, None),
+            (90_000, Tick, BEGIN),
+            (90_001, Failed, None),
+            (180_000, Tick, BEGIN),
+            (180_100, Renewed(1), valid(1, 189_000)),
         ]);
+        assert_eq!(lease.wakes(), Some(Duration::from_secs(183)));
     }
 
     #[test]
     fn what_is_refused_is_over() {
         check(&[
-            (0, Tick, RENEW),
-            (10, Renewed, valid(9_000)),
-            (3_000, Tick, RENEW),
-            (3_010, Refused, OVER),
+            (0, Tick, BEGIN),
+            (10, Renewed(1), valid(1, 9_000)),
+            (3_000, Tick, renew(1)),
+            (3_010, Refused, valid(1, 3_010)),
             (3_020, Refused, None),
+            (3_020, Renewed(1), None),
+            (3_020, Tick, begin_after(1)),
+            // It was found, and ended before it was renewed.
+            (3_030, Refused, None),
+            (3_479, Tick, None),
+            (3_480, Tick, begin_after(1)),
         ]);
     }
 }

@@ -38,7 +38,7 @@ pub use message::{
 };
 pub use placement::{Ring, Seat, Wires};
 pub use proposals::Swapped;
-pub use record::{Member, Record, ShardId};
+pub use record::{LeaseId, Member, Record, ShardId};
 pub use replica::{Action, Alone, Answer, Cause, Config, JobId, Mode, NotMoved, Ran, Replica};
 pub use rolling::{Holdup, Release, Rolling};
 pub use stub::{Asked, Outcome, Stub, StubAction, StubConfig, Ticket};

@@ -6,7 +6,7 @@ use core::fmt;
 use serde::{Deserialize, Serialize};
 
 use crate::copy::{Contents, Image, Write};
-use crate::record::{Member, ShardId};
+use crate::record::{LeaseId, Member, ShardId};
 
 /// A place in the history of a shard: the last frame that a copy holds.
 ///
@@ -193,8 +193,13 @@ pub enum ToOwner {
         /// Which.
         epoch: u64,
     },
-    /// I hold the mailbox, at this position.
-    Final(Position),
+    /// I hold the mailbox.
+    Final {
+        /// At this position.
+        position: Position,
+        /// My lease, by which I am to own the shard.
+        lease: LeaseId,
+    },
 }
 
 /// A message on a stream between the owner and a copy.

@@ -4,7 +4,7 @@ use core::time::Duration;
 
 use crate::copy::Contents;
 use crate::message::{Mail, Position, Streamed, ToStandby};
-use crate::record::Member;
+use crate::record::{LeaseId, Member};
 use crate::replica::{Action, NotMoved, Replica};
 use crate::rules::Rule;
 
@@ -115,7 +115,7 @@ impl<C: Contents> Replica<C> {
     }
 
     /// The target holds everything, the mailbox as well.
-    pub(crate) fn handed_over(&mut self, from: Member, position: Position, now: Duration) {
+    pub(crate) fn handed_over(&mut self, from: Member, position: Position, lease: LeaseId, now: Duration) {
         let here = self.copy.as_ref().map(|copy| copy.position);
         let (Some(owner), Some(record)) = (&mut self.owner, &self.record) else { return };
         let Some(moving) = &mut owner.moving else { return };
@@ -125,11 +125,11 @@ impl<C: Contents> Replica<C> {
         }
         moving.state = State::Sent;
         let mut next = record.clone();
-        next.owner = from;
+        (next.owner, next.lease) = (from, lease);
         next.epoch += 1;
         next.in_sync.remove(&from);
         next.in_sync.insert(self.me);
-        self.propose(next, None, now);
+        self.propose(next, now);
     }
 
     /// Whether the change of the owner has left: nothing else is proposed then but what ends it.
@@ -142,7 +142,7 @@ impl<C: Contents> Replica<C> {
         if self.suspected.contains(&to)
             && let Some(record) = self.record.clone()
         {
-            self.propose(record, None, now);
+            self.propose(record, now);
         }
         true
     }

@@ -247,6 +247,10 @@ impl<C: Contents> Replica<C> {
             Known::Expired => Reply::Expired { id },
             // R10: a stored answer is shown when a fresh one would be.
             Known::Answered(body, n) if n <= released || !self.config.rules.obey(Rule::R10) => {
+                // R46: the fresh one may still wait, behind something that was read.
+                if self.config.rules.obey(Rule::R46) {
+                    owner.frontier = owner.frontier.max(n);
+                }
                 Reply::Answered { id, body }
             }
             Known::Answered(body, n) => {

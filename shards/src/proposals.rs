@@ -3,7 +3,7 @@
 use alloc::vec::Vec;
 use core::time::Duration;
 
-use crate::record::{Member, Record};
+use crate::record::Record;
 
 /// What has come of a compare-and-swap.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -24,10 +24,6 @@ pub(crate) struct Proposals(Vec<Proposal>);
 #[derive(Debug)]
 struct Proposal {
     record: Record,
-    /// It counts only if this member's lease has ended.
-    expired: Option<Member>,
-    /// When it was first sent.
-    sent: Duration,
     /// When it is said again; each time it is harmless, since one revision is changed once.
     again: Duration,
     unknown: bool,
@@ -50,23 +46,12 @@ impl Proposals {
     }
 
     /// Whether it is to be sent.
-    pub(crate) fn add(
-        &mut self,
-        record: &Record,
-        expired: Option<Member>,
-        sent: Duration,
-        again: Duration,
-    ) -> bool {
+    pub(crate) fn add(&mut self, record: &Record, again: Duration) -> bool {
         let new = self.out().all(|proposed| proposed != record);
         if new {
-            self.0.push(Proposal { record: record.clone(), expired, sent, again, unknown: false });
+            self.0.push(Proposal { record: record.clone(), again, unknown: false });
         }
         new
-    }
-
-    /// When a proposal was sent.
-    pub(crate) fn sent(&self, record: &Record) -> Option<Duration> {
-        self.0.iter().find(|proposal| proposal.record == *record).map(|proposal| proposal.sent)
     }
 
     /// A record is in force: what was proposed for its revision or one before is over.
@@ -90,11 +75,11 @@ impl Proposals {
     }
 
     /// Those that are said again. That one was not answered says nothing about it.
-    pub(crate) fn say_again(&mut self, next: Duration) -> impl Iterator<Item = (&Record, Option<Member>)> {
+    pub(crate) fn say_again(&mut self, next: Duration) -> impl Iterator<Item = &Record> {
         self.0.iter_mut().map(move |proposal| {
             proposal.again = next;
             proposal.unknown = true;
-            (&proposal.record, proposal.expired)
+            &proposal.record
         })
     }
 }

@@ -44,6 +44,23 @@ impl fmt::Debug for Member {
     }
 }
 
+/// A lease of a member: a tenure, by which it may own shards.
+///
+/// It begins, is renewed, and once it is over it stays so: a later one of the same member has another number.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct LeaseId(pub i64);
+
+impl LeaseId {
+    /// The number that no lease has.
+    pub const NONE: LeaseId = LeaseId(0);
+}
+
+impl fmt::Debug for LeaseId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "l{}", self.0)
+    }
+}
+
 /// Who owns a shard, and who else may.
 ///
 /// It is never deleted: where there is none, the shard has never been created. Each change is a compare-and-swap on
@@ -54,7 +71,10 @@ pub struct Record {
     pub revision: u64,
     /// Who serves it.
     pub owner: Member,
-    /// Greater by one with each change of the owner, and with nothing else. The first is 1.
+    /// The lease by which it does, in a mode that needs one: others may take over when that is over, whatever later one the
+    /// owner has. In other modes what the owner had when it became that, which may be none.
+    pub lease: LeaseId,
+    /// Greater by one with each change of the owner or of its lease, and with nothing else. The first is 1.
     pub epoch: u64,
     /// Who has all that was ever shown to anybody, besides the owner: these may take over, and nobody else.
     pub in_sync: BTreeSet<Member>,

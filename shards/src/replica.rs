@@ -13,7 +13,7 @@ use crate::message::{
 };
 use crate::owner::Owner;
 use crate::proposals::{Proposals, Swapped};
-use crate::record::{Member, Record, ShardId};
+use crate::record::{LeaseId, Member, Record, ShardId};
 use crate::rules::{Rule, Rules};
 use crate::standby::Standby;
 
@@ -170,9 +170,9 @@ impl<C: Contents> Ran<C> {
 pub enum Action<C: Contents> {
     /// Read the record and hand it to [`Replica::handle_record`].
     Read,
-    /// Propose the record to the authority: it comes into force if the one there has the revision before, and if the
-    /// lease of the member, where one is named, has ended by then. What comes of it goes to [`Replica::handle_swapped`].
-    Swap(Record, Option<Member>),
+    /// Propose the record to the authority: it comes into force if the one there has the revision before. What comes of it
+    /// goes to [`Replica::handle_swapped`].
+    Swap(Record),
     /// Tell a copy.
     ToStandby(Member, Streamed<ToStandby<C>>),
     /// Tell the owner.
@@ -238,14 +238,10 @@ pub struct Replica<C: Contents> {
     pub(crate) proposals: Proposals,
     /// Members that are believed to be gone.
     pub(crate) suspected: BTreeSet<Member>,
-    /// Members whose lease has ended at the authority.
-    pub(crate) expired: BTreeSet<Member>,
-    /// Since when this member's own lease is valid without a break, and until when.
-    pub(crate) lease: (Duration, Duration),
-    /// The last record that was read from the authority, and not only told by it: when it was asked.
-    confirmed: (u64, Duration),
-    /// The last epoch that this member has lost by losing its lease.
-    lapsed: u64,
+    /// Leases that are over, those alone that the record names or that were heard of since it came.
+    over: BTreeSet<(Member, LeaseId)>,
+    /// This member's own lease, and until when it is valid.
+    pub(crate) lease: (LeaseId, Duration),
     pub(crate) next_job: u64,
     pub(crate) actions: VecDeque<Action<C>>,
 }
@@ -265,10 +261,8 @@ impl<C: Contents> Replica<C> {
             standby: Standby::default(),
             proposals: Proposals::default(),
             suspected: BTreeSet::new(),
-            expired: BTreeSet::new(),
-            lease: (Duration::ZERO, Duration::ZERO),
-            confirmed: (0, Duration::ZERO),
-            lapsed: 0,
+            over: BTreeSet::new(),
+            lease: (LeaseId::NONE, Duration::ZERO),
             next_job: 0,
             actions: VecDeque::new(),
         }
@@ -310,7 +304,8 @@ impl<C: Contents> Replica<C> {
             held,
             self.record.clone(),
             self.suspected.clone(),
-            self.expired.clone(),
+            self.over.clone(),
+            self.lease,
             format!("{:?}", self.proposals),
         )
     }
@@ -354,21 +349,19 @@ impl<C: Contents> Replica<C> {
         if self.config.rules.obey(Rule::R4) { one == other } else { one.node == other.node }
     }
 
-    /// The record as the authority has it; `None`: the shard was never created. `asked`: when it was asked, if it was and did
-    /// not tell by itself.
-    pub fn handle_record(&mut self, record: Option<Record>, asked: Option<Duration>, now: Duration) {
+    /// The record as the authority has it; `None`: the shard was never created.
+    pub fn handle_record(&mut self, record: Option<Record>, now: Duration) {
         let Some(record) = record else { return };
         let known = self.record.as_ref().map_or(0, |known| known.revision);
         if record.revision < known {
             return;
         }
-        if let Some(asked) = asked {
-            self.confirmed = self.confirmed.max((record.revision, asked));
-        }
         if record.revision > known {
             self.proposals.settle(&record);
             self.known = self.known.max(record.epoch);
             let mine = self.same(record.owner, self.me) && self.serves() == Some(record.epoch);
+            let rules = self.config.rules;
+            self.over.retain(|over| ends(*over, &record, rules));
             self.record = Some(record);
             if mine {
                 self.adopted(now);
@@ -382,19 +375,8 @@ impl<C: Contents> Replica<C> {
 
     fn activate_if_mine(&mut self, now: Duration) {
         let Some(record) = &self.record else { return };
-        let mine =
-            self.same(record.owner, self.me) && record.epoch >= self.known && self.lapsed < record.epoch;
+        let mine = self.same(record.owner, self.me) && record.epoch >= self.known;
         if self.owner.is_some() || !mine {
-            return;
-        }
-        // R44: who has read that it owns the shard while its lease was valid, owns it as long as that is. What it was told
-        // may be from before a break.
-        let (revision, asked) = self.confirmed;
-        let holds = now < self.lease.1 && revision == record.revision && asked >= self.lease.0;
-        if self.config.mode.needs_lease() && !holds && self.config.rules.obey(Rule::R44) {
-            if revision != record.revision || asked < self.lease.0 {
-                self.actions.push_back(Action::Read);
-            }
             return;
         }
         if self.copy.is_none()
@@ -403,21 +385,32 @@ impl<C: Contents> Replica<C> {
             // Its first owner, or one of a mode that keeps nothing.
             self.copy = Some(ShardCopy::new(self.empty.clone()));
         }
-        if self.copy.is_some() {
+        // Otherwise it is to own it by another lease first, or has none.
+        let may = !self.config.mode.needs_lease() || self.holds(now);
+        if may && self.copy.is_some() {
             self.activate(now);
         }
+    }
+
+    /// Whether this member owns the shard by a lease that is valid now: nobody else can have taken over.
+    pub(crate) fn holds(&self, now: Duration) -> bool {
+        // R44: the very lease that the record names. Another may be valid while it is over, and the shard taken over from.
+        let same = |record: &Record| record.lease == self.lease.0 || !self.config.rules.obey(Rule::R44);
+        self.is_leased(now) && self.record.as_ref().is_some_and(same)
+    }
+
+    /// Whether this member has a lease that is valid now.
+    fn is_leased(&self, now: Duration) -> bool {
+        now < self.lease.1
     }
 
     /// What has come of a proposal.
     pub fn handle_swapped(&mut self, proposed: &Record, outcome: Swapped, now: Duration) {
         match outcome {
-            Swapped::Won => {
-                let sent = self.proposals.sent(proposed);
-                self.handle_record(Some(proposed.clone()), sent, now);
-            }
+            Swapped::Won => self.handle_record(Some(proposed.clone()), now),
             Swapped::Lost(record) => {
                 self.proposals.lost(proposed);
-                self.handle_record(record, None, now);
+                self.handle_record(record, now);
             }
             Swapped::Unknown => {
                 self.proposals.unknown(proposed, now + self.config.again);
@@ -438,58 +431,53 @@ impl<C: Contents> Replica<C> {
         }
     }
 
-    /// The authority says that a member's lease has ended, or that it has one again.
-    pub fn handle_expired(&mut self, member: Member, expired: bool, now: Duration) {
-        let changed = match expired {
-            true => self.expired.insert(member),
-            false => self.expired.remove(&member),
-        };
-        if changed {
+    /// The authority says that a lease of a member is over, as it stays. Of those that no record names nothing is kept: it is
+    /// to be said again when one does.
+    pub fn handle_over(&mut self, member: Member, lease: LeaseId, now: Duration) {
+        if self.over.insert((member, lease)) {
             self.consider(now);
         }
     }
 
-    /// This member's own lease is valid until then: so long after the last renewal that succeeded was *sent*.
-    pub fn handle_lease(&mut self, until: Duration, now: Duration) {
-        let broken = now >= self.lease.1;
-        self.lease.1 = self.lease.1.max(until);
-        if broken {
-            self.lease.0 = now;
-            self.lapse();
-        }
+    /// This member's own lease, and until when it is valid: so long after the last renewal that succeeded was *sent*.
+    ///
+    /// To be said in order. That another one is named says that the one before is over, and that its end is past already.
+    pub fn handle_lease(&mut self, lease: LeaseId, until: Duration, now: Duration) {
+        self.lease = (lease, until);
+        self.lapse();
         self.activate_if_mine(now);
         self.consider(now);
         self.settle(now);
     }
 
-    /// R44: whoever has had no lease for a while may have been taken over from. What it serves it serves no more, until it is
-    /// made the owner anew.
+    /// R44: whoever owns by a lease that is over may have been taken over from. What it serves it serves no more, until it is
+    /// the owner by another one.
     fn lapse(&mut self) {
-        if let Some(epoch) = self.serves()
-            && self.config.mode.needs_lease()
-            && self.config.rules.obey(Rule::R44)
-        {
-            self.lapsed = epoch;
+        let lapsed = self.record.as_ref().is_some_and(|record| record.lease != self.lease.0);
+        if lapsed && self.config.mode.needs_lease() && self.config.rules.obey(Rule::R44) {
             self.step_down();
         }
     }
 
     /// This member is to be the first owner, and all read bytes of version `wire`; or, in a mode that keeps nothing, the next.
     pub fn handle_claim(&mut self, wire: u32, now: Duration) {
-        let leased = now < self.lease.1 || !self.config.mode.needs_lease();
+        let (owner, lease, in_sync) = (self.me, self.lease.0, BTreeSet::new());
+        if self.config.mode.needs_lease() && !self.is_leased(now) {
+            return;
+        }
         match &self.record {
-            _ if !leased => {}
-            None => {
-                let record = Record { revision: 1, owner: self.me, epoch: 1, in_sync: BTreeSet::new(), wire };
-                self.propose(record, None, now);
-            }
-            Some(record) if self.config.mode == Mode::Local && self.expired.contains(&record.owner) => {
-                let (owner, epoch, gone) = (self.me, record.epoch + 1, record.owner);
-                let next = Record { owner, epoch, in_sync: BTreeSet::new(), ..record.clone() };
-                self.propose(next, Some(gone), now);
+            None => self.propose(Record { revision: 1, owner, lease, epoch: 1, in_sync, wire }, now),
+            Some(record) if self.config.mode == Mode::Local && self.is_over(record) => {
+                let next = Record { owner, lease, epoch: record.epoch + 1, in_sync, ..record.clone() };
+                self.propose(next, now);
             }
             Some(_) => {}
         }
+    }
+
+    /// Whether the lease by which a record names its owner is over.
+    fn is_over(&self, record: &Record) -> bool {
+        self.over.iter().any(|over| ends(*over, record, self.config.rules))
     }
 
     /// Time has passed: what was not answered is said again, what was late is given up.
@@ -497,19 +485,18 @@ impl<C: Contents> Replica<C> {
         if self.proposals.is_due(now) {
             self.actions.push_back(Action::Read);
             let again = self.proposals.say_again(now + self.config.again);
-            self.actions.extend(again.map(|(record, expired)| Action::Swap(record.clone(), expired)));
+            self.actions.extend(again.map(|record| Action::Swap(record.clone())));
         }
         self.tick_owner(now);
         self.consider(now);
         self.settle(now);
     }
 
-    /// Proposes a record, which differs from the one in force in what is wanted; if a member is named, only if its lease has
-    /// ended.
-    pub(crate) fn propose(&mut self, mut record: Record, expired: Option<Member>, now: Duration) {
+    /// Proposes a record, which differs from the one in force in what is wanted.
+    pub(crate) fn propose(&mut self, mut record: Record, now: Duration) {
         record.revision = self.record.as_ref().map_or(0, |record| record.revision) + 1;
-        if self.proposals.add(&record, expired, now, now + self.config.again) {
-            self.actions.push_back(Action::Swap(record, expired));
+        if self.proposals.add(&record, now + self.config.again) {
+            self.actions.push_back(Action::Swap(record));
         }
     }
 
@@ -530,23 +517,28 @@ impl<C: Contents> Replica<C> {
         }
         // R19: where the lease is all that keeps two from serving, its end is waited for, and one's own is needed.
         let leases = self.config.mode.needs_lease() && rules.obey(Rule::R19);
-        if leases && now >= self.lease.1 {
+        if leases && !self.is_leased(now) {
             return;
         }
         // R5
         let named = record.in_sync.iter().any(|member| self.same(*member, self.me)) || !rules.obey(Rule::R5);
-        let gone = if leases { &self.expired } else { &self.suspected };
-        let takes_over = named && gone.contains(&record.owner);
-        // Its own shard, which it has lost by its lease and nobody has taken.
-        let takes_back = record.owner == self.me && self.lapsed == record.epoch;
-        if !takes_over && !takes_back {
+        let gone = if leases { self.is_over(record) } else { self.suspected.contains(&record.owner) };
+        // R44: its own shard, by a lease that it has no more.
+        let anew = self.config.mode.needs_lease() && record.owner == self.me && record.lease != self.lease.0;
+        if !(named && gone || anew) {
             return;
         }
-        let (me, owner, epoch) = (self.me, record.owner, record.epoch + 1);
-        let mut next = Record { owner: me, epoch, ..record.clone() };
-        next.in_sync.remove(&me);
-        self.propose(next, Some(owner).filter(|_| leases && takes_over), now);
+        let (owner, lease, epoch) = (self.me, self.lease.0, record.epoch + 1);
+        let mut next = Record { owner, lease, epoch, ..record.clone() };
+        next.in_sync.remove(&owner);
+        self.propose(next, now);
     }
+}
+
+/// Whether a lease that is over is the one by which a record names its owner.
+fn ends((member, lease): (Member, LeaseId), record: &Record, rules: Rules) -> bool {
+    // R45: another one of the same member says nothing, who may own the shard by a later one.
+    member == record.owner && (lease == record.lease || !rules.obey(Rule::R45))
 }
 
 /// The position of a copy that may not be there.

@@ -136,6 +136,7 @@ fn select(records: &Records, of: impl Fn(&ShardId, &Record) -> bool) -> BTreeSet
 mod tests {
     use super::*;
     use crate::placement::{Seat, Wires};
+    use crate::record::LeaseId;
     use crate::seeded::{Seeded, member, seat};
 
     const OLD: Wires = Wires { lowest: 1, highest: 1 };
@@ -158,6 +159,7 @@ mod tests {
             let record = |(owner, copy): &(u32, u32)| Record {
                 revision: 1,
                 owner: member(*owner),
+                lease: LeaseId(1),
                 epoch: 1,
                 in_sync: [member(*copy)].into(),
                 wire,

@@ -4,7 +4,7 @@ use alloc::vec::Vec;
 
 use crate::copy::{Contents, Image, ShardCopy};
 use crate::message::{Frame, Mail, Position, Streamed, ToOwner, ToStandby};
-use crate::record::Member;
+use crate::record::{LeaseId, Member};
 use crate::replica::{Action, Replica, position_of};
 use crate::rules::Rule;
 
@@ -94,8 +94,12 @@ impl<C: Contents> Replica<C> {
                 if !here {
                     return Some(have);
                 }
+                // It could not serve, and is asked again.
+                if self.config.mode.needs_lease() && self.lease.0 == LeaseId::NONE {
+                    return None;
+                }
                 self.standby.mailbox = Some(Mailbox { epoch: self.known, position, mails });
-                return Some(ToOwner::Final(position));
+                return Some(ToOwner::Final { position, lease: self.lease.0 });
             }
         }
         self.acknowledge()

@@ -3,6 +3,7 @@
 #![allow(dead_code)]
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::convert::Infallible;
 use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
@@ -45,7 +46,8 @@ macro_rules! conformance {
             founds_once, creates, refuses_a_stale_revision, lets_one_of_many_win, decides_a_batch_one_by_one,
             takes_a_large_batch, a_lost_answer_is_unknown, a_lost_request_is_dead_when_another_wins,
             watches_what_is_and_what_changes, watches_across_a_gap, ends_a_lease_after_its_member_knows,
-            keeps_a_lease_that_is_renewed, renews_no_lease_that_is_over, begins_a_lease_once, tells_what_is_new_of_a_member,
+            keeps_a_lease_that_is_renewed, begins_another_lease_after_one_is_over, goes_on_with_another_lease,
+            ends_a_lease_that_is_given_up, begins_a_lease_once, tells_what_is_new_of_a_member,
             gives_the_token_to_one, frees_the_token_with_the_lease, answers_when_the_server_is_killed,
             answers_when_the_server_is_paused, answers_when_it_is_cut_off, goes_on_after_a_restart, names_its_weakness
         );
@@ -70,7 +72,7 @@ const A: Member = Member { node: 0xa, creation: 1, store: None };
 const B: Member = Member { node: 0xb, creation: 1, store: None };
 
 fn first(owner: Member) -> Record {
-    Record { revision: 1, owner, epoch: 1, in_sync: BTreeSet::new(), wire: 1 }
+    Record { revision: 1, owner, lease: LeaseId(7), epoch: 1, in_sync: BTreeSet::new(), wire: 1 }
 }
 
 /// The same, touched, so that it is newer.
@@ -128,12 +130,13 @@ async fn hears(watch: &mut Watch, wanted: &News) -> Vec<News> {
     heard
 }
 
-/// A member that keeps its lease until it is over.
+/// A member that keeps a lease.
 struct Kept {
-    keeps: JoinHandle<()>,
-    /// As far as it is known.
+    keeps: JoinHandle<Infallible>,
+    /// Which, and until when it is valid, as far as is known.
+    lease: LeaseId,
     until: Instant,
-    valid: mpsc::UnboundedReceiver<Instant>,
+    valid: mpsc::UnboundedReceiver<(LeaseId, Instant)>,
 }
 
 impl Kept {
@@ -141,32 +144,47 @@ impl Kept {
         let (tell, valid) = mpsc::unbounded_channel();
         let keeps = tokio::spawn(async move {
             // The test may be over.
-            let valid = move |until| _ = tell.send(until);
-            keep_lease(&*authority, member, T::LEASE, || "about".into(), valid).await;
+            let valid = move |lease, until| _ = tell.send((lease, until));
+            keep_lease(&*authority, member, T::LEASE, || "about".into(), valid).await
         });
-        let mut kept = Kept { keeps, until: Instant::now(), valid };
+        let mut kept = Kept { keeps, lease: LeaseId::NONE, until: Instant::now(), valid };
         kept.renewed().await;
         kept
     }
 
     /// Until when it is valid by the next renewal.
     async fn renewed(&mut self) -> Instant {
-        self.until = in_time(self.valid.recv()).await.expect("it is not over");
+        (self.lease, self.until) = in_time(self.valid.recv()).await.expect("it never ends");
         self.until
     }
 
-    /// It is over; until when it was valid.
-    async fn over(mut self) -> Instant {
-        in_time(&mut self.keeps).await.unwrap();
+    /// Until when it is valid by what is known now.
+    fn known(&mut self) -> Instant {
         while let Ok(next) = self.valid.try_recv() {
-            self.until = next;
+            (self.lease, self.until) = next;
         }
         self.until
     }
 }
 
+impl Drop for Kept {
+    fn drop(&mut self) {
+        self.keeps.abort();
+    }
+}
+
 fn renewal(member: Member, lease: Option<LeaseId>, about: &str) -> Renewal {
-    Renewal { member, lease, about: about.into() }
+    Renewal { member, lease, former: None, about: about.into() }
+}
+
+/// Another lease of a member begins, after this one.
+async fn begin_after(authority: &Arc<dyn Authority>, member: Member, former: LeaseId) -> LeaseId {
+    let renewal = Renewal { former: Some(former), ..renewal(member, None, "again") };
+    in_time(authority.renew(renewal)).await.unwrap()
+}
+
+async fn is_over(authority: &Arc<dyn Authority>, member: Member, lease: LeaseId) -> bool {
+    in_time(authority.is_over(member, lease)).await.unwrap()
 }
 
 pub async fn founds_once<T: Bench>() {
@@ -294,7 +312,7 @@ pub async fn watches_what_is_and_what_changes<T: Bench>() {
     let mut watch = bench.near(PATIENT).await.watch();
     let heard = hears(&mut watch, &News::Token(Some(A))).await;
     // Members come before the records that name them.
-    assert_eq!(heard[..2], [News::Lives(A, "a".into()), News::Record(ShardId(1), first(A))]);
+    assert_eq!(heard[..2], [News::Lives(A, lease, "a".into()), News::Record(ShardId(1), first(A))]);
     let mut record = first(A);
     for _ in 0..20 {
         let next = touched(&record);
@@ -303,7 +321,11 @@ pub async fn watches_what_is_and_what_changes<T: Bench>() {
     }
     hears(&mut watch, &News::Record(ShardId(1), record)).await;
     in_time(authority.renew(renewal(A, Some(lease), "b"))).await.unwrap();
-    hears(&mut watch, &News::Lives(A, "b".into())).await;
+    hears(&mut watch, &News::Lives(A, lease, "b".into())).await;
+    let other = begin_after(&authority, A, lease).await;
+    hears(&mut watch, &News::Lives(A, other, "again".into())).await;
+    assert_eq!(in_time(authority.take_token(A)).await, Ok(A));
+    hears(&mut watch, &News::Token(Some(A))).await;
     in_time(authority.free_token(A)).await.unwrap();
     hears(&mut watch, &News::Token(None)).await;
 }
@@ -312,7 +334,7 @@ pub async fn watches_across_a_gap<T: Bench>() {
     let (bench, authority) = founded::<T>().await;
     assert_eq!(swap(&authority, 1, None, &first(A)).await, Verdict::Won);
     let kept = Kept::begun::<T>(authority.clone(), A).await;
-    in_time(authority.renew(renewal(B, None, "b"))).await.unwrap();
+    let lost = in_time(authority.renew(renewal(B, None, "b"))).await.unwrap();
     let mut watch = bench.near(HASTY).await.watch();
     hears(&mut watch, &News::Record(ShardId(1), first(A))).await;
     bench.proxy().cut();
@@ -320,7 +342,7 @@ pub async fn watches_across_a_gap<T: Bench>() {
     assert_eq!(swap(&authority, 1, Some(&first(A)), &touch).await, Verdict::Won);
     assert_eq!(swap(&authority, 1, Some(&touch), &touched(&touch)).await, Verdict::Won);
     assert_eq!(swap(&authority, 2, None, &other).await, Verdict::Won);
-    until(|| async { authority.is_over(B).await.unwrap().then_some(()) }).await;
+    until(|| async { authority.is_over(B, lost).await.unwrap().then_some(()) }).await;
     // Nothing comes as long as nothing can.
     assert!(time::timeout(Duration::from_millis(50), watch.next()).await.is_err());
     bench.proxy().open();
@@ -328,21 +350,35 @@ pub async fn watches_across_a_gap<T: Bench>() {
     assert!(heard.contains(&News::Over(B)), "{heard:?}");
     assert!(heard.contains(&News::Record(ShardId(1), touched(&touch))), "{heard:?}");
     assert!(!heard.contains(&News::Over(A)), "{heard:?}");
-    kept.keeps.abort();
+    drop(kept);
 }
 
 pub async fn ends_a_lease_after_its_member_knows<T: Bench>() {
     let (bench, authority) = founded::<T>().await;
-    let kept = Kept::begun::<T>(bench.near(HASTY).await, A).await;
+    let mut kept = Kept::begun::<T>(bench.near(HASTY).await, A).await;
+    let lease = kept.lease;
     let mut watch = authority.watch();
-    hears(&mut watch, &News::Lives(A, "about".into())).await;
-    assert_eq!(in_time(authority.is_over(A)).await, Ok(false));
+    hears(&mut watch, &News::Lives(A, lease, "about".into())).await;
+    assert!(!is_over(&authority, A, lease).await);
     bench.proxy().cut();
     hears(&mut watch, &News::Over(A)).await;
     let heard = Instant::now();
-    assert_eq!(in_time(authority.is_over(A)).await, Ok(true));
-    let deadline = kept.over().await;
+    assert!(is_over(&authority, A, lease).await);
+    let deadline = kept.known();
     assert!(deadline < heard, "others may take over {:?} before it stops", deadline - heard);
+    assert_eq!(kept.lease, lease);
+}
+
+pub async fn goes_on_with_another_lease<T: Bench>() {
+    let (bench, authority) = founded::<T>().await;
+    let mut kept = Kept::begun::<T>(bench.near(HASTY).await, A).await;
+    let lease = kept.lease;
+    bench.proxy().cut();
+    until(|| async { authority.is_over(A, lease).await.unwrap().then_some(()) }).await;
+    bench.proxy().open();
+    while kept.renewed().await < Instant::now() || kept.lease == lease {}
+    assert!(is_over(&authority, A, lease).await);
+    assert!(!is_over(&authority, A, kept.lease).await);
 }
 
 pub async fn keeps_a_lease_that_is_renewed<T: Bench>() {
@@ -352,18 +388,36 @@ pub async fn keeps_a_lease_that_is_renewed<T: Bench>() {
     while begun.elapsed() < T::LEASE * 2 {
         assert!(kept.renewed().await > Instant::now());
     }
-    assert_eq!(in_time(authority.is_over(A)).await, Ok(false));
-    kept.keeps.abort();
+    assert!(!is_over(&authority, A, kept.lease).await);
 }
 
-pub async fn renews_no_lease_that_is_over<T: Bench>() {
+pub async fn begins_another_lease_after_one_is_over<T: Bench>() {
     let (_bench, authority) = founded::<T>().await;
     let mut watch = authority.watch();
     let lease = in_time(authority.renew(renewal(A, None, "a"))).await.unwrap();
     assert_eq!(in_time(authority.renew(renewal(A, Some(lease), "a"))).await, Ok(lease));
     hears(&mut watch, &News::Over(A)).await;
     assert_eq!(in_time(authority.renew(renewal(A, Some(lease), "a"))).await, Err(RenewError::Over));
-    assert_eq!(in_time(authority.is_over(A)).await, Ok(true));
+    assert!(is_over(&authority, A, lease).await);
+    let other = begin_after(&authority, A, lease).await;
+    assert_ne!(other, lease);
+    hears(&mut watch, &News::Lives(A, other, "again".into())).await;
+    assert_eq!(in_time(authority.renew(renewal(A, Some(lease), "a"))).await, Err(RenewError::Over));
+    assert_eq!(in_time(authority.renew(renewal(A, Some(other), "a"))).await, Ok(other));
+    assert!(is_over(&authority, A, lease).await && !is_over(&authority, A, other).await);
+    assert!(is_over(&authority, B, other).await);
+}
+
+pub async fn ends_a_lease_that_is_given_up<T: Bench>() {
+    let (_bench, authority) = founded::<T>().await;
+    let lease = in_time(authority.renew(renewal(A, None, "a"))).await.unwrap();
+    let other = begin_after(&authority, A, lease).await;
+    assert_ne!(other, lease);
+    assert!(is_over(&authority, A, lease).await && !is_over(&authority, A, other).await);
+    // What was given up before ends nothing else, and what has begun is not begun twice.
+    assert_eq!(begin_after(&authority, A, lease).await, other);
+    assert_eq!(in_time(authority.renew(renewal(A, None, "a"))).await, Ok(other));
+    assert_eq!(in_time(authority.renew(renewal(A, Some(lease), "a"))).await, Err(RenewError::Over));
 }
 
 pub async fn begins_a_lease_once<T: Bench>() {
@@ -372,7 +426,7 @@ pub async fn begins_a_lease_once<T: Bench>() {
     until(|| async { near.read(ShardId(3)).await.ok() }).await;
     bench.proxy().lose_answers();
     let lost = in_time(near.renew(renewal(A, None, "a"))).await;
-    assert!(matches!(lost, Err(RenewError::Unknown(_) | RenewError::Unsent(_))), "{lost:?}");
+    assert!(matches!(lost, Err(RenewError::Unknown(_))), "{lost:?}");
     bench.proxy().cut();
     bench.proxy().open();
     let lease = until(|| async { near.renew(renewal(A, None, "a")).await.ok() }).await;
@@ -384,18 +438,18 @@ pub async fn tells_what_is_new_of_a_member<T: Bench>() {
     let (_bench, authority) = founded::<T>().await;
     let mut watch = authority.watch();
     let lease = in_time(authority.renew(renewal(A, None, "one"))).await.unwrap();
-    hears(&mut watch, &News::Lives(A, "one".into())).await;
+    hears(&mut watch, &News::Lives(A, lease, "one".into())).await;
     in_time(authority.renew(renewal(A, Some(lease), "two"))).await.unwrap();
-    hears(&mut watch, &News::Lives(A, "two".into())).await;
-    in_time(authority.renew(renewal(B, None, "three"))).await.unwrap();
-    hears(&mut watch, &News::Lives(B, "three".into())).await;
+    hears(&mut watch, &News::Lives(A, lease, "two".into())).await;
+    let other = in_time(authority.renew(renewal(B, None, "three"))).await.unwrap();
+    hears(&mut watch, &News::Lives(B, other, "three".into())).await;
 }
 
 pub async fn gives_the_token_to_one<T: Bench>() {
     let (bench, authority) = founded::<T>().await;
     assert_eq!(in_time(authority.take_token(A)).await, Err(TokenError::NoLease));
     let (a, b) = (bench.near(PATIENT).await, authority.clone());
-    let kept = (Kept::begun::<T>(a.clone(), A).await, Kept::begun::<T>(b.clone(), B).await);
+    let _kept = (Kept::begun::<T>(a.clone(), A).await, Kept::begun::<T>(b.clone(), B).await);
     for _ in 0..5 {
         let (by_a, by_b) = tokio::join!(a.take_token(A), b.take_token(B));
         let holder = by_a.unwrap();
@@ -408,22 +462,25 @@ pub async fn gives_the_token_to_one<T: Bench>() {
         assert_eq!(in_time(authority.take_token(other)).await, Ok(other));
         in_time(authority.free_token(other)).await.unwrap();
     }
-    kept.0.keeps.abort();
-    kept.1.keeps.abort();
 }
 
 pub async fn frees_the_token_with_the_lease<T: Bench>() {
     let (_bench, authority) = founded::<T>().await;
     let mut watch = authority.watch();
-    in_time(authority.renew(renewal(A, None, "a"))).await.unwrap();
-    let kept = Kept::begun::<T>(authority.clone(), B).await;
+    let lease = in_time(authority.renew(renewal(A, None, "a"))).await.unwrap();
+    let _kept = Kept::begun::<T>(authority.clone(), B).await;
     assert_eq!(in_time(authority.take_token(A)).await, Ok(A));
     hears(&mut watch, &News::Token(Some(A))).await;
     assert_eq!(in_time(authority.take_token(B)).await, Ok(A));
     let heard = hears(&mut watch, &News::Token(None)).await;
     assert_eq!(in_time(authority.take_token(B)).await, Ok(B), "{heard:?}");
     assert_eq!(in_time(authority.take_token(A)).await, Err(TokenError::NoLease));
-    kept.keeps.abort();
+    // A later lease does not bring it back, and ends as the first.
+    in_time(authority.free_token(B)).await.unwrap();
+    let other = begin_after(&authority, A, lease).await;
+    assert_eq!(in_time(authority.take_token(A)).await, Ok(A));
+    begin_after(&authority, A, other).await;
+    assert_eq!(in_time(authority.take_token(B)).await, Ok(B));
 }
 
 /// Nothing that is asked now is answered, and nothing hangs.
@@ -435,14 +492,14 @@ async fn answers_nothing(authority: &Arc<dyn Authority>) {
         authority.swap(vec![change(1, None, &first(A)), change(2, None, &first(A))]),
         authority.found(Settings { shards: 1, format: 1, lease: Duration::from_secs(1) }),
         authority.read_all(),
-        authority.is_over(member),
+        authority.is_over(member, LeaseId(7)),
         authority.renew(renewal(member, None, "c")),
         authority.take_token(member),
         authority.free_token(member),
     );
     assert!(record.is_err() && found.is_err() && all.is_err() && over.is_err() && freed.is_err());
     assert!(swapped.iter().all(|outcome| matches!(outcome, Verdict::Unknown(_))) && swapped.len() == 2);
-    assert!(matches!(renewed, Err(RenewError::Unknown(_) | RenewError::Unsent(_))));
+    assert!(matches!(renewed, Err(RenewError::Unknown(_))));
     assert!(matches!(taken, Err(TokenError::Unknown(_))));
     // Some ask twice for one thing. What is more is the machine's.
     assert!(begin.elapsed() < HASTY * 3 + HANGS / 3, "it took {:?}", begin.elapsed());
@@ -491,7 +548,8 @@ pub async fn answers_when_it_is_cut_off<T: Bench>() {
 
 pub async fn goes_on_after_a_restart<T: Bench>() {
     let (mut bench, authority) = founded::<T>().await;
-    let kept = Kept::begun::<T>(bench.direct(HASTY).await, A).await;
+    let mut kept = Kept::begun::<T>(bench.direct(HASTY).await, A).await;
+    let lease = kept.lease;
     in_time(authority.renew(renewal(B, None, "b"))).await.unwrap();
     assert_eq!(in_time(authority.take_token(A)).await, Ok(A));
     assert_eq!(swap(&authority, 1, None, &first(A)).await, Verdict::Won);
@@ -514,8 +572,8 @@ pub async fn goes_on_after_a_restart<T: Bench>() {
     assert!(heard.contains(&News::Record(ShardId(1), touch)), "{heard:?}");
     assert!(heard.contains(&News::Record(ShardId(2), other)), "{heard:?}");
     assert!(!heard.contains(&News::Over(A)) && !heard.contains(&News::Token(None)), "{heard:?}");
-    assert_eq!(in_time(authority.is_over(A)).await, Ok(false));
-    kept.keeps.abort();
+    assert!(!is_over(&authority, A, lease).await);
+    assert_eq!((kept.known() > Instant::now(), kept.lease), (true, lease));
 }
 
 pub async fn names_its_weakness<T: Bench>() {

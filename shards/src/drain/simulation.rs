@@ -8,7 +8,7 @@ use core::time::Duration;
 
 use super::{AGAIN, Drain, DrainAction, Waits, names};
 use crate::placement::{Ring, Seat};
-use crate::record::{Member, Record, ShardId};
+use crate::record::{LeaseId, Member, Record, ShardId};
 use crate::seeded::{Seeded, member, seat};
 
 const FAULTS: usize = 400;
@@ -104,7 +104,14 @@ impl World {
     }
 
     fn shard(&mut self, id: u32, owner: Member, copy: Option<Member>) {
-        let record = Record { revision: 1, owner, epoch: 1, in_sync: copy.into_iter().collect(), wire: 1 };
+        let record = Record {
+            revision: 1,
+            owner,
+            epoch: 1,
+            lease: LeaseId(1),
+            in_sync: copy.into_iter().collect(),
+            wire: 1,
+        };
         let everybody: Vec<Member> = self.up.keys().copied().collect();
         for to in everybody {
             self.node(to).drain.handle_record(ShardId(id), record.clone(), Duration::ZERO);

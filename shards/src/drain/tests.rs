@@ -4,7 +4,7 @@ use core::time::Duration;
 
 use super::{AGAIN, AT_ONCE, Drain, DrainAction, Waits};
 use crate::placement::Seat;
-use crate::record::{Record, ShardId};
+use crate::record::{LeaseId, Record, ShardId};
 use crate::seeded::{member, seat};
 use DrainAction::{Ask, Fill, FreeToken, Move, Ready, TakeToken, Waiting};
 
@@ -50,7 +50,7 @@ impl Case {
         let next = |it: &Record| (it.revision + 1, it.epoch + u64::from(it.owner != member(owner)));
         let (revision, epoch) = before.map_or((1, 1), next);
         let in_sync = in_sync.iter().copied().map(member).collect();
-        let record = Record { revision, owner: member(owner), epoch, in_sync, wire: 1 };
+        let record = Record { revision, owner: member(owner), lease: LeaseId(1), epoch, in_sync, wire: 1 };
         self.records.insert(ShardId(shard), record.clone());
         self.drain.handle_record(ShardId(shard), record, self.now);
     }

@@ -37,10 +37,10 @@ impl World {
         match action {
             Action::Read => {
                 let delay = self.delay() + self.delay() + self.authority_held.saturating_sub(self.now);
-                let (record, asked) = (self.records[shard].clone(), Some(self.now));
-                self.after(delay, Event::At(me, shard, Input::Record(record, asked)));
+                let record = self.records[shard].clone();
+                self.after(delay, Event::At(me, shard, Input::Record(record)));
             }
-            Action::Swap(record, expired) => self.propose(me, shard, record, expired),
+            Action::Swap(record) => self.propose(me, shard, record),
             Action::ToStandby(to, said) => {
                 self.send(me, to, 0, Event::At(to, shard, Input::ToStandby(me, said)))
             }
@@ -91,7 +91,7 @@ impl World {
     }
 
     /// A change of the record is under way, and sometimes its outcome is not heard of.
-    fn propose(&mut self, me: Member, shard: usize, record: Record, expired: Option<Member>) {
+    fn propose(&mut self, me: Member, shard: usize, record: Record) {
         let held = self.authority_held.saturating_sub(self.now);
         let delay = self.delay() + held;
         if held > Duration::ZERO || self.random.one_in(6) {
@@ -102,40 +102,32 @@ impl World {
                 // It is lost on the way.
                 return;
             }
-            return self.after(delay + late, Event::Swap(me, shard, record, expired, false));
+            return self.after(delay + late, Event::Swap(me, shard, record, false));
         }
-        self.after(delay, Event::Swap(me, shard, record, expired, true));
+        self.after(delay, Event::Swap(me, shard, record, true));
     }
 
     /// The authority gets a change of the record.
-    pub(super) fn swap(
-        &mut self,
-        from: Member,
-        shard: usize,
-        mut proposed: Record,
-        expired: Option<Member>,
-        answers: bool,
-    ) {
+    pub(super) fn swap(&mut self, from: Member, shard: usize, mut proposed: Record, answers: bool) {
         let now = self.records[shard].clone();
         // R3: what it is compared by.
         let matches = match self.rules.obey(Rule::R3) {
             true => now.as_ref().map_or(0, |now| now.revision) + 1 == proposed.revision,
             false => now.as_ref().is_none_or(|now| {
                 proposed.revision = now.revision + 1;
-                let changes = u64::from(now.owner != proposed.owner);
+                let changes = u64::from((now.owner, now.lease) != (proposed.owner, proposed.lease));
                 now.epoch + changes == proposed.epoch
             }),
         };
-        let lives = |member| self.leases.get(&member).is_some_and(|until| self.now < *until);
-        // R45: who has its lease again by then is not taken over from.
-        let matches = matches && !expired.filter(|_| self.rules.obey(Rule::R45)).is_some_and(lives);
         if matches {
+            let follows = proposed.follows(now.as_ref());
+            assert!(follows.is_ok() || self.rules.without.is_some(), "{now:?} to {proposed:?}: {follows:?}");
             self.records[shard] = Some(proposed.clone());
             self.seen.push(Seen::Record { shard, record: proposed.clone() });
             for host in 0..NODES {
                 let delay = self.delay();
                 let to = self.hosts[host].member;
-                self.after(delay, Event::At(to, shard, Input::Record(Some(proposed.clone()), None)));
+                self.after(delay, Event::At(to, shard, Input::Record(Some(proposed.clone()))));
             }
         }
         if answers {

@@ -18,6 +18,7 @@ mod nemesis;
 mod once;
 mod orphan;
 mod progress;
+mod tenures;
 mod world;
 mod writer;
 
@@ -157,10 +158,28 @@ fn a_seed_runs_the_same_twice() {
     assert_eq!(told(), told());
 }
 
+/// How often a member that owns a shard becomes its owner by another lease.
+fn owned_again(run: &[Seen]) -> usize {
+    let record = |seen: &Seen| match seen {
+        Seen::Record { shard, record } => Some((*shard, record.owner, record.lease)),
+        _ => None,
+    };
+    let mut last = [None; world::SHARDS];
+    let again = |(shard, owner, lease): &(usize, _, _)| {
+        last[*shard].replace((*owner, *lease)).is_some_and(|(by, from)| by == *owner && from != *lease)
+    };
+    run.iter().filter_map(record).filter(again).count()
+}
+
 /// What the simulation is for happens in it: takeovers and moves, some of which fail, under every fault.
 #[test]
 fn the_faults_bite() {
-    let happened: Vec<_> = (0..200).flat_map(|seed| run(seed, None).unwrap()).map(|(_, seen)| seen).collect();
+    let seen = |(_, seen)| seen;
+    let runs: Vec<Vec<_>> =
+        (0..200).map(|seed| run(seed, None).unwrap().into_iter().map(seen).collect()).collect();
+    let again = runs.iter().map(|run| owned_again(run)).sum::<usize>();
+    assert!(again >= 20, "owners by another lease: {again}");
+    let happened: Vec<_> = runs.into_iter().flatten().collect();
     let count = |bites: fn(&Seen) -> bool| happened.iter().filter(|seen| bites(seen)).count();
     let often =
         |what: &str, bites: fn(&Seen) -> bool| assert!(count(bites) >= 20, "{what}: {}", count(bites));

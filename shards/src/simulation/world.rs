@@ -8,9 +8,11 @@ use core::time::Duration;
 use super::act::route;
 use super::log::{Log, Say};
 use super::nemesis::{Fault, Nemesis};
+use super::tenures::Tenures;
+use crate::lease::Lease;
 use crate::message::{Number, Reply, Request, RequestId, Streamed, ToOwner, ToStandby};
 use crate::proposals::Swapped;
-use crate::record::{Member, Record, ShardId};
+use crate::record::{LeaseId, Member, Record, ShardId};
 use crate::replica::{Alone, Cause, Config, JobId, Mode, NotMoved, Replica};
 use crate::rules::{Rule, Rules};
 use crate::seeded::Seeded;
@@ -26,8 +28,12 @@ pub(super) const QUIET: Duration = Duration::from_millis(2000);
 const END: Duration = Duration::from_millis(5000);
 /// More events than any run has that does not run wild.
 const STORM: u64 = 500_000;
-/// How long a lease is valid, by its member; the authority waits half as long again.
-const LEASE: Duration = Duration::from_millis(300);
+/// After how long a lease ends that is not renewed.
+pub(super) const LEASE: Duration = Duration::from_millis(330);
+/// How long a client relies on its session, where sessions are short.
+const SESSION: Duration = Duration::from_millis(200);
+/// How long a renewal is waited for.
+pub(super) const UNANSWERED: Duration = Duration::from_millis(60);
 
 /// Something that has happened, as the invariants see it.
 #[derive(Clone, Debug)]
@@ -56,9 +62,10 @@ pub(super) enum Event {
     At(Member, usize, Input),
     Tick(usize),
     Suspect(usize, Member, bool),
-    Expired(usize, Member, bool),
-    Lease(Member, Duration),
-    Swap(Member, usize, Record, Option<Member>, bool),
+    Over(usize, Member, LeaseId),
+    Renew(Member, u64, Option<LeaseId>, Option<LeaseId>),
+    Renewed(Member, u64, Renewed),
+    Swap(Member, usize, Record, bool),
     Reply(usize, usize, u64, Reply<Say>),
     Call(usize),
     Retry(usize, usize),
@@ -68,6 +75,15 @@ pub(super) enum Event {
     Resume(usize),
     Mend(usize, usize),
     Restart(usize),
+}
+
+/// What a member hears of a renewal.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Renewed {
+    Yes(LeaseId),
+    Over,
+    /// Nothing.
+    Unanswered,
 }
 
 /// What a replica is told.
@@ -80,7 +96,7 @@ pub(super) enum Input {
     Confirm(RequestId, Option<Say>),
     Cast(Say),
     Swapped(Record, Swapped),
-    Record(Option<Record>, Option<Duration>),
+    Record(Option<Record>),
     Job,
     Timer(Number),
 }
@@ -91,6 +107,9 @@ pub(super) struct Host {
     pub(super) up: bool,
     pub(super) paused: bool,
     late: Vec<(Duration, Event)>,
+    pub(super) lease: Lease,
+    /// Counts its renewals: of the last alone the answer is listened to.
+    pub(super) renewals: u64,
     pub(super) reads: u32,
     pub(super) replicas: Vec<Replica<Log>>,
     pub(super) jobs: Vec<VecDeque<(JobId, Cause<Say>)>>,
@@ -110,7 +129,7 @@ pub(super) struct World {
     pub(super) hosts: Vec<Host>,
     pub(super) clients: Vec<Client>,
     pub(super) records: Vec<Option<Record>>,
-    pub(super) leases: BTreeMap<Member, Duration>,
+    pub(super) tenures: Tenures,
     /// When what was last sent on a lane arrives.
     lanes: BTreeMap<(Member, Member, u8), Duration>,
     /// Lanes that are held, until when.
@@ -191,7 +210,7 @@ impl World {
             hosts: Vec::new(),
             clients: Vec::new(),
             records: vec![None; SHARDS],
-            leases: BTreeMap::new(),
+            tenures: Tenures::default(),
             lanes: BTreeMap::new(),
             held: BTreeMap::new(),
             authority_held: Duration::ZERO,
@@ -214,7 +233,7 @@ impl World {
             world.hosts.push(host);
             world.at(Duration::ZERO, Event::Tick(node));
         }
-        let session = if world.nemesis.short { LEASE } else { StubConfig::default().session };
+        let session = if world.nemesis.short { SESSION } else { StubConfig::default().session };
         let config = StubConfig { again: Duration::from_millis(60), session, rules, ..StubConfig::default() };
         for client in 0..CLIENTS {
             let stubs = (0..SHARDS).map(|shard| Stub::new(config, (client * 8 + shard) as u64)).collect();
@@ -235,7 +254,7 @@ impl World {
         let member = member(node, self.creations);
         let config = Config {
             patience: Duration::from_millis(150),
-            session: if self.nemesis.short { 2 * LEASE } else { Duration::from_secs(300) },
+            session: if self.nemesis.short { 2 * SESSION } else { Duration::from_secs(300) },
             again: Duration::from_millis(40),
             history: 20,
             rules: self.rules,
@@ -246,6 +265,8 @@ impl World {
             up: true,
             paused: false,
             late: Vec::new(),
+            lease: Lease::new(LEASE, self.now),
+            renewals: 0,
             reads,
             replicas: (0..SHARDS)
                 .map(|shard| Replica::new(member, id(shard), config, Log::default()))
@@ -334,10 +355,10 @@ impl World {
     /// Until when something is held back on its way, if it is.
     fn held_until(&self, event: &Event) -> Option<Duration> {
         let until = match event {
-            Event::At(_, _, Input::ToOwner(_, Streamed { message: ToOwner::Final(_), .. })) => {
+            Event::At(_, _, Input::ToOwner(_, Streamed { message: ToOwner::Final { .. }, .. })) => {
                 self.held_final
             }
-            Event::At(to, _, Input::Record(..) | Input::Swapped(..)) => self.deaf[node(*to)],
+            Event::At(to, _, Input::Record(_) | Input::Swapped(..)) => self.deaf[node(*to)],
             _ => return None,
         };
         Some(until).filter(|until| *until > self.now)
@@ -350,8 +371,8 @@ impl World {
         }
         let to = match &event {
             Event::Tick(node) if !self.hosts[*node].is_awake() => return self.after(TICK, event),
-            Event::At(to, ..) | Event::Lease(to, _) => Some(*to),
-            Event::Tick(node) | Event::Suspect(node, ..) | Event::Expired(node, ..) => {
+            Event::At(to, ..) | Event::Renewed(to, ..) => Some(*to),
+            Event::Tick(node) | Event::Suspect(node, ..) | Event::Over(node, ..) => {
                 Some(self.hosts[*node].member)
             }
             _ => None,
@@ -367,13 +388,12 @@ impl World {
             Event::Suspect(node, whom, yes) => {
                 self.each(node, |replica| replica.handle_suspected(whom, yes, now))
             }
-            Event::Expired(node, whom, yes) => {
-                self.each(node, |replica| replica.handle_expired(whom, yes, now))
+            Event::Over(node, whom, lease) => {
+                self.each(node, |replica| replica.handle_over(whom, lease, now))
             }
-            Event::Lease(to, until) => self.each(node(to), |replica| replica.handle_lease(until, now)),
-            Event::Swap(from, shard, record, expired, answers) => {
-                self.swap(from, shard, record, expired, answers)
-            }
+            Event::Renew(from, number, lease, former) => self.renew(from, number, lease, former),
+            Event::Renewed(to, number, renewed) => self.renewed(node(to), number, renewed),
+            Event::Swap(from, shard, record, answers) => self.swap(from, shard, record, answers),
             Event::Reply(client, shard, epoch, reply) => {
                 self.clients[client].stubs[shard].handle_reply(epoch, reply, now);
                 self.act_client(client, shard);
@@ -418,7 +438,7 @@ impl World {
             Input::Confirm(RequestId::Client { .. }, _) => {}
             Input::Cast(body) => replica.handle_cast(body, now),
             Input::Swapped(proposed, outcome) => replica.handle_swapped(&proposed, outcome, now),
-            Input::Record(record, asked) => replica.handle_record(record, asked, now),
+            Input::Record(record) => replica.handle_record(record, now),
             Input::Job => self.work(at, shard),
             Input::Timer(number) => replica.handle_timer(number, now),
         }
@@ -437,28 +457,20 @@ impl World {
         let me = self.hosts[node].member;
         self.after(TICK, Event::Tick(node));
         self.each(node, |replica| replica.handle_tick(now));
-        // Its lease is renewed, if the authority hears of it.
-        if now >= self.authority_held {
-            let delay = self.delay();
-            self.leases.insert(me, now + delay + LEASE + LEASE / 2);
-            let answered = delay + self.delay();
-            self.after(answered, Event::Lease(me, now + LEASE));
-        }
-        let others: Vec<(Member, bool)> =
-            self.leases.iter().map(|(member, until)| (*member, now >= *until)).collect();
-        for (other, expired) in others {
-            if !self.random.one_in(4) {
-                continue;
+        self.hosts[node].lease.handle_tick(now);
+        self.keep_lease(node);
+        for (other, lease) in self.tenures.over(now) {
+            if self.random.one_in(4) {
+                let delay = self.delay();
+                self.after(delay, Event::Over(node, other, lease));
             }
-            let delay = self.delay();
-            self.after(delay, Event::Expired(node, other, expired));
         }
         // What the authority has in force is heard of now and then, and who is wanted.
         for shard in 0..SHARDS {
             if self.random.one_in(3) {
                 let delay = self.delay() + self.authority_held.saturating_sub(now);
                 let record = self.records[shard].clone();
-                self.after(delay, Event::At(me, shard, Input::Record(record, None)));
+                self.after(delay, Event::At(me, shard, Input::Record(record)));
             }
             let wanted = self.wanted(node, shard);
             let wire = self.wire;

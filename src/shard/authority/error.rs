@@ -32,19 +32,16 @@ impl Error for Unavailable {}
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub enum RenewError {
-    /// It is over, and others may know so: this member never has one again.
+    /// It is over, and others may know so. The member may begin another one.
     Over,
-    /// The renewal has not arrived, and will not: nothing has begun by it.
-    Unsent(Unavailable),
-    /// The renewal may have arrived.
+    /// It may have been renewed, or begun, or be so later.
     Unknown(Unavailable),
 }
 
 impl fmt::Display for RenewError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            RenewError::Over => f.write_str("the lease is over, and this member never has one again"),
-            RenewError::Unsent(_) => f.write_str("the lease was not renewed"),
+            RenewError::Over => f.write_str("the lease is over"),
             RenewError::Unknown(_) => f.write_str("it is not known whether the lease was renewed"),
         }
     }
@@ -54,7 +51,7 @@ impl Error for RenewError {
     fn source(&self) -> Option<&(dyn Error + 'static)> {
         match self {
             RenewError::Over => None,
-            RenewError::Unsent(why) | RenewError::Unknown(why) => Some(why),
+            RenewError::Unknown(why) => Some(why),
         }
     }
 }

@@ -10,7 +10,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::ledger::Rows;
-use super::{Member, ShardId};
+use super::{LeaseId, Member, ShardId};
 use crate::term::check_shape;
 
 /// All that is kept, each value as MessagePack with names.
@@ -19,6 +19,7 @@ const TABLE: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("incarnate 
 const CACHE: usize = 4 << 20;
 const SETTINGS: &str = "settings";
 const TOKEN: &str = "token";
+const LIFE: &str = "life";
 const RECORD: &str = "record ";
 
 /// Why a file cannot serve. It is as it was.
@@ -66,7 +67,7 @@ pub(super) struct File {
 }
 
 impl File {
-    /// Opens it, or makes it where there is none, and reads all that it holds.
+    /// Opens it, or makes it where there is none, reads all that it holds, and begins another life of its server.
     pub(super) fn open(path: &Path) -> Result<(Self, Rows), FileError> {
         let failed = |kind| FileError { path: path.to_owned(), kind };
         look(path).map_err(failed)?;
@@ -76,7 +77,11 @@ impl File {
         let is_begun = is_begun(&database).map_err(failed)?;
         let file = File { path: path.to_owned(), database };
         let rows = if is_begun { file.read() } else { file.begin() };
-        let rows = rows.map_err(|error| failed(Kind::Unreadable(error)))?;
+        let mut rows = rows.map_err(|error| failed(Kind::Unreadable(error)))?;
+        // This one's number is on the disk before it is used.
+        let life = rows.life.unwrap_or_default() + 1;
+        file.write(&Rows { life: Some(life), ..Rows::default() })?;
+        rows.life = Some(life);
         Ok((file, rows))
     }
 
@@ -101,7 +106,8 @@ impl File {
             match key.strip_prefix(RECORD) {
                 Some(shard) => _ = rows.records.insert(ShardId(shard.parse()?), decode(value)?),
                 None if key == SETTINGS => rows.settings = Some(decode(value)?),
-                None if key == TOKEN => rows.token = Some(decode::<Option<Member>>(value)?),
+                None if key == LIFE => rows.life = Some(decode(value)?),
+                None if key == TOKEN => rows.token = Some(decode::<Option<(Member, LeaseId)>>(value)?),
                 None => return Err(format!("it holds a row of a newer version, \"{key}\"").into()),
             }
         }
@@ -120,6 +126,9 @@ impl File {
             let mut table = transaction.open_table(TABLE)?;
             if let Some(settings) = rows.settings {
                 table.insert(SETTINGS, &*encode(&settings)?)?;
+            }
+            if let Some(life) = rows.life {
+                table.insert(LIFE, &*encode(&life)?)?;
             }
             if let Some(holder) = rows.token {
                 table.insert(TOKEN, &*encode(&holder)?)?;

@@ -1,5 +1,6 @@
-//! Keeps the lease of a member: carries out what [`Lease`] decides.
+//! Keeps a lease for a member: carries out what [`Lease`] decides.
 
+use std::convert::Infallible;
 use std::future::{Future, pending};
 use std::time::Duration;
 
@@ -8,11 +9,12 @@ use tokio::time::{self, Instant};
 
 use super::{Authority, LeaseId, Member, RenewError, Renewal};
 
-/// Begins the lease of a member and renews it until it is over, which this returns.
+/// Begins a lease of a member and renews it, and when it is over, begins another. It never returns.
 ///
-/// `about` says what others are told about the member, and is asked before each renewal. `valid` hears until when the lease
-/// is valid, each time that changes: what relies on it is not done at or after that moment, whatever else is known. `ttl`
-/// is that of the [`Settings`](super::Settings) in force.
+/// `about` says what others are told about the member, and is asked before each renewal. `valid` hears which lease it is and
+/// until when it is valid, each time that changes: what relies on it is not done at or after that moment, whatever was said
+/// before. A moment that is not to come says that it is over; so does another lease. `ttl` is that of the
+/// [`Settings`](super::Settings) in force.
 ///
 /// Run it where nothing keeps it waiting: in a process of its own, not beside a server's callbacks.
 ///
@@ -23,45 +25,34 @@ pub async fn keep_lease(
     member: Member,
     ttl: Duration,
     mut about: impl FnMut() -> String + Send,
-    mut valid: impl FnMut(Instant) + Send,
-) {
+    mut valid: impl FnMut(LeaseId, Instant) + Send,
+) -> Infallible {
     let origin = Instant::now();
     let mut lease = Lease::new(ttl, Duration::ZERO);
-    let mut id = None;
     loop {
         lease.handle_tick(origin.elapsed());
         // An answer may end it as well as a tick.
         while let Some(action) = lease.poll() {
             match action {
-                LeaseAction::Renew => {
-                    let renewal = Renewal { member, lease: id, about: about() };
+                LeaseAction::Renew { lease: renewed, former } => {
+                    let renewal = Renewal { member, lease: renewed, former, about: about() };
                     // It is over when its time is, whether there is an answer or not.
                     let until = lease.wakes().map(|until| origin + until);
                     let answer = first(authority.renew(renewal), sleep_until(until)).await;
-                    heard(&mut lease, &mut id, answer, origin.elapsed());
+                    heard(&mut lease, answer, origin.elapsed());
                 }
-                LeaseAction::Valid(until) => valid(origin + until),
-                LeaseAction::Over => return,
+                LeaseAction::Valid(renewed, until) => valid(renewed, origin + until),
             }
         }
         sleep_until(lease.wakes().map(|at| origin + at)).await;
     }
 }
 
-fn heard(
-    lease: &mut Lease,
-    id: &mut Option<LeaseId>,
-    answer: Option<Result<LeaseId, RenewError>>,
-    now: Duration,
-) {
+fn heard(lease: &mut Lease, answer: Option<Result<LeaseId, RenewError>>, now: Duration) {
     match answer {
-        Some(Ok(renewed)) => {
-            *id = Some(renewed);
-            lease.handle_renewed(now);
-        }
-        Some(Err(RenewError::Over)) => lease.handle_refused(),
-        Some(Err(RenewError::Unsent(_))) => lease.handle_unsent(now),
-        Some(Err(RenewError::Unknown(_))) | None => lease.handle_unanswered(now),
+        Some(Ok(renewed)) => lease.handle_renewed(renewed, now),
+        Some(Err(RenewError::Over)) => lease.handle_refused(now),
+        Some(Err(RenewError::Unknown(_))) | None => lease.handle_failed(now),
     }
 }
 

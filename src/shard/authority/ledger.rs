@@ -13,8 +13,10 @@ use super::{Change, LeaseId, Member, Record, Renewal, Settings, ShardId};
 pub(super) struct Rows {
     pub(super) settings: Option<Settings>,
     pub(super) records: BTreeMap<ShardId, Record>,
-    /// The last who took the token; inside, `None`: it was freed.
-    pub(super) token: Option<Option<Member>>,
+    /// The last who took the token, and by which lease; inside, `None`: it was freed.
+    pub(super) token: Option<Option<(Member, LeaseId)>>,
+    /// Which life of the server this is, counted from 1.
+    pub(super) life: Option<u32>,
 }
 
 impl Rows {
@@ -53,7 +55,7 @@ pub(super) enum NotRenewed {
 /// Up to which change somebody has heard, and from which life of the server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Heard {
-    life: i64,
+    life: u32,
     change: u64,
 }
 
@@ -62,7 +64,7 @@ pub(super) struct Heard {
 pub(super) struct Told {
     pub(super) heard: Heard,
     pub(super) records: Vec<(ShardId, Record)>,
-    pub(super) members: Vec<(Member, Arc<str>)>,
+    pub(super) members: Vec<(Member, LeaseId, Arc<str>)>,
     /// Whether there are no other members with a lease.
     pub(super) complete: bool,
     pub(super) token: Option<Member>,
@@ -80,9 +82,10 @@ struct Held {
 pub(super) struct Ledger {
     rows: Rows,
     leases: BTreeMap<Member, Held>,
-    /// Tells this life of the server from others, whose changes were counted from zero as well.
-    life: i64,
-    leases_given: i64,
+    /// Tells this life of the server from others, whose changes were counted from zero as well, and its leases from theirs:
+    /// each is given a greater number than all before.
+    life: u32,
+    leases_given: u32,
     /// From then on, whoever had a lease in a former life of the server has renewed it, or has none.
     settled: Duration,
     is_settled: bool,
@@ -93,12 +96,13 @@ pub(super) struct Ledger {
 }
 
 impl Ledger {
-    /// With what is on the disk. `life` is a number that no former life has had.
-    pub(super) fn new(rows: Rows, life: i64) -> Self {
+    /// With what is on the disk, where it is said which life of the server this is.
+    pub(super) fn new(rows: Rows) -> Self {
         // Nobody had a lease before the cluster was founded.
         let settled = rows.settings.map_or(Duration::ZERO, |settings| settings.lease);
         let brought = rows.records.keys().map(|shard| (*shard, 1)).collect();
         let is_settled = settled.is_zero();
+        let life = rows.life.unwrap_or_default();
         Ledger {
             rows,
             leases: BTreeMap::new(),
@@ -119,14 +123,15 @@ impl Ledger {
         &self.rows.records
     }
 
-    /// Whether a member has no lease, now or ever again.
-    pub(super) fn is_over(&self, member: Member) -> bool {
-        self.is_settled && !self.leases.contains_key(&member)
+    /// Whether a lease of a member is over, for ever.
+    pub(super) fn is_over(&self, member: Member, lease: LeaseId) -> bool {
+        self.is_settled && self.leases.get(&member).is_none_or(|held| held.lease != lease)
     }
 
     /// Who has the token: nobody keeps it beyond the lease.
     fn token(&self, rows: &Rows) -> Option<Member> {
-        rows.token.or(self.rows.token).flatten().filter(|holder| !self.is_over(*holder))
+        let taken = rows.token.or(self.rows.token).flatten();
+        taken.filter(|(holder, lease)| !self.is_over(*holder, *lease)).map(|(holder, _)| holder)
     }
 
     /// Decides about a write, as if what is in `rows` were in force, and adds to them what is to be written.
@@ -139,14 +144,13 @@ impl Ledger {
             Write::Swap(changes) => {
                 Written::Swapped(changes.into_iter().map(|change| self.swap(change, rows)).collect())
             }
-            Write::Take(member) if self.is_over(member) => Written::Taken(None),
-            Write::Take(member) => {
+            Write::Take(member) => Written::Taken(self.leases.get(&member).map(|held| {
                 let holder = self.token(rows).unwrap_or(member);
                 if holder == member {
-                    rows.token = Some(Some(member));
+                    rows.token = Some(Some((member, held.lease)));
                 }
-                Written::Taken(Some(holder))
-            }
+                holder
+            })),
             Write::Free(member) => {
                 if self.token(rows) == Some(member) {
                     rows.token = Some(None);
@@ -179,26 +183,28 @@ impl Ledger {
         self.rows.token = rows.token.or(self.rows.token);
     }
 
-    /// Renews a lease, or begins it.
+    /// Renews a lease, or begins another.
     pub(super) fn handle_renew(&mut self, renewal: Renewal, now: Duration) -> Result<LeaseId, NotRenewed> {
         let ttl = self.rows.settings.ok_or(NotRenewed::NotFounded)?.lease;
         self.handle_tick(now);
         let (member, about) = (renewal.member, Arc::<str>::from(renewal.about));
-        let lease = match (self.leases.get(&member), renewal.lease) {
-            // Its begin was not heard of, or it renews what it has.
-            (Some(held), None) => held.lease,
-            (Some(held), Some(lease)) if held.lease == lease => lease,
-            (None, None) => {
+        let held = self.leases.get(&member).map(|held| held.lease);
+        let lease = match (held, renewal.lease) {
+            // Its begin was not heard of. What it has given up is none that it can have: that one may have come late, to a
+            // server that had forgotten it.
+            (Some(held), None) if Some(held) > renewal.former => held,
+            (_, None) => {
                 self.leases_given += 1;
-                LeaseId(self.life.wrapping_add(self.leases_given))
+                LeaseId((i64::from(self.life) << 32) + i64::from(self.leases_given))
             }
+            (Some(held), Some(lease)) if held == lease => lease,
             // It had it from a former life of this server.
-            (None, Some(lease)) if !self.is_settled => lease,
+            (held, Some(lease)) if !self.is_settled && held < Some(lease) => lease,
             _ => return Err(NotRenewed::Over),
         };
         let held = Held { lease, ends: now + ttl, about: about.clone() };
         let before = self.leases.insert(member, held);
-        if before.is_none_or(|before| before.about != about) {
+        if before.is_none_or(|before| (before.lease, before.about) != (lease, about)) {
             self.change += 1;
         }
         Ok(lease)
@@ -231,7 +237,7 @@ impl Ledger {
         }
         let new = |shard: &ShardId| self.brought.get(shard).is_none_or(|change| *change > since);
         let records = self.rows.records.iter().filter(|(shard, _)| new(shard));
-        let members = self.leases.iter().map(|(member, held)| (*member, held.about.clone()));
+        let members = self.leases.iter().map(|(member, held)| (*member, held.lease, held.about.clone()));
         Some(Told {
             heard: Heard { life: self.life, change: self.change },
             records: records.map(|(shard, record)| (*shard, record.clone())).collect(),
@@ -255,7 +261,8 @@ mod tests {
     }
 
     fn record(owner: u32, revision: u64) -> Record {
-        Record { revision, owner: member(owner), epoch: revision, in_sync: BTreeSet::new(), wire: 1 }
+        let (owner, lease) = (member(owner), LeaseId(1));
+        Record { revision, owner, lease, epoch: revision, in_sync: BTreeSet::new(), wire: 1 }
     }
 
     /// Of owner 2, from a record of owner 1.
@@ -268,8 +275,12 @@ mod tests {
         Settings { shards: 8, format: 1, lease: TTL }
     }
 
-    fn founded(life: i64) -> Ledger {
-        let mut ledger = Ledger::new(Rows::default(), life);
+    fn in_life(life: u32) -> Rows {
+        Rows { life: Some(life), ..Rows::default() }
+    }
+
+    fn founded(life: u32) -> Ledger {
+        let mut ledger = Ledger::new(in_life(life));
         write(&mut ledger, Write::Found(settings()));
         ledger
     }
@@ -287,8 +298,15 @@ mod tests {
         lease: Option<LeaseId>,
         now: u64,
     ) -> Result<LeaseId, NotRenewed> {
-        let renewal = Renewal { member: member(node), lease, about: format!("node {node}") };
+        let renewal = Renewal { member: member(node), lease, former: None, about: format!("node {node}") };
         ledger.handle_renew(renewal, Duration::from_secs(now))
+    }
+
+    /// Another than this one is to begin.
+    fn begin_after(ledger: &mut Ledger, node: u32, former: LeaseId, now: u64) -> LeaseId {
+        let former = Some(former);
+        let renewal = Renewal { member: member(node), lease: None, former, about: format!("node {node}") };
+        ledger.handle_renew(renewal, Duration::from_secs(now)).unwrap()
     }
 
     fn tick(ledger: &mut Ledger, now: u64) {
@@ -315,49 +333,94 @@ mod tests {
     }
 
     #[test]
-    fn a_lease_ends_when_it_is_not_renewed_and_begins_no_more() {
+    fn a_lease_ends_when_it_is_not_renewed_and_another_may_begin() {
         let mut ledger = founded(1);
-        assert_eq!(renew(&mut Ledger::new(Rows::default(), 1), 1, None, 0), Err(NotRenewed::NotFounded));
+        assert_eq!(renew(&mut Ledger::new(in_life(1)), 1, None, 0), Err(NotRenewed::NotFounded));
         let lease = renew(&mut ledger, 1, None, 0).unwrap();
         assert_eq!(renew(&mut ledger, 1, None, 1), Ok(lease));
         assert_eq!(renew(&mut ledger, 1, Some(lease), 9), Ok(lease));
         tick(&mut ledger, 18);
-        assert!(!ledger.is_over(member(1)));
+        assert!(!ledger.is_over(member(1), lease));
         assert_eq!(ledger.wakes(), Some(Duration::from_secs(19)));
         tick(&mut ledger, 19);
-        assert!(ledger.is_over(member(1)));
+        assert!(ledger.is_over(member(1), lease));
         assert_eq!(renew(&mut ledger, 1, Some(lease), 20), Err(NotRenewed::Over));
         assert_eq!(ledger.wakes(), None);
+        let other = begin_after(&mut ledger, 1, lease, 21);
+        assert!(other > lease && ledger.is_over(member(1), lease) && !ledger.is_over(member(1), other));
+        assert_eq!(renew(&mut ledger, 1, Some(lease), 22), Err(NotRenewed::Over));
+        assert!(ledger.is_over(member(2), other));
+    }
+
+    #[test]
+    fn what_its_member_has_given_up_is_over() {
+        let mut ledger = founded(1);
+        let lease = renew(&mut ledger, 1, None, 0).unwrap();
+        let other = begin_after(&mut ledger, 1, lease, 1);
+        assert!(other != lease && ledger.is_over(member(1), lease));
+        // One that comes twice, or late, finds what has begun.
+        assert_eq!(begin_after(&mut ledger, 1, lease, 2), other);
+        assert_eq!(renew(&mut ledger, 1, None, 3), Ok(other));
+        assert_eq!(renew(&mut ledger, 1, Some(lease), 4), Err(NotRenewed::Over));
+        assert!(!ledger.is_over(member(1), other));
+    }
+
+    /// One that was founded, in a later life, with what is on the disk.
+    fn restarted(life: u32, token: Option<Option<(Member, LeaseId)>>) -> Ledger {
+        Ledger::new(Rows { settings: Some(settings()), token, ..in_life(life) })
     }
 
     #[test]
     fn a_server_that_was_restarted_ends_nobody_before_it_can_know() {
-        let rows = Rows { settings: Some(settings()), token: Some(Some(member(1))), ..Rows::default() };
-        let mut ledger = Ledger::new(rows, 2);
-        assert!(!ledger.is_over(member(1)));
-        assert_eq!(write(&mut ledger, Write::Take(member(2))), Written::Taken(Some(member(1))));
+        let (one, two) = (LeaseId(78), LeaseId(77));
+        let mut ledger = restarted(2, Some(Some((member(1), one))));
+        assert!(!ledger.is_over(member(1), one));
         // Who had a lease goes on with it.
-        assert_eq!(renew(&mut ledger, 2, Some(LeaseId(77)), 9), Ok(LeaseId(77)));
+        assert_eq!(renew(&mut ledger, 2, Some(two), 9), Ok(two));
+        assert_eq!(write(&mut ledger, Write::Take(member(2))), Written::Taken(Some(member(1))));
         tick(&mut ledger, 10);
-        assert!(ledger.is_over(member(1)) && !ledger.is_over(member(2)));
-        assert_eq!(renew(&mut ledger, 1, Some(LeaseId(78)), 10), Err(NotRenewed::Over));
+        assert!(ledger.is_over(member(1), one) && !ledger.is_over(member(2), two));
+        assert_eq!(renew(&mut ledger, 1, Some(one), 10), Err(NotRenewed::Over));
         assert_eq!(write(&mut ledger, Write::Take(member(2))), Written::Taken(Some(member(2))));
+    }
+
+    #[test]
+    fn a_server_that_was_restarted_gives_nobody_what_was_over() {
+        let mut before = founded(1);
+        let first = renew(&mut before, 1, None, 0).unwrap();
+        tick(&mut before, 10);
+        let second = begin_after(&mut before, 1, first, 11);
+        // A renewal of the first one was long under way.
+        let mut ledger = restarted(2, None);
+        assert_eq!(renew(&mut ledger, 1, Some(first), 1), Ok(first));
+        assert_eq!(renew(&mut ledger, 1, Some(second), 2), Ok(second));
+        assert_eq!(renew(&mut ledger, 1, Some(first), 3), Err(NotRenewed::Over));
+        // And it was so of one that has begun nothing since.
+        let mut ledger = restarted(2, None);
+        assert_eq!(renew(&mut ledger, 1, Some(first), 1), Ok(first));
+        let third = begin_after(&mut ledger, 1, second, 2);
+        assert!(third > second);
+        tick(&mut ledger, 10);
+        assert!(ledger.is_over(member(1), first) && ledger.is_over(member(1), second));
     }
 
     #[test]
     fn the_token_has_one_holder_and_ends_with_the_lease() {
         let mut ledger = founded(1);
         assert_eq!(write(&mut ledger, Write::Take(member(1))), Written::Taken(None));
-        renew(&mut ledger, 1, None, 0).unwrap();
+        let lease = renew(&mut ledger, 1, None, 0).unwrap();
         renew(&mut ledger, 2, None, 5).unwrap();
         assert_eq!(write(&mut ledger, Write::Take(member(1))), Written::Taken(Some(member(1))));
         assert_eq!(write(&mut ledger, Write::Take(member(2))), Written::Taken(Some(member(1))));
         assert_eq!(write(&mut ledger, Write::Free(member(2))), Written::Freed);
         assert_eq!(ledger.tell(None).unwrap().token, Some(member(1)));
-        tick(&mut ledger, 10);
+        // By the lease that its holder has had, not by one that it has.
+        begin_after(&mut ledger, 1, lease, 10);
         assert_eq!(ledger.tell(None).unwrap().token, None);
         assert_eq!(write(&mut ledger, Write::Take(member(2))), Written::Taken(Some(member(2))));
         assert_eq!(write(&mut ledger, Write::Free(member(2))), Written::Freed);
+        assert_eq!(write(&mut ledger, Write::Take(member(1))), Written::Taken(Some(member(1))));
+        tick(&mut ledger, 20);
         assert_eq!(ledger.tell(None).unwrap().token, None);
     }
 
@@ -375,10 +438,12 @@ mod tests {
         renew(&mut ledger, 1, None, 0).unwrap();
         let renewed = ledger.tell(Some(told.heard)).unwrap();
         assert_eq!((renewed.records.len(), renewed.members.len()), (0, 1));
-        // A renewal that says nothing new is no news.
+        // A renewal that says nothing new is no news; another lease is.
         renew(&mut ledger, 1, None, 1).unwrap();
         assert_eq!(ledger.tell(Some(renewed.heard)), None);
-        let restarted = Ledger::new(ledger.rows.clone(), 2);
+        let other = begin_after(&mut ledger, 1, renewed.members[0].1, 2);
+        assert_eq!(ledger.tell(Some(renewed.heard)).unwrap().members[0].1, other);
+        let restarted = Ledger::new(Rows { life: Some(2), ..ledger.rows.clone() });
         assert_eq!(restarted.tell(Some(renewed.heard)).unwrap().records.len(), 2);
     }
 }

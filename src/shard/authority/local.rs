@@ -107,16 +107,15 @@ impl Authority for Local {
                 Ok(Ok(lease)) => Ok(lease),
                 Ok(Err(NotRenewed::Over)) => Err(RenewError::Over),
                 Ok(Err(NotRenewed::NotFounded)) => {
-                    Err(RenewError::Unsent(Unavailable::new("nobody has founded this cluster")))
+                    Err(RenewError::Unknown(Unavailable::new("nobody has founded this cluster")))
                 }
-                Err(error) if is_unsent(&error) => Err(RenewError::Unsent(Unavailable::new(error))),
                 Err(error) => Err(RenewError::Unknown(Unavailable::new(error))),
             }
         })
     }
 
-    fn is_over(&self, member: Member) -> Pending<'_, Result<bool, Unavailable>> {
-        Box::pin(self.get(move |to| Call::IsOver(member, to)))
+    fn is_over(&self, member: Member, lease: LeaseId) -> Pending<'_, Result<bool, Unavailable>> {
+        Box::pin(self.get(move |to| Call::IsOver(member, lease, to)))
     }
 
     fn take_token(&self, member: Member) -> Pending<'_, Result<Member, TokenError>> {
@@ -142,24 +141,6 @@ fn beside(written: &Written) -> Unavailable {
     Unavailable::new(format!("the answer is beside the question: {written:?}"))
 }
 
-/// Whether the server has not got it, and will not.
-fn is_unsent(error: &CallError) -> bool {
-    use CallError::{
-        CallingSelf, NoConnection, NoNode, NoProc, NotUnderstood, Overloaded, Unsendable, WrongProtocol,
-    };
-    matches!(
-        error,
-        NoProc
-            | NoConnection
-            | NoNode
-            | Overloaded
-            | CallingSelf
-            | NotUnderstood
-            | WrongProtocol
-            | Unsendable(_)
-    )
-}
-
 /// Asks again and again what has changed.
 struct Calls {
     local: Local,
@@ -179,7 +160,8 @@ impl Feed for Calls {
 }
 
 fn seen(told: Told) -> Vec<Seen> {
-    let members = Seen::Members { all: told.members.into_iter().collect(), complete: told.complete };
+    let all = told.members.into_iter().map(|(member, lease, about)| (member, (lease, about))).collect();
+    let members = Seen::Members { all, complete: told.complete };
     let records = told.records.into_iter().map(|(shard, record)| News::Record(shard, record));
     let news = records.chain([News::Token(told.token)]).map(Seen::One);
     [members].into_iter().chain(news).collect()

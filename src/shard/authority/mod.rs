@@ -7,7 +7,9 @@
 //! ```
 //! use std::collections::BTreeSet;
 //! use incarnate::node::{Cookie, Distribution};
-//! use incarnate::shard::authority::{Authority, Change, Local, LocalServer, Member, Verdict, Record, ShardId};
+//! use incarnate::shard::authority::{
+//!     Authority, Change, LeaseId, Local, LocalServer, Member, Record, ShardId, Verdict,
+//! };
 //! use incarnate::Node;
 //!
 //! # #[tokio::main(flavor = "current_thread")]
@@ -22,7 +24,9 @@
 //!
 //! let authority = Local::at(&worker, launcher.id());
 //! let me = Member { node: 7, creation: worker.creation(), store: None };
-//! let first = Record { revision: 1, owner: me, epoch: 1, in_sync: BTreeSet::new(), wire: 1 };
+//! // One that is copied to a standby needs no lease.
+//! let lease = LeaseId::NONE;
+//! let first = Record { revision: 1, owner: me, lease, epoch: 1, in_sync: BTreeSet::new(), wire: 1 };
 //! let create = Change::new(ShardId(3), None, first.clone())?;
 //! assert_eq!(authority.swap(vec![create.clone()]).await, [Verdict::Won]);
 //! // There is one now: it was not created twice, and says who has it.
@@ -52,7 +56,7 @@ pub use error::{RenewError, TokenError, Unavailable};
 #[cfg(feature = "etcd")]
 pub use etcd::Etcd;
 use incarnate_shards::Swapped;
-pub use incarnate_shards::{Change, Member, NotNext, Record, ShardId};
+pub use incarnate_shards::{Change, LeaseId, Member, NotNext, Record, ShardId};
 pub use keep::keep_lease;
 pub use local::Local;
 pub use news::{Feed, News, Seen, Watch};
@@ -104,23 +108,23 @@ pub trait Authority: Send + Sync + 'static {
     /// swap or a read says.
     fn watch(&self) -> Watch;
 
-    /// Begins the lease of a member, or renews it. [`keep_lease`] does so as it should be done.
+    /// Begins a lease of a member, or renews it; answers which. [`keep_lease`] does so as it should be done.
     ///
     /// # Errors
     /// See [`RenewError`].
     fn renew(&self, renewal: Renewal) -> Pending<'_, Result<LeaseId, RenewError>>;
 
-    /// Whether a member that has had a lease has none any more, and so never has again.
+    /// Whether this lease of this member is over, which it stays: a later one of the same member is another. It is what a
+    /// takeover waits for in a mode that relies on leases.
     ///
-    /// Of one that has not begun its lease yet this is true as well. So nobody becomes an owner without one: then it is the
-    /// truth for all owners, and what a takeover waits for in a mode that relies on leases.
+    /// Of one that the member has never had this is true as well.
     ///
     /// # Errors
     /// As [`read`](Self::read).
-    fn is_over(&self, member: Member) -> Pending<'_, Result<bool, Unavailable>>;
+    fn is_over(&self, member: Member, lease: LeaseId) -> Pending<'_, Result<bool, Unavailable>>;
 
     /// Takes the token of the cluster, if nobody has it; answers who has it now. Whoever has it may drain, and nobody else
-    /// (R39); it is free again when its holder says so or has no lease any more.
+    /// (R39); it is free again when its holder says so, or when the lease is over that the holder had when it took it.
     ///
     /// A member that finds itself the holder without knowing why has asked once and never heard the answer: it frees it.
     ///
@@ -176,17 +180,16 @@ pub struct Settings {
     pub lease: Duration,
 }
 
-/// A lease of a member, as the authority knows it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-pub struct LeaseId(i64);
-
 /// What is asked for a member's lease.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Renewal {
     /// Whose.
     pub member: Member,
-    /// Which; `None`: it is to begin. If it has begun it is renewed: the answer may have been lost.
+    /// Which; `None`: another one than `former` is to begin. If it has begun it is renewed: the answer may have been lost.
     pub lease: Option<LeaseId>,
+    /// The one before, when another one is to begin: the member does not rely on it any more, nor ever will, so it is over when
+    /// the other one begins.
+    pub former: Option<LeaseId>,
     /// What others are told about the member, whatever that is.
     pub about: String,
 }

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use tokio::time;
 
-use super::{Member, Pending, Record, ShardId, Unavailable};
+use super::{LeaseId, Member, Pending, Record, ShardId, Unavailable};
 use crate::gen_server::Source;
 
 /// After so long it is tried again to hear of what changes.
@@ -17,9 +17,9 @@ const RETRY: Duration = Duration::from_millis(200);
 /// One thing that is so from now on.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum News {
-    /// A member's lease has begun, or what is told about it has changed.
-    Lives(Member, Arc<str>),
-    /// A member's lease is over.
+    /// A member has this lease, and what is told about it.
+    Lives(Member, LeaseId, Arc<str>),
+    /// A member has no lease.
     Over(Member),
     /// This record is in force.
     Record(ShardId, Record),
@@ -32,8 +32,8 @@ pub enum News {
 pub enum Seen {
     /// All members with a lease. `complete`: who is not among them has none; otherwise some may still have to be heard of.
     Members {
-        /// Each with what is told about it.
-        all: BTreeMap<Member, Arc<str>>,
+        /// Each with its lease, and what is told about it.
+        all: BTreeMap<Member, (LeaseId, Arc<str>)>,
         /// Whether there are no others.
         complete: bool,
     },
@@ -104,10 +104,10 @@ impl fmt::Debug for Watch {
 #[derive(Debug, Default)]
 struct View {
     revisions: BTreeMap<ShardId, u64>,
-    members: BTreeMap<Member, Arc<str>>,
+    members: BTreeMap<Member, (LeaseId, Arc<str>)>,
     token: Option<Member>,
-    /// `None`: its lease is over.
-    new_members: BTreeMap<Member, Option<Arc<str>>>,
+    /// `None`: it has no lease.
+    new_members: BTreeMap<Member, Option<(LeaseId, Arc<str>)>>,
     new_records: BTreeMap<ShardId, Record>,
     new_token: bool,
 }
@@ -123,7 +123,7 @@ impl View {
                 }
                 all.into_iter().for_each(|(member, about)| self.lives(member, about));
             }
-            Seen::One(News::Lives(member, about)) => self.lives(member, about),
+            Seen::One(News::Lives(member, lease, about)) => self.lives(member, (lease, about)),
             Seen::One(News::Over(member)) => self.over(member),
             Seen::One(News::Record(shard, record)) => self.record(shard, record),
             Seen::One(News::Token(holder)) => {
@@ -136,7 +136,8 @@ impl View {
     /// The next that the reader is told: members first, so that none is thought over that a record names.
     fn poll(&mut self) -> Option<News> {
         if let Some((member, about)) = self.new_members.pop_first() {
-            return Some(about.map_or(News::Over(member), |about| News::Lives(member, about)));
+            let lives = |(lease, about)| News::Lives(member, lease, about);
+            return Some(about.map_or(News::Over(member), lives));
         }
         if let Some((shard, record)) = self.new_records.pop_first() {
             return Some(News::Record(shard, record));
@@ -144,7 +145,7 @@ impl View {
         std::mem::take(&mut self.new_token).then_some(News::Token(self.token))
     }
 
-    fn lives(&mut self, member: Member, about: Arc<str>) {
+    fn lives(&mut self, member: Member, about: (LeaseId, Arc<str>)) {
         if self.members.get(&member) != Some(&about) {
             self.members.insert(member, about.clone());
             self.new_members.insert(member, Some(about));
@@ -179,15 +180,16 @@ mod tests {
 
     fn record(shard: u32, revision: u64) -> News {
         let in_sync = BTreeSet::new();
-        News::Record(ShardId(shard), Record { revision, owner: member(1), epoch: 1, in_sync, wire: 1 })
+        let (owner, lease) = (member(1), LeaseId(1));
+        News::Record(ShardId(shard), Record { revision, owner, lease, epoch: 1, in_sync, wire: 1 })
     }
 
     fn lives(node: u32, about: &str) -> News {
-        News::Lives(member(node), about.into())
+        News::Lives(member(node), LeaseId(1), about.into())
     }
 
     fn members(all: &[(u32, &str)], complete: bool) -> Seen {
-        let all = all.iter().map(|(node, about)| (member(*node), Arc::from(*about))).collect();
+        let all = all.iter().map(|(node, about)| (member(*node), (LeaseId(1), Arc::from(*about)))).collect();
         Seen::Members { all, complete }
     }
 
@@ -212,6 +214,8 @@ mod tests {
         let told = [lives(1, "b"), record(1, 1), record(2, 3), News::Token(Some(member(1)))];
         check(&mut view, seen.map(Seen::One), &told);
         check(&mut view, [Seen::One(record(2, 2)), Seen::One(lives(1, "b"))], &[]);
+        let another = News::Lives(member(1), LeaseId(2), "b".into());
+        check(&mut view, [Seen::One(another.clone())], &[another]);
         let taken_and_freed = [News::Token(None), News::Token(Some(member(2)))].map(Seen::One);
         check(&mut view, taken_and_freed, &[News::Token(Some(member(2)))]);
     }

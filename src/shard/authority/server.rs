@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 use std::future::Future;
-use std::hash::{BuildHasher, Hasher, RandomState};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -89,7 +88,7 @@ pub(super) enum Call {
     Read(ShardId, ReplyTo<Option<Record>>),
     ReadAll(ReplyTo<BTreeMap<ShardId, Record>>),
     Renew(Renewal, ReplyTo<Result<LeaseId, NotRenewed>>),
-    IsOver(Member, ReplyTo<bool>),
+    IsOver(Member, LeaseId, ReplyTo<bool>),
     /// Answered when something has changed since, or after [`HOLD`].
     Watch(Option<Heard>, ReplyTo<Option<Told>>),
 }
@@ -141,11 +140,9 @@ impl GenServer for Server {
                 nodes.expose(NAME.as_str(), intake::<Call, Never, Event>());
             }
         });
-        // Another number than in any former life of the server.
-        let life = RandomState::new().build_hasher().finish().cast_signed();
         let mut server = Server {
             file: Arc::new(file),
-            ledger: Ledger::new(rows, life),
+            ledger: Ledger::new(rows),
             origin: Instant::now(),
             waiting: Vec::new(),
             writing: None,
@@ -160,9 +157,9 @@ impl GenServer for Server {
         let reply = match call {
             Call::Read(shard, to) => return to.reply(self.ledger.record(shard).cloned()),
             Call::ReadAll(to) => return to.reply(self.ledger.records().clone()),
-            Call::IsOver(member, to) => {
+            Call::IsOver(member, lease, to) => {
                 self.ledger.handle_tick(self.origin.elapsed());
-                to.reply(self.ledger.is_over(member))
+                to.reply(self.ledger.is_over(member, lease))
             }
             Call::Renew(renewal, to) => to.reply(self.ledger.handle_renew(renewal, self.origin.elapsed())),
             Call::Write(write, to) => {

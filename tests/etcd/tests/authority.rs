@@ -15,7 +15,7 @@ mod needs_etcd {
     use std::time::Duration;
 
     use incarnate::shard::authority::{
-        Authority, Change, Etcd, Member, News, Record, Renewal, Settings, ShardId, Verdict,
+        Authority, Change, Etcd, LeaseId, Member, News, Record, Renewal, Settings, ShardId, Verdict,
     };
     use rustix::process::Signal;
 
@@ -90,7 +90,8 @@ mod needs_etcd {
     /// The record after the next change, which is tried until it is known to be in force.
     async fn change(authority: &Etcd, before: Option<Record>) -> Record {
         let owner = Member { node: 1, creation: 1, store: None };
-        let none = Record { revision: 0, owner, epoch: 1, in_sync: BTreeSet::new(), wire: 1 };
+        let (lease, in_sync) = (LeaseId(7), BTreeSet::new());
+        let none = Record { revision: 0, owner, lease, epoch: 1, in_sync, wire: 1 };
         let record = before.clone().unwrap_or(none);
         let next = Record { revision: record.revision + 1, ..record };
         let change = Change::new(ShardId(1), before.as_ref(), next.clone()).unwrap();
@@ -117,8 +118,10 @@ mod needs_etcd {
         change(&authority, None).await;
         let plain = Member { node: 0xab, creation: 7, store: None };
         let stored = Member { store: Some(9), ..plain };
+        let mut leases = Vec::new();
         for (member, about) in [(plain, "one"), (stored, "two")] {
-            in_time(authority.renew(Renewal { member, lease: None, about: about.into() })).await.unwrap();
+            let renewal = Renewal { member, lease: None, former: None, about: about.into() };
+            leases.push(in_time(authority.renew(renewal)).await.unwrap());
         }
         assert_eq!(in_time(authority.take_token(stored)).await, Ok(stored));
         // Some that mean nothing to it, and do no harm.
@@ -130,7 +133,7 @@ mod needs_etcd {
             ("members/000000ab.00000007.0000000000000009", "two"),
             (
                 "records/0000000001",
-                r#"{"revision":1,"owner":{"node":1,"creation":1,"store":null},"epoch":1,"in_sync":[],"wire":1}"#,
+                r#"{"revision":1,"owner":{"node":1,"creation":1,"store":null},"lease":7,"epoch":1,"in_sync":[],"wire":1}"#,
             ),
             ("settings", r#"{"shards":8,"format":1,"lease":{"secs":5,"nanos":0}}"#),
             ("token", r#"{"node":171,"creation":7,"store":9}"#),
@@ -139,8 +142,8 @@ mod needs_etcd {
             assert_eq!(etcds.get(&format!("/incarnate/test/{key}")).await.as_deref(), Some(value), "{key}");
         }
         let mut watch = authority.watch();
-        assert_eq!(in_time(watch.next()).await, News::Lives(plain, "one".into()));
-        assert_eq!(in_time(watch.next()).await, News::Lives(stored, "two".into()));
+        assert_eq!(in_time(watch.next()).await, News::Lives(plain, leases[0], "one".into()));
+        assert_eq!(in_time(watch.next()).await, News::Lives(stored, leases[1], "two".into()));
         assert!(matches!(in_time(watch.next()).await, News::Record(ShardId(1), _)));
         assert_eq!(in_time(watch.next()).await, News::Token(Some(stored)));
         assert_eq!(in_time(authority.read_all()).await.unwrap().len(), 1);
@@ -152,8 +155,7 @@ mod needs_etcd {
         let authority = client(&[etcds.address(0)], HANGS).await;
         change(&authority, None).await;
         let key = "/incarnate/test/records/0000000001";
-        let text =
-            r#"{"revision":9,"owner":{"node":1,"creation":1,"store":null},"epoch":1,"in_sync":[],"wire":1}"#;
+        let text = r#"{"revision":9,"owner":{"node":1,"creation":1,"store":null},"lease":7,"epoch":1,"in_sync":[],"wire":1}"#;
         etcds.put(key, text).await;
         let why = in_time(authority.read(ShardId(1))).await.unwrap_err().to_string();
         assert!(why.contains(key) && why.contains("its revision is 9, but it was written 2 times"), "{why}");

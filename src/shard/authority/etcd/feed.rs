@@ -8,7 +8,7 @@ use tokio::time;
 
 use super::keys::{self, Key};
 use super::{Etcd, unavailable};
-use crate::shard::authority::{Feed, News, Pending, Seen, Unavailable};
+use crate::shard::authority::{Feed, LeaseId, News, Pending, Seen, Unavailable};
 
 /// Reads everything, and then what comes after; and once more from the beginning when that is interrupted, or what comes after
 /// has been compacted away.
@@ -33,7 +33,7 @@ impl Changes {
         let mut holder = None;
         for row in &rows {
             match self.put(row) {
-                Some(News::Lives(member, about)) => _ = members.insert(member, about),
+                Some(News::Lives(member, lease, about)) => _ = members.insert(member, (lease, about)),
                 Some(News::Token(taken)) => holder = taken,
                 other => seen.extend(other.map(Seen::One)),
             }
@@ -69,7 +69,9 @@ impl Changes {
         match self.etcd.keys.parse(row.key())? {
             Key::Settings => None,
             Key::Record(shard) => Some(News::Record(shard, keys::record(row).ok()?)),
-            Key::Member(member) => Some(News::Lives(member, Arc::from(row.value_str().ok()?))),
+            Key::Member(member) => {
+                Some(News::Lives(member, LeaseId(row.lease()), Arc::from(row.value_str().ok()?)))
+            }
             Key::Token => Some(News::Token(keys::decode(row).ok()?)),
         }
     }

@@ -131,21 +131,42 @@ impl Etcd {
         Ok(TxnOp::txn(Txn::new().when([is_next]).and_then([put]).or_else([TxnOp::get(key, None)])))
     }
 
-    /// Begins a lease. Only the last step does: an attempt that fails before has not arrived.
+    /// Begins a lease.
     async fn begin(&self, renewal: Renewal) -> Result<LeaseId, RenewError> {
-        let granted = self.grant().await.map_err(RenewError::Unsent)?;
-        let key = self.keys.member(renewal.member);
-        let put =
-            TxnOp::put(key.clone(), renewal.about.clone(), Some(PutOptions::new().with_lease(granted.0)));
-        let begin = Txn::new().when([written(&key, 0)]).and_then([put]).or_else([TxnOp::get(key, None)]);
-        let answer = self.txn(begin).await.map_err(RenewError::Unknown)?;
-        if answer.succeeded() {
-            self.told().insert(granted, renewal.about);
-            return Ok(granted);
+        let granted = self.grant().await.map_err(RenewError::Unknown)?;
+        let held = match self.give(&renewal, granted).await? {
+            Some(held) if Some(held) == renewal.former => {
+                self.revoke(held).await.map_err(RenewError::Unknown)?;
+                self.give(&renewal, granted).await?
+            }
+            held => held,
+        };
+        match held {
+            None => {
+                self.told().insert(granted, renewal.about);
+                Ok(granted)
+            }
+            // It has begun before, and its answer was lost. The lease granted just now ends by itself.
+            Some(held) => self.prolong(renewal, held).await,
         }
-        // It has begun before, and its answer was lost. The lease granted just now ends by itself.
-        let begun = found(&answer).map(|row| LeaseId(row.lease())).ok_or(RenewError::Over)?;
-        self.prolong(renewal, begun).await
+    }
+
+    /// Makes a lease that of a member, if it has none; answers which it has.
+    async fn give(&self, renewal: &Renewal, granted: LeaseId) -> Result<Option<LeaseId>, RenewError> {
+        let key = self.keys.member(renewal.member);
+        let with_lease = PutOptions::new().with_lease(granted.0);
+        let put = TxnOp::put(key.clone(), renewal.about.clone(), Some(with_lease));
+        let give = Txn::new().when([written(&key, 0)]).and_then([put]).or_else([TxnOp::get(key, None)]);
+        let answer = self.txn(give).await.map_err(RenewError::Unknown)?;
+        Ok(found(&answer).map(|row| LeaseId(row.lease())))
+    }
+
+    /// Ends a lease: what stands there with it is gone.
+    async fn revoke(&self, lease: LeaseId) -> Result<(), Unavailable> {
+        let mut client = self.client.clone();
+        self.within(client.lease_revoke(lease.0)).await?;
+        self.told().remove(&lease);
+        Ok(())
     }
 
     /// Has the etcd make a lease that is nobody's yet.
@@ -166,6 +187,7 @@ impl Etcd {
             Ok(Ok(_)) => {}
             // This is how the client says that the etcd does not know the lease.
             Ok(Err(Error::LeaseKeepAliveError(why))) if why == "lease not found" => {
+                self.told().remove(&lease);
                 return Err(RenewError::Over);
             }
             Ok(Err(error)) => return Err(RenewError::Unknown(unavailable(error))),
@@ -258,8 +280,12 @@ impl Authority for Etcd {
         })
     }
 
-    fn is_over(&self, member: Member) -> Pending<'_, Result<bool, Unavailable>> {
-        Box::pin(async move { Ok(self.get(self.keys.member(member)).await?.is_none()) })
+    fn is_over(&self, member: Member, lease: LeaseId) -> Pending<'_, Result<bool, Unavailable>> {
+        Box::pin(async move {
+            let row = self.get(self.keys.member(member)).await?;
+            // One that is over is put there no more: who begins has the etcd make another.
+            Ok(row.is_none_or(|row| row.lease() != lease.0))
+        })
     }
 
     fn take_token(&self, member: Member) -> Pending<'_, Result<Member, TokenError>> {
