@@ -6,8 +6,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use incarnate_shards::{
-    Action, Answer, Cause, Config, JobId, Mail, Member, NotMoved, Number, Ran, Record, Replica, Reply,
-    Request, RequestId, Route, ShardId, Streamed, Swapped, Timer, ToOwner, ToStandby,
+    Action, Answer, Cause, Config, JobId, LeaseId, Mail, Member, NotMoved, Number, Ran, Record, Replica,
+    Reply, Request, RequestId, Route, ShardId, Streamed, Swapped, Timer, ToOwner, ToStandby,
 };
 use rustc_hash::FxHashMap;
 
@@ -27,13 +27,14 @@ pub(super) type Hosted = Combined<Host>;
 
 /// What comes to a shard.
 pub(super) enum Event {
-    /// The record as the authority has it; when it was asked, if it was.
-    Record(Option<Record>, Option<Duration>),
+    /// The record as the authority has it.
+    Record(Option<Record>),
     Swapped(Record, Swapped),
     Suspected(Member, bool),
-    Expired(Member, bool),
+    /// This lease of a member is over.
+    Over(Member, LeaseId),
     /// This member's own lease is valid until then.
-    Lease(Duration),
+    Lease(LeaseId, Duration),
     /// This member is to be the first owner.
     Claim(u32),
     Standby(Option<Member>),
@@ -113,11 +114,11 @@ impl Machine for Host {
         let now = self.shared.now();
         let replica = &mut self.replica;
         match event {
-            Event::Record(record, asked) => replica.handle_record(record, asked, now),
+            Event::Record(record) => replica.handle_record(record, now),
             Event::Swapped(record, outcome) => replica.handle_swapped(&record, outcome, now),
             Event::Suspected(member, suspected) => replica.handle_suspected(member, suspected, now),
-            Event::Expired(member, expired) => replica.handle_expired(member, expired, now),
-            Event::Lease(until) => replica.handle_lease(until, now),
+            Event::Over(member, lease) => replica.handle_over(member, lease, now),
+            Event::Lease(lease, until) => replica.handle_lease(lease, until, now),
             Event::Claim(wire) => replica.handle_claim(wire, now),
             Event::Standby(member) => replica.handle_standby(member, now),
             Event::Wire(wire) => replica.handle_wire(wire, now),
@@ -220,7 +221,7 @@ impl Host {
         let shard = self.shard;
         match action {
             Action::Read => self.shared.order(Order::Read(shard)),
-            Action::Swap(record, expired) => self.shared.order(Order::Swap(shard, record, expired)),
+            Action::Swap(record) => self.shared.order(Order::Swap(shard, record)),
             Action::ToStandby(to, said) => self.shared.send(to, shard, Packet::ToStandby(said)),
             Action::ToOwner(to, said) => self.shared.send(to, shard, Packet::ToOwner(said)),
             Action::Reply(route, epoch, reply) => self.reply(route, epoch, reply),

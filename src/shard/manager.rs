@@ -9,7 +9,7 @@ use std::str::FromStr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use incarnate_shards::{Member, NotMoved, Record, Ring, Seat, ShardId, Swapped, Wires};
+use incarnate_shards::{LeaseId, Member, NotMoved, Record, Ring, Seat, ShardId, Swapped, Wires};
 use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
 
@@ -31,6 +31,9 @@ const TICK: Duration = Duration::from_millis(50);
 
 /// And what is at rest after so many of those.
 const SLOW: u32 = 20;
+
+/// After so many ticks the authority is asked again whose lease is over.
+const ASKS: u32 = 4;
 
 /// A member that was never connected is believed to be gone after so long.
 const ABSENT: Duration = Duration::from_secs(1);
@@ -65,10 +68,10 @@ pub(super) enum Event {
     Order(Order),
     /// The lease is valid until then.
     #[serde(skip)]
-    Lease(Instant),
-    /// It is over.
+    Lease(LeaseId, Instant),
+    /// Whether a lease of a member is over.
     #[serde(skip)]
-    Over,
+    IsOver(Member, LeaseId, bool),
     /// What has come of changes.
     #[serde(skip)]
     Swapped(Vec<(ShardId, Record, Swapped)>),
@@ -86,7 +89,7 @@ pub(super) struct Manager {
     setup: Setup,
     news: SourceRef,
     /// Members with a lease.
-    members: BTreeMap<Member, About>,
+    members: BTreeMap<Member, (LeaseId, About)>,
     token: Option<Member>,
     /// Members that somebody may still count on, and since when they are not connected; `None`: they are.
     seen: BTreeMap<Member, Option<Instant>>,
@@ -94,7 +97,11 @@ pub(super) struct Manager {
     records: BTreeMap<ShardId, Record>,
     /// Since when a shard seems to be lost.
     lost: BTreeMap<ShardId, Instant>,
-    until: Option<Instant>,
+    /// Leases of owners that are over, and those that were asked after.
+    over: BTreeSet<(Member, LeaseId)>,
+    asked: BTreeSet<(Member, LeaseId)>,
+    /// This member's lease, and until when it is valid.
+    until: Option<(LeaseId, Instant)>,
     /// Who has ordered the moves that are under way.
     moves: BTreeMap<ShardId, ReplyTo<Moved>>,
     swaps: Vec<(ShardId, Record)>,
@@ -120,11 +127,10 @@ impl GenServer for Manager {
         if setup.serves {
             let (authority, me, lease) = (setup.authority.clone(), setup.shared.me(), setup.lease);
             let about = About::of(setup.oldest, setup.shared.release()).to_string();
-            let (manager, over) = (cx.server(), cx.server());
+            let manager = cx.server();
             cx.spawn_link::<Never, _, _>(move |_| async move {
-                let valid = move |until| manager.send(Event::Lease(until));
+                let valid = move |lease, until| manager.send(Event::Lease(lease, until));
                 keep_lease(&*authority, me, lease, move || about.clone(), valid).await;
-                over.send(Event::Over);
             });
         }
         let news = cx.source(setup.authority.watch(), Event::News);
@@ -140,6 +146,8 @@ impl GenServer for Manager {
             suspected: BTreeSet::new(),
             records: BTreeMap::new(),
             lost: BTreeMap::new(),
+            over: BTreeSet::new(),
+            asked: BTreeSet::new(),
             until: None,
             moves: BTreeMap::new(),
             swaps: Vec::new(),
@@ -175,14 +183,18 @@ impl GenServer for Manager {
                 self.news.active_once();
             }
             Info::User(Event::Order(order)) => self.order(order, cx),
-            Info::User(Event::Lease(until)) => self.leased(until),
-            Info::User(Event::Over) => {
-                tracing::error!(target: "incarnate::shard", "the lease is over");
+            Info::User(Event::Lease(lease, until)) => self.leased(lease, until),
+            Info::User(Event::IsOver(member, lease, over)) => {
+                self.asked.remove(&(member, lease));
+                if over && self.over.insert((member, lease)) {
+                    self.tell_all(|| ShardEvent::Over(member, lease));
+                }
             }
             Info::User(Event::Swapped(outcomes)) => self.swapped(outcomes, cx),
             Info::User(Event::Tick) => {
                 cx.send_after(TICK, Event::Tick);
                 self.tick();
+                self.ask_who_is_over(cx);
             }
             Info::NodeUp(node) => self.connected(node),
             Info::NodeDown(node) => self.disconnected(node),
@@ -212,18 +224,19 @@ impl Manager {
     /// The authority has told something.
     fn heard(&mut self, news: News) {
         match news {
-            News::Lives(member, about) => {
+            News::Lives(member, lease, about) => {
                 // Who says what is not understood is given nothing.
                 if let Ok(about) = about.parse() {
-                    self.members.insert(member, about);
+                    self.members.insert(member, (lease, about));
                     self.seen.entry(member).or_default();
                     self.place();
                 }
             }
             News::Over(member) => {
                 self.members.remove(&member);
-                self.tell_all(|| ShardEvent::Expired(member, true));
-                self.suspect(member, true);
+                if !self.shared().is_connected(member) {
+                    self.suspect(member, true);
+                }
                 self.place();
             }
             News::Record(shard, record) => self.record(shard, record),
@@ -253,7 +266,7 @@ impl Manager {
         }
         let hosted = self.hosted(shard);
         if let Some(hosted) = &hosted {
-            hosted.handle(ShardEvent::Record(Some(record), None));
+            hosted.handle(ShardEvent::Record(Some(record)));
         }
         self.place_one(shard, hosted.as_ref());
     }
@@ -262,7 +275,7 @@ impl Manager {
     fn order(&mut self, order: Order, cx: &mut Context<Self>) {
         match order {
             Order::Read(shard) => self.read(shard, cx.node()),
-            Order::Swap(shard, record, _) => {
+            Order::Swap(shard, record) => {
                 self.swaps.push((shard, record));
                 self.swap(cx);
             }
@@ -281,9 +294,8 @@ impl Manager {
     fn read(&self, shard: ShardId, node: &Node) {
         let (authority, shared) = (self.setup.authority.clone(), self.shared().clone());
         node.runtime().spawn(async move {
-            let asked = shared.now();
             if let (Ok(record), Some(hosted)) = (authority.read(shard).await, shared.hosted(shard)) {
-                hosted.handle(ShardEvent::Record(record, Some(asked)));
+                hosted.handle(ShardEvent::Record(record));
             }
         });
     }
@@ -347,19 +359,39 @@ impl Manager {
         self.swap(cx);
     }
 
-    fn leased(&mut self, until: Instant) {
-        let before = self.until.replace(until);
+    fn leased(&mut self, lease: LeaseId, until: Instant) {
+        let before = self.until.replace((lease, until));
         let until = until.saturating_duration_since(self.shared().origin());
-        self.tell_all(|| ShardEvent::Lease(until));
+        self.tell_all(|| ShardEvent::Lease(lease, until));
         if before.is_none() {
             self.place();
+        }
+    }
+
+    /// Asks after the leases by which shards are owned, of owners that seem to have none or another one.
+    fn ask_who_is_over(&mut self, cx: &mut Context<Self>) {
+        if !self.ticks.is_multiple_of(ASKS) || !self.setup.serves {
+            return;
+        }
+        let has = |record: &Record| self.members.get(&record.owner).map(|(lease, _)| *lease);
+        let doubtful = self.records.values().filter(|record| has(record) != Some(record.lease));
+        let owners: BTreeSet<_> = doubtful.map(|record| (record.owner, record.lease)).collect();
+        self.over.retain(|over| owners.contains(over));
+        for (member, lease) in owners {
+            if !self.over.contains(&(member, lease)) && self.asked.insert((member, lease)) {
+                let (authority, manager) = (self.setup.authority.clone(), cx.server());
+                cx.node().runtime().spawn(async move {
+                    let over = authority.is_over(member, lease).await.unwrap_or(false);
+                    manager.send(Event::IsOver(member, lease, over));
+                });
+            }
         }
     }
 
     fn connected(&mut self, node: NodeId) {
         for member in self.members_of(node, true) {
             self.seen.insert(member, None);
-            self.suspect(member, !self.members.is_empty() && !self.members.contains_key(&member));
+            self.suspect(member, false);
             self.tell_all(|| ShardEvent::Connected(member));
         }
     }
@@ -451,7 +483,7 @@ impl Manager {
     }
 
     fn ring(&self) -> Ring {
-        let seat = |(member, about): (&Member, &About)| Seat {
+        let seat = |(member, (_, about)): (&Member, &(LeaseId, About))| Seat {
             member: *member,
             reads: about.reads,
             draining: self.token == Some(*member),
@@ -532,15 +564,15 @@ impl Manager {
         if hosted.look(Host::is_introduced) {
             return;
         }
-        if let Some(until) = self.until {
+        if let Some((lease, until)) = self.until {
             let until = until.saturating_duration_since(self.shared().origin());
-            hosted.handle(ShardEvent::Lease(until));
+            hosted.handle(ShardEvent::Lease(lease, until));
         }
         for member in &self.suspected {
             hosted.handle(ShardEvent::Suspected(*member, true));
-            if !self.members.contains_key(member) {
-                hosted.handle(ShardEvent::Expired(*member, true));
-            }
+        }
+        for (member, lease) in &self.over {
+            hosted.handle(ShardEvent::Over(*member, *lease));
         }
         hosted.handle(ShardEvent::Introduced);
     }

@@ -24,7 +24,7 @@ use crate::term::NodeId;
 #[derive(Debug)]
 pub(super) enum Order {
     Read(ShardId),
-    Swap(ShardId, Record, Option<Member>),
+    Swap(ShardId, Record),
     /// It is served here from now on, in this epoch, or is not any more.
     Serves(ShardId, Option<u64>),
     Moved(ShardId, Moved),
@@ -309,7 +309,7 @@ impl Shared {
             Packet::ToOwner(said) => Event::ToOwner(from, said),
             Packet::Asks(asks) => Event::Asked(route_of(from), asks),
             Packet::Mail(mail) => Event::Mail(mail),
-            Packet::Record(record) => Event::Record(Some(record), None),
+            Packet::Record(record) => Event::Record(Some(record)),
             Packet::Reply(epoch, reply) => return self.replied(shard, epoch, reply),
         };
         if let Some(hosted) = self.hosted(shard) {
