@@ -2,6 +2,8 @@
 
 #[path = "keyed/calls.rs"]
 mod calls;
+#[path = "keyed/faults.rs"]
+mod faults;
 #[path = "support/pair.rs"]
 mod pair;
 #[path = "support/probe.rs"]

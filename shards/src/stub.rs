@@ -301,7 +301,13 @@ impl<B: Clone> Stub<B> {
             Reply::Opened { nonce, session } => self.opened(nonce, session, now),
             Reply::Renewed { nonce, lives } => self.renewed(nonce, lives, now),
             Reply::Answered { id, body } => self.done(id, Outcome::Answered(body)),
-            Reply::Expired { id } => self.done(id, Outcome::Expired),
+            Reply::Expired { id } => {
+                self.done(id, Outcome::Expired);
+                // It may be the session that is not known: what comes next is not to fare the same.
+                if self.session.is_some() {
+                    self.ask_for_session(now);
+                }
+            }
             // It is tried again when its time comes.
             Reply::Upgrading { .. } | Reply::Busy { .. } | Reply::NotOwner { .. } => {}
         }

@@ -9,7 +9,7 @@ use std::str::FromStr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use incarnate_shards::{LeaseId, Member, NotMoved, Record, Ring, Seat, ShardId, Swapped, Wires};
+use incarnate_shards::{LeaseId, Member, Mode, NotMoved, Record, Ring, Seat, ShardId, Swapped, Wires};
 use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
 
@@ -188,6 +188,7 @@ impl GenServer for Manager {
                 self.asked.remove(&(member, lease));
                 if over && self.over.insert((member, lease)) {
                     self.tell_all(|| ShardEvent::Over(member, lease));
+                    self.place();
                 }
             }
             Info::User(Event::Swapped(outcomes)) => self.swapped(outcomes, cx),
@@ -526,6 +527,12 @@ impl Manager {
             Some(record) => {
                 if let Some(hosted) = hosted {
                     self.introduce(hosted);
+                    // What keeps nothing begins anew where it would begin.
+                    let over = self.over.contains(&(record.owner, record.lease));
+                    if over && self.shared().mode_of(shard) == Some(Mode::Local) && self.is_first(ring, shard)
+                    {
+                        hosted.handle(ShardEvent::Claim(record.wire));
+                    }
                     hosted.handle(ShardEvent::Standby(ring.standby(me, record.wire)));
                     if record.owner == me
                         && let Some(home) =

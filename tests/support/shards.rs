@@ -187,6 +187,34 @@ impl Cluster {
         cluster
     }
 
+    /// A node is lost: nobody hears of it any more, nor it of anybody.
+    pub async fn lose(&mut self, at: usize) {
+        let member = self.members.remove(at);
+        member.on.stop().await;
+        member.shards.stop().await.unwrap();
+        member.node.halt();
+    }
+
+    /// One more node, connected with all.
+    pub async fn join(&mut self, name: &str) {
+        let member = self.another(name, |start| start).await;
+        self.members.push(member);
+    }
+
+    /// A node that has no shards itself.
+    pub async fn front(&self, name: &str) -> Member {
+        self.another(name, ShardsStart::client).await
+    }
+
+    async fn another(&self, name: &str, with: impl FnOnce(ShardsStart) -> ShardsStart) -> Member {
+        let (node, on) = self.node(name).await;
+        for other in &self.members {
+            in_time(on.connect(other.on.address().unwrap())).await.unwrap();
+        }
+        let shards = with(self.start(&node, 1)).start().await.unwrap();
+        Member { node, on, shards }
+    }
+
     async fn node(&self, name: &str) -> (Node, Distribution) {
         let node = Node::new(name);
         let on = distribution(&node).start().await.unwrap();
@@ -198,7 +226,7 @@ impl Cluster {
         let authority = Arc::new(Local::at(node, self.launcher.id()));
         Shards::of(node, authority)
             .register(Kind::of::<Counter>(self.mode))
-            .shards(NonZeroU32::new(8).unwrap())
+            .shards(NonZeroU32::new(16).unwrap())
             .lease(Duration::from_secs(2))
             .expect(members)
     }
