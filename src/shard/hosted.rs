@@ -167,7 +167,6 @@ impl Machine for Host {
 pub(super) struct Look {
     pub(super) record: Option<Record>,
     pub(super) serves: Option<u64>,
-    pub(super) is_at_rest: bool,
     pub(super) awake: usize,
     pub(super) states: usize,
     pub(super) bytes: u64,
@@ -209,7 +208,6 @@ impl Host {
         Look {
             record: self.replica.record().cloned(),
             serves: self.replica.serves(),
-            is_at_rest: self.replica.is_at_rest(),
             awake: self.awake.len(),
             states: states.map_or(0, States::len),
             bytes: states.map_or(0, States::bytes),
@@ -241,7 +239,7 @@ impl Host {
             Action::Activate => {
                 let moved = self.handed.is_some_and(|epoch| Some(epoch + 1) == self.replica.serves());
                 self.since = if moved { Resumed::Migration } else { Resumed::Failover };
-                self.shared.order(Order::Serves(shard, self.replica.serves()));
+                self.shared.order(Order::Serves(shard));
             }
             Action::Deactivate => self.deactivate(),
             Action::Forward(to, mail) => self.shared.send(to, shard, Packet::Mail(mail)),
@@ -491,7 +489,7 @@ impl Host {
                 node.timers().cancel(timer);
             }
         }
-        self.shared.order(Order::Serves(self.shard, None));
+        self.shared.order(Order::Serves(self.shard));
     }
 
     fn start_timer(&mut self, number: Number, after: Duration) {

@@ -280,7 +280,7 @@ impl Manager {
                 self.swaps.push((shard, record));
                 self.swap(cx);
             }
-            Order::Serves(shard, _) => {
+            Order::Serves(shard) => {
                 let hosted = self.hosted(shard);
                 self.place_one(shard, hosted.as_ref());
             }
@@ -534,6 +534,10 @@ impl Manager {
                         hosted.handle(ShardEvent::Claim(record.wire));
                     }
                     hosted.handle(ShardEvent::Standby(ring.standby(me, record.wire)));
+                    // Down as well: who has come with an older release is to be given copies.
+                    if let Some(wire) = ring.wire().filter(|wire| *wire != record.wire) {
+                        hosted.handle(ShardEvent::Wire(wire));
+                    }
                     if record.owner == me
                         && let Some(home) =
                             self.home(ring, shard).filter(|home| ring.takes(*home, record.wire))

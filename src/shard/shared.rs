@@ -25,8 +25,8 @@ use crate::term::NodeId;
 pub(super) enum Order {
     Read(ShardId),
     Swap(ShardId, Record),
-    /// It is served here from now on, in this epoch, or is not any more.
-    Serves(ShardId, Option<u64>),
+    /// It is served here from now on, or is not any more.
+    Serves(ShardId),
     Moved(ShardId, Moved),
 }
 

@@ -9,7 +9,7 @@ use crate::shards::{COPIED, Call, Cast, Cluster, counter};
 async fn a_key_is_started_by_its_first_message_and_keeps_its_state() {
     let cluster = Cluster::of(1, COPIED).await;
     let alice = counter("alice").on(&cluster.members[0].node);
-    assert_eq!(alice.call(|to| Call::Get(to)).await, Ok(0));
+    assert_eq!(alice.call(Call::Get).await, Ok(0));
     assert_eq!(alice.call(|to| Call::Add(2, to)).await, Ok(2));
     assert_eq!(alice.call(|to| Call::Add(3, to)).await, Ok(5));
     alice.cast(Cast::Add(1)).unwrap();
