@@ -142,7 +142,8 @@ impl World {
         if route < ROUTES {
             let client = route as usize;
             self.seen.push(Seen::Released { shard, by, epoch, reply: reply.clone() });
-            if !self.random.one_in(20) {
+            // When faults are over it is not lost any more, or the last that is asked may never be heard of.
+            if self.now >= QUIET || !self.random.one_in(20) {
                 self.after(delay, Event::Reply(client, shard, epoch, reply));
             }
             return;
