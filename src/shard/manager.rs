@@ -267,7 +267,12 @@ impl Manager {
         }
         let hosted = self.hosted(shard);
         if let Some(hosted) = &hosted {
+            let owner = (record.owner, record.lease);
             hosted.handle(ShardEvent::Record(Some(record)));
+            // A shard forgets of those that no record names.
+            if self.over.contains(&owner) {
+                hosted.handle(ShardEvent::Over(owner.0, owner.1));
+            }
         }
         self.place_one(shard, hosted.as_ref());
     }
