@@ -52,7 +52,7 @@ impl<C: Contents> Replica<C> {
     /// The highest frame that all in the gate have.
     pub(crate) fn held_by_all(&self) -> u64 {
         let (Some(owner), Some(copy)) = (&self.owner, &self.copy) else { return 0 };
-        self.gate().iter().map(|member| owner.peer(*member).0).min().unwrap_or(copy.position.n)
+        self.lowest(|member| owner.peer(member).0).unwrap_or(copy.position.n)
     }
 
     /// The highest frame whose effect may be shown now.
@@ -62,7 +62,7 @@ impl<C: Contents> Replica<C> {
         match self.config.mode {
             // R1: everybody who may take over has it.
             Mode::Copied { alone } if rules.obey(Rule::R1) => {
-                if alone == Alone::Wait && self.gate().is_empty() { 0 } else { self.held_by_all() }
+                if alone == Alone::Wait && self.lowest(|_| 0).is_none() { 0 } else { self.held_by_all() }
             }
             Mode::Copied { .. } => copy.position.n,
             // R19: nobody else can have taken over, as of now and not of when the work was begun.
@@ -78,7 +78,7 @@ impl<C: Contents> Replica<C> {
         if self.config.mode.needs_lease() || !self.config.rules.obey(Rule::R16) {
             return owner.barrier;
         }
-        self.gate().iter().map(|member| owner.peer(*member).1).min().unwrap_or(owner.barrier)
+        self.lowest(|member| owner.peer(member).1).unwrap_or(owner.barrier)
     }
 
     /// Something is shown when frame `n` is released.
@@ -180,7 +180,7 @@ impl<C: Contents> Replica<C> {
         else {
             return false;
         };
-        let least = self.gate().iter().map(|member| owner.peer(*member).0).min();
+        let least = self.lowest(|member| owner.peer(member).0);
         let begun = copy.position.n + owner.jobs.len() as u64;
         least.is_some_and(|acked| begun.saturating_sub(acked) >= lag)
     }
@@ -338,7 +338,11 @@ impl<C: Contents> Replica<C> {
         if self.proposals.is_waiting() || self.is_sent(now) {
             return;
         }
-        let (Some(record), Some(owner)) = (self.record.clone(), &self.owner) else { return };
+        let (Some(record), Some(owner)) = (&self.record, &self.owner) else { return };
+        if !self.wants_more(record, owner, now) {
+            return;
+        }
+        let record = record.clone();
         let mut next = record.clone();
         next.in_sync.retain(|member| !self.is_late(*member, now));
         if next == record
@@ -362,6 +366,18 @@ impl<C: Contents> Replica<C> {
         if next != record {
             self.propose(next, now);
         }
+    }
+
+    /// Whether anything may be to be proposed. Most of the time nothing is, and this is asked with each event.
+    fn wants_more(&self, record: &Record, owner: &Owner<C>, now: Duration) -> bool {
+        let moves_to = owner.moving.as_ref().map(|moving| moving.to);
+        let named = |member: &Member| record.in_sync.contains(member);
+        let surplus = |member: &Member| {
+            Some(*member) != moves_to && owner.wanted.is_some_and(|wanted| wanted != *member)
+        };
+        owner.wire.is_some_and(|wire| wire != record.wire)
+            || owner.peers.keys().any(|member| !named(member))
+            || record.in_sync.iter().any(|member| surplus(member) || self.is_late(*member, now))
     }
 
     /// R39: whoever is taken out as planned is, when one that stays has acknowledged since the record has named it.
@@ -414,7 +430,8 @@ impl<C: Contents> Replica<C> {
     /// R37: a version that all read who are told anything. A lower one must be able to say what there is.
     fn next_wire(&self, record: &Record) -> u32 {
         let Some(owner) = &self.owner else { return record.wire };
-        let Some(wire) = owner.wire.filter(|wire| *wire <= self.config.reads) else { return record.wire };
+        let wanted = owner.wire.filter(|wire| *wire <= self.config.reads && *wire != record.wire);
+        let Some(wire) = wanted else { return record.wire };
         let read = owner.peers.values().all(|peer| peer.reads.is_some_and(|reads| reads >= wire));
         let says = || self.copy.as_ref().is_some_and(|copy| copy.contents.whole(wire).is_ok());
         let may = if wire > record.wire { read } else { says() };

@@ -335,6 +335,17 @@ impl<C: Contents> Replica<C> {
         gate
     }
 
+    /// The lowest of what members of the gate have; `None`: there is nobody in it. As [`gate`](Self::gate), without making it.
+    pub(crate) fn lowest(&self, has: impl Fn(Member) -> u64) -> Option<u64> {
+        #[cfg(test)]
+        if !self.config.rules.obey(Rule::R6) || !self.config.rules.obey(Rule::R7) {
+            return self.gate().iter().map(|member| has(*member)).min();
+        }
+        let in_force = self.record.iter().flat_map(|record| &record.in_sync);
+        let proposed = self.proposals.out().flat_map(|record| &record.in_sync);
+        in_force.chain(proposed).filter(|member| **member != self.me).map(|member| has(*member)).min()
+    }
+
     /// The version of bytes that copies are written in: the lowest of any record that may be in force.
     pub(crate) fn wire(&self) -> u32 {
         let known = self.record.as_ref().map_or(self.config.reads, |record| record.wire);
