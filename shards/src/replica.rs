@@ -177,6 +177,8 @@ pub enum Action<C: Contents> {
     ToStandby(Member, Streamed<ToStandby<C>>),
     /// Tell the owner.
     ToOwner(Member, Streamed<ToOwner>),
+    /// Call [`Replica::handle_acknowledge`] in a moment: what comes before it is acknowledged with it.
+    AcknowledgeSoon,
     /// Tell a client, or the owner of the shard that asked, with the epoch.
     Reply(Route, u64, Reply<C::Body>),
     /// Run a process; what it did goes to [`Replica::handle_ran`].

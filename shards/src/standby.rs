@@ -18,6 +18,8 @@ pub(crate) struct Standby<C: Contents> {
     /// Whether it has said that something is missing, and nothing was done about it yet: once is enough.
     asked: bool,
     barrier: u64,
+    /// Who is to have an acknowledgement.
+    owes: Option<Member>,
     /// The mailbox of a shard that is about to come here, and where it was frozen.
     pub(crate) mailbox: Option<Mailbox<C::Body>>,
 }
@@ -32,7 +34,7 @@ pub(crate) struct Mailbox<B> {
 
 impl<C: Contents> Default for Standby<C> {
     fn default() -> Self {
-        Standby { stream: (0, 0), synced: false, asked: false, barrier: 0, mailbox: None }
+        Standby { stream: (0, 0), synced: false, asked: false, barrier: 0, owes: None, mailbox: None }
     }
 }
 
@@ -63,12 +65,21 @@ impl<C: Contents> Replica<C> {
         } else if (epoch, stream) != newest && self.config.rules.obey(Rule::R2) {
             return;
         }
-        if let Some(message) = self.follow(message) {
+        if let Some(message) = self.follow(from, message) {
             self.actions.push_back(Action::ToOwner(from, answer(message)));
         }
     }
 
-    fn follow(&mut self, message: ToStandby<C>) -> Option<ToOwner> {
+    /// Tells the owner what is held, if that was put off.
+    pub fn handle_acknowledge(&mut self) {
+        let Some(owner) = self.standby.owes.take() else { return };
+        let Some(copy) = self.copy.as_ref().filter(|_| self.standby.synced) else { return };
+        let (epoch, stream) = self.standby.stream;
+        let message = ToOwner::Ack { n: copy.position.n, barrier: self.standby.barrier };
+        self.actions.push_back(Action::ToOwner(owner, Streamed { epoch, stream, message }));
+    }
+
+    fn follow(&mut self, owner: Member, message: ToStandby<C>) -> Option<ToOwner> {
         let have = ToOwner::Have { position: position_of(self.copy.as_ref()), reads: self.config.reads };
         match message {
             ToStandby::Hello => return Some(have),
@@ -102,13 +113,11 @@ impl<C: Contents> Replica<C> {
                 return Some(ToOwner::Final { position, lease: self.lease.0 });
             }
         }
-        self.acknowledge()
-    }
-
-    /// What is held, if it is known to be the owner's.
-    fn acknowledge(&self) -> Option<ToOwner> {
-        let copy = self.copy.as_ref().filter(|_| self.standby.synced)?;
-        Some(ToOwner::Ack { n: copy.position.n, barrier: self.standby.barrier })
+        // One acknowledgement for all that comes in a row.
+        if self.standby.owes.replace(owner).is_none() {
+            self.actions.push_back(Action::AcknowledgeSoon);
+        }
+        None
     }
 
     fn apply(&mut self, frame: &Frame<C>) -> Applied {

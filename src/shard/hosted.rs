@@ -45,6 +45,7 @@ pub(super) enum Event {
     Tick,
     ToStandby(Member, Streamed<ToStandby<States>>),
     ToOwner(Member, Streamed<ToOwner>),
+    Acknowledge,
     Asked(Route, Asks),
     Mail(Mail<Body>),
     /// The owner of another shard has answered what this one asked.
@@ -133,6 +134,7 @@ impl Machine for Host {
                 replica.handle_streamed(from, said);
             }
             Event::ToOwner(from, said) => replica.handle_told(from, said, now),
+            Event::Acknowledge => replica.handle_acknowledge(),
             Event::Asked(route, Asks::Open { nonce }) => replica.handle_open(route, nonce, now),
             Event::Asked(route, Asks::Renew { nonce, session }) => {
                 replica.handle_renew(route, nonce, session, now);
@@ -222,6 +224,7 @@ impl Host {
             Action::Swap(record) => self.shared.order(Order::Swap(shard, record)),
             Action::ToStandby(to, said) => self.shared.send(to, shard, Packet::ToStandby(said)),
             Action::ToOwner(to, said) => self.shared.send(to, shard, Packet::ToOwner(said)),
+            Action::AcknowledgeSoon => self.shared.acknowledge_soon(shard),
             Action::Reply(route, epoch, reply) => self.reply(route, epoch, reply),
             Action::Run(job, cause) => self.run(job, cause, false, now),
             Action::RunAlone(job, cause) => self.run(job, cause, true, now),

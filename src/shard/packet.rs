@@ -19,12 +19,11 @@ use crate::term::Never;
 /// The name that shards have on each node.
 pub(super) const NAME: &str = "incarnate_shards";
 
-/// A message about one shard, and who has sent it.
+/// Messages about shards, in order, and who has sent them.
 #[derive(Serialize, Deserialize)]
 pub(super) struct Letter {
     pub(super) from: Member,
-    pub(super) shard: ShardId,
-    pub(super) packet: Packet,
+    pub(super) packets: Vec<(ShardId, Packet)>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -74,7 +73,9 @@ impl Intake for Letters {
         let shared = Shared::of(process.core().node()).ok_or(NotTaken::WrongProtocol)?;
         let letter = wire::decode::<Letter>(body).map_err(NotTaken::Unreadable)?;
         if !wire::is_lost() {
-            shared.receive(letter);
+            for (shard, packet) in letter.packets {
+                shared.receive(letter.from, shard, packet);
+            }
         }
         Ok(())
     }

@@ -1,10 +1,11 @@
 //! What a node has of shards: those that are here, those that it asks, and who owns which as far as is known.
 
 use std::num::NonZeroU32;
-use std::sync::{Arc, OnceLock, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock};
 use std::time::Duration;
 
 use incarnate_shards::{Alone, Asked, Member, Mode, Record, Reply, Request, RequestId, Route, ShardId};
+use rustc_hash::FxHashMap;
 use serde::Serialize;
 use tokio::time::Instant;
 
@@ -56,6 +57,10 @@ pub(crate) struct Shared {
     hosts: Box<[OnceLock<Arc<Hosted>>]>,
     clients: Box<[OnceLock<Arc<Client>>]>,
     view: RwLock<Box<[Known]>>,
+    /// Shards that have something to acknowledge, once whoever reads what comes has read what is there.
+    acknowledging: Mutex<Vec<ShardId>>,
+    /// What is to be said to others.
+    bags: Mutex<FxHashMap<Member, Vec<(ShardId, Packet)>>>,
     /// Takes what shards ask. Never waits.
     orders: Box<dyn Fn(Order) + Send + Sync>,
 }
@@ -69,6 +74,9 @@ pub(super) fn row_of(mode: Mode) -> u32 {
         Mode::Copied { alone: Alone::Wait } => 3,
     }
 }
+
+/// So many messages go together at most.
+const TOGETHER: usize = 256;
 
 /// How many rows there are: behind those of the modes come theirs for processes that are pinned.
 const ROWS: u32 = 8;
@@ -97,6 +105,8 @@ impl Shared {
             hosts: (0..all).map(|_| OnceLock::new()).collect(),
             clients: (0..all).map(|_| OnceLock::new()).collect(),
             view: RwLock::new((0..all).map(|_| Known::Nobody).collect()),
+            acknowledging: Mutex::default(),
+            bags: Mutex::default(),
             orders,
         });
         shared.kinds.belong(&shared);
@@ -196,6 +206,24 @@ impl Shared {
         Some(hosted.clone())
     }
 
+    /// Has a shard acknowledge what it has got, in a moment: what comes in one turn of a lane is acknowledged at once.
+    pub(super) fn acknowledge_soon(self: &Arc<Self>, shard: ShardId) {
+        let mut waiting = self.acknowledging.lock().unwrap_or_else(PoisonError::into_inner);
+        waiting.push(shard);
+        if waiting.len() > 1 {
+            return;
+        }
+        drop(waiting);
+        let (Some(node), shared) = (self.node(), self.clone()) else { return };
+        node.runtime().spawn(async move {
+            let waiting =
+                std::mem::take(&mut *shared.acknowledging.lock().unwrap_or_else(PoisonError::into_inner));
+            for hosted in waiting.into_iter().filter_map(|shard| shared.hosted(shard)) {
+                hosted.handle(Event::Acknowledge);
+            }
+        });
+    }
+
     /// The shards that are at this node in any way.
     pub(super) fn all_hosted(&self) -> impl Iterator<Item = (ShardId, &Arc<Hosted>)> {
         let hosts = (0..).map(ShardId).zip(self.hosts.iter());
@@ -251,33 +279,57 @@ impl Shared {
     }
 
     /// Tells a member something. What cannot be sent is lost, as on any way between nodes.
+    ///
+    /// It leaves in a moment, with what others have to say to the same member until then.
     pub(super) fn send(self: &Arc<Self>, to: Member, shard: ShardId, packet: Packet) {
-        let letter = Letter { from: self.me, shard, packet };
         if to.node == self.me.node {
             if to.creation == self.me.creation {
-                self.receive(letter);
+                self.receive(self.me, shard, packet);
             }
             return;
         }
-        let Some(way) = self.way(to) else { return };
-        let dest = Dest::Name(super::packet::NAME.into());
-        let mut write =
-            |out: &mut Vec<u8>| rmp_serde::encode::write(out, &letter).map_err(|why| why.to_string());
-        let sent = match letter.packet.is_bulk() {
-            false => way.message(&dest, Sort::Cast, None, &mut write).map_err(|_| ()),
-            true => match way.bulk(&dest, Sort::Cast, &mut write) {
-                Ok(mut late) => {
-                    if let Some(node) = self.node() {
-                        let sent = std::future::poll_fn(move |cx| late.poll(cx));
-                        node.runtime().spawn(async move { _ = sent.await });
-                    }
-                    Ok(())
+        if packet.is_bulk() {
+            return self.send_bulk(to, Letter { from: self.me, packets: vec![(shard, packet)] });
+        }
+        let mut bags = self.bags.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_first = bags.is_empty();
+        bags.entry(to).or_default().push((shard, packet));
+        drop(bags);
+        if is_first && let Some(node) = self.node() {
+            let shared = self.clone();
+            node.runtime().spawn(async move {
+                // Whoever is ready to run has something to say, too.
+                tokio::task::yield_now().await;
+                shared.carry();
+            });
+        }
+    }
+
+    /// Carries away what was said to others.
+    fn carry(&self) {
+        let bags = std::mem::take(&mut *self.bags.lock().unwrap_or_else(PoisonError::into_inner));
+        for (to, mut packets) in bags {
+            let Some(way) = self.way(to) else { continue };
+            while !packets.is_empty() {
+                let rest = packets.split_off(packets.len().min(TOGETHER));
+                let letter = Letter { from: self.me, packets: std::mem::replace(&mut packets, rest) };
+                let sent =
+                    way.clone().message(&dest(), Sort::Cast, None, &mut |out| write_letter(out, &letter));
+                if sent.is_err() {
+                    tracing::debug!(target: "incarnate::shard", %to, "messages not sent");
                 }
-                Err(_) => Err(()),
-            },
-        };
-        if sent.is_err() {
-            tracing::debug!(target: "incarnate::shard", %to, %shard, "message not sent");
+            }
+        }
+    }
+
+    fn send_bulk(&self, to: Member, letter: Letter) {
+        let (Some(node), Some(way)) = (self.node(), self.way(to)) else { return };
+        match way.bulk(&dest(), Sort::Cast, &mut |out| write_letter(out, &letter)) {
+            Ok(mut late) => {
+                let sent = std::future::poll_fn(move |cx| late.poll(cx));
+                node.runtime().spawn(async move { _ = sent.await });
+            }
+            Err(_) => tracing::debug!(target: "incarnate::shard", %to, "image not sent"),
         }
     }
 
@@ -302,8 +354,7 @@ impl Shared {
     }
 
     /// A member has told this one something.
-    pub(super) fn receive(self: &Arc<Self>, letter: Letter) {
-        let Letter { from, shard, packet } = letter;
+    pub(super) fn receive(self: &Arc<Self>, from: Member, shard: ShardId, packet: Packet) {
         let event = match packet {
             Packet::ToStandby(said) => Event::ToStandby(from, said),
             Packet::ToOwner(said) => Event::ToOwner(from, said),
@@ -362,6 +413,14 @@ impl Shared {
     pub(super) fn ask(self: &Arc<Self>, owner: Member, shard: ShardId, asked: Asked<Body>) {
         self.send(owner, shard, Packet::Asks(asked.into()));
     }
+}
+
+fn dest() -> Dest {
+    Dest::Name(super::packet::NAME.into())
+}
+
+fn write_letter(out: &mut Vec<u8>, letter: &Letter) -> Result<(), String> {
+    rmp_serde::encode::write(out, letter).map_err(|why| why.to_string())
 }
 
 /// Where the replies to a member go.
