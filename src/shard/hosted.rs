@@ -6,8 +6,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use incarnate_shards::{
-    Action, Answer, Cause, Config, JobId, LeaseId, Mail, Member, NotMoved, Number, Ran, Record, Replica,
-    Reply, Request, RequestId, Route, ShardId, Streamed, Swapped, Timer, ToOwner, ToStandby,
+    Action, Answer, Cause, Config, JobId, LeaseId, Mail, Member, Mode, NotMoved, Number, Ran, Record,
+    Replica, Reply, Request, RequestId, Route, ShardId, Streamed, Swapped, Timer, ToOwner, ToStandby,
 };
 use rustc_hash::FxHashMap;
 
@@ -16,6 +16,7 @@ use super::combine::{Combined, Machine};
 use super::keyed::Outside;
 use super::life::{Done, Duty, Seed, Task, Undone, Work};
 use super::packet::{Asks, Packet};
+use super::post::When;
 use super::shared::{Order, Shared};
 use super::states::{Becomes, StateChange, States};
 use crate::gen_server::Resumed;
@@ -24,6 +25,9 @@ use crate::term::{ExitReason, TimerRef};
 
 /// A shard at this node.
 pub(super) type Hosted = Combined<Host>;
+
+/// A copy that may be behind by so many frames is told of them by the way.
+const MANY: u64 = 256;
 
 /// What comes to a shard.
 pub(super) enum Event {
@@ -83,6 +87,8 @@ struct Given {
 pub(super) struct Host {
     shared: Arc<Shared>,
     shard: ShardId,
+    /// When frames and their acknowledgements are to be carried.
+    copies: When,
     replica: Replica<States>,
     awake: FxHashMap<Address, Awake>,
     lives: u64,
@@ -178,7 +184,13 @@ pub(super) struct Look {
 impl Host {
     pub(super) fn new(shared: Arc<Shared>, me: Member, shard: ShardId, config: Config) -> Self {
         let empty = States::new(shared.kinds().clone());
+        // Where no answer waits for a copy, and none is soon too far behind, more goes together.
+        let copies = match config.mode {
+            Mode::Async { lag: MANY.. } => When::Late,
+            _ => When::Soon,
+        };
         Host {
+            copies,
             replica: Replica::new(me, shard, config, empty),
             shared,
             shard,
@@ -222,9 +234,11 @@ impl Host {
         match action {
             Action::Read => self.shared.order(Order::Read(shard)),
             Action::Swap(record) => self.shared.order(Order::Swap(shard, record)),
-            Action::ToStandby(to, said) => self.shared.send(to, shard, Packet::ToStandby(said)),
-            Action::ToOwner(to, said) => self.shared.send(to, shard, Packet::ToOwner(said)),
-            Action::AcknowledgeSoon => self.shared.acknowledge_soon(shard),
+            Action::ToStandby(to, said) => {
+                self.shared.send(to, shard, Packet::ToStandby(said), self.copies);
+            }
+            Action::ToOwner(to, said) => self.shared.send(to, shard, Packet::ToOwner(said), When::Soon),
+            Action::AcknowledgeSoon => self.shared.post().acknowledge(&self.shared, shard, self.copies),
             Action::Reply(route, epoch, reply) => self.reply(route, epoch, reply),
             Action::Run(job, cause) => self.run(job, cause, false, now),
             Action::RunAlone(job, cause) => self.run(job, cause, true, now),
@@ -245,11 +259,12 @@ impl Host {
                 self.shared.order(Order::Serves(shard));
             }
             Action::Deactivate => self.deactivate(),
-            Action::Forward(to, mail) => self.shared.send(to, shard, Packet::Mail(mail)),
+            Action::Forward(to, mail) => self.shared.send(to, shard, Packet::Mail(mail), When::Soon),
             Action::Moved(result) => {
                 // It is told by who knows first.
                 if let (Ok(()), Some(record)) = (result, self.replica.record()) {
-                    self.shared.send(record.owner, shard, Packet::Record(record.clone()));
+                    let told = Packet::Record(record.clone());
+                    self.shared.send(record.owner, shard, told, When::Soon);
                 }
                 self.shared.order(Order::Moved(shard, result));
             }

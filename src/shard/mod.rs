@@ -15,6 +15,7 @@ mod kind;
 mod life;
 mod manager;
 mod packet;
+mod post;
 mod shared;
 mod states;
 

@@ -1,11 +1,10 @@
 //! What a node has of shards: those that are here, those that it asks, and who owns which as far as is known.
 
 use std::num::NonZeroU32;
-use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock};
+use std::sync::{Arc, OnceLock, PoisonError, RwLock};
 use std::time::Duration;
 
 use incarnate_shards::{Alone, Asked, Member, Mode, Record, Reply, Request, RequestId, Route, ShardId};
-use rustc_hash::FxHashMap;
 use serde::Serialize;
 use tokio::time::Instant;
 
@@ -17,6 +16,7 @@ use super::hosted::{Event, Host, Hosted, Moved};
 use super::kind::Kinds;
 use super::life::note_answer;
 use super::packet::{Asks, Letter, Packet};
+use super::post::{Post, When};
 use crate::process::elsewhere::{Dest, Route as Way, Sort};
 use crate::process::{Node, Rows, WeakNode, wire};
 use crate::term::NodeId;
@@ -57,10 +57,7 @@ pub(crate) struct Shared {
     hosts: Box<[OnceLock<Arc<Hosted>>]>,
     clients: Box<[OnceLock<Arc<Client>>]>,
     view: RwLock<Box<[Known]>>,
-    /// Shards that have something to acknowledge, once whoever reads what comes has read what is there.
-    acknowledging: Mutex<Vec<ShardId>>,
-    /// What is to be said to others.
-    bags: Mutex<FxHashMap<Member, Vec<(ShardId, Packet)>>>,
+    post: Post,
     /// Takes what shards ask. Never waits.
     orders: Box<dyn Fn(Order) + Send + Sync>,
 }
@@ -74,9 +71,6 @@ pub(super) fn row_of(mode: Mode) -> u32 {
         Mode::Copied { alone: Alone::Wait } => 3,
     }
 }
-
-/// So many messages go together at most.
-const TOGETHER: usize = 256;
 
 /// How many rows there are: behind those of the modes come theirs for processes that are pinned.
 const ROWS: u32 = 8;
@@ -105,8 +99,7 @@ impl Shared {
             hosts: (0..all).map(|_| OnceLock::new()).collect(),
             clients: (0..all).map(|_| OnceLock::new()).collect(),
             view: RwLock::new((0..all).map(|_| Known::Nobody).collect()),
-            acknowledging: Mutex::default(),
-            bags: Mutex::default(),
+            post: Post::default(),
             orders,
         });
         shared.kinds.belong(&shared);
@@ -206,24 +199,6 @@ impl Shared {
         Some(hosted.clone())
     }
 
-    /// Has a shard acknowledge what it has got, in a moment: what comes in one turn of a lane is acknowledged at once.
-    pub(super) fn acknowledge_soon(self: &Arc<Self>, shard: ShardId) {
-        let mut waiting = self.acknowledging.lock().unwrap_or_else(PoisonError::into_inner);
-        waiting.push(shard);
-        if waiting.len() > 1 {
-            return;
-        }
-        drop(waiting);
-        let (Some(node), shared) = (self.node(), self.clone()) else { return };
-        node.runtime().spawn(async move {
-            let waiting =
-                std::mem::take(&mut *shared.acknowledging.lock().unwrap_or_else(PoisonError::into_inner));
-            for hosted in waiting.into_iter().filter_map(|shard| shared.hosted(shard)) {
-                hosted.handle(Event::Acknowledge);
-            }
-        });
-    }
-
     /// The shards that are at this node in any way.
     pub(super) fn all_hosted(&self) -> impl Iterator<Item = (ShardId, &Arc<Hosted>)> {
         let hosts = (0..).map(ShardId).zip(self.hosts.iter());
@@ -279,46 +254,26 @@ impl Shared {
     }
 
     /// Tells a member something. What cannot be sent is lost, as on any way between nodes.
-    ///
-    /// It leaves in a moment, with what others have to say to the same member until then.
-    pub(super) fn send(self: &Arc<Self>, to: Member, shard: ShardId, packet: Packet) {
-        if to.node == self.me.node {
-            if to.creation == self.me.creation {
-                self.receive(self.me, shard, packet);
+    pub(super) fn send(self: &Arc<Self>, to: Member, shard: ShardId, packet: Packet, when: When) {
+        if to.node != self.me.node {
+            match packet.is_bulk() {
+                true => self.send_bulk(to, Letter { from: self.me, packets: vec![(shard, packet)] }),
+                false => self.post.say(self, to, shard, packet, when),
             }
-            return;
-        }
-        if packet.is_bulk() {
-            return self.send_bulk(to, Letter { from: self.me, packets: vec![(shard, packet)] });
-        }
-        let mut bags = self.bags.lock().unwrap_or_else(PoisonError::into_inner);
-        let is_first = bags.is_empty();
-        bags.entry(to).or_default().push((shard, packet));
-        drop(bags);
-        if is_first && let Some(node) = self.node() {
-            let shared = self.clone();
-            node.runtime().spawn(async move {
-                // Whoever is ready to run has something to say, too.
-                tokio::task::yield_now().await;
-                shared.carry();
-            });
+        } else if to.creation == self.me.creation {
+            self.receive(self.me, shard, packet);
         }
     }
 
-    /// Carries away what was said to others.
-    fn carry(&self) {
-        let bags = std::mem::take(&mut *self.bags.lock().unwrap_or_else(PoisonError::into_inner));
-        for (to, mut packets) in bags {
-            let Some(way) = self.way(to) else { continue };
-            while !packets.is_empty() {
-                let rest = packets.split_off(packets.len().min(TOGETHER));
-                let letter = Letter { from: self.me, packets: std::mem::replace(&mut packets, rest) };
-                let sent =
-                    way.clone().message(&dest(), Sort::Cast, None, &mut |out| write_letter(out, &letter));
-                if sent.is_err() {
-                    tracing::debug!(target: "incarnate::shard", %to, "messages not sent");
-                }
-            }
+    pub(super) fn post(&self) -> &Post {
+        &self.post
+    }
+
+    /// Sends a letter that was gathered.
+    pub(super) fn deliver(&self, to: Member, letter: &Letter) {
+        let Some(way) = self.way(to) else { return };
+        if way.message(&dest(), Sort::Cast, None, &mut |out| write_letter(out, letter)).is_err() {
+            tracing::debug!(target: "incarnate::shard", %to, "messages not sent");
         }
     }
 
@@ -371,7 +326,7 @@ impl Shared {
     /// Answers whoever asked a shard here.
     pub(super) fn reply(self: &Arc<Self>, route: Route, shard: ShardId, epoch: u64, reply: Reply<Body>) {
         let to = Member { node: (route >> 32) as u32, creation: route as u32, store: None };
-        self.send(to, shard, Packet::Reply(epoch, reply));
+        self.send(to, shard, Packet::Reply(epoch, reply), When::Soon);
     }
 
     /// A shard has replied: to a client here, or to a shard.
@@ -405,13 +360,13 @@ impl Shared {
     /// Tells the owner of another shard something, out of an outbox. It is told again until it is confirmed.
     pub(super) fn effect(self: &Arc<Self>, to: ShardId, request: Request<Body>) {
         if let Known::Owner(owner, _) = self.known(to) {
-            self.send(owner, to, Packet::Asks(Asks::Request(request)));
+            self.send(owner, to, Packet::Asks(Asks::Request(request)), When::Soon);
         }
     }
 
     /// Asks the owner of a shard.
     pub(super) fn ask(self: &Arc<Self>, owner: Member, shard: ShardId, asked: Asked<Body>) {
-        self.send(owner, shard, Packet::Asks(asked.into()));
+        self.send(owner, shard, Packet::Asks(asked.into()), When::Soon);
     }
 }
 
