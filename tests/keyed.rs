@@ -4,6 +4,8 @@
 mod calls;
 #[path = "keyed/faults.rs"]
 mod faults;
+#[path = "keyed/life.rs"]
+mod life;
 #[path = "support/pair.rs"]
 mod pair;
 #[path = "support/probe.rs"]

@@ -21,7 +21,7 @@ use super::shared::{Known, Order, Shared};
 
 use crate::gen_server::{CallReply, Context, GenServer, Init, Next, SourceRef, Sourced, noreply};
 use crate::node;
-use crate::process::{Info, Node, ReplyTo, Result};
+use crate::process::{Info, ReplyTo, Result};
 use crate::term::{Name, Never, NodeId};
 
 pub(super) const NAME: Name<Call, Never, Event> = Name::new(packet::NAME);
@@ -72,6 +72,9 @@ pub(super) enum Event {
     /// Whether a lease of a member is over.
     #[serde(skip)]
     IsOver(Member, LeaseId, bool),
+    /// The record of a shard, as it was read.
+    #[serde(skip)]
+    Record(ShardId, Record),
     /// What has come of changes.
     #[serde(skip)]
     Swapped(Vec<(ShardId, Record, Swapped)>),
@@ -191,6 +194,7 @@ impl GenServer for Manager {
                     self.place();
                 }
             }
+            Info::User(Event::Record(shard, record)) => self.record(shard, record),
             Info::User(Event::Swapped(outcomes)) => self.swapped(outcomes, cx),
             Info::User(Event::Tick) => {
                 cx.send_after(TICK, Event::Tick);
@@ -250,7 +254,15 @@ impl Manager {
 
     /// A record is in force, as far as is known.
     fn record(&mut self, shard: ShardId, record: Record) {
-        if self.records.get(&shard).is_some_and(|known| known.revision >= record.revision) {
+        let known = self.records.get(&shard).map_or(0, |known| known.revision);
+        if known > record.revision {
+            return;
+        }
+        if known == record.revision {
+            // Whoever asked for it may not have it yet.
+            if let Some(hosted) = self.hosted(shard) {
+                hosted.handle(ShardEvent::Record(Some(record)));
+            }
             return;
         }
         let me = self.shared().me();
@@ -280,7 +292,7 @@ impl Manager {
     /// What shards ask for.
     fn order(&mut self, order: Order, cx: &mut Context<Self>) {
         match order {
-            Order::Read(shard) => self.read(shard, cx.node()),
+            Order::Read(shard) => self.read(shard, cx),
             Order::Swap(shard, record) => {
                 self.swaps.push((shard, record));
                 self.swap(cx);
@@ -297,11 +309,11 @@ impl Manager {
         }
     }
 
-    fn read(&self, shard: ShardId, node: &Node) {
-        let (authority, shared) = (self.setup.authority.clone(), self.shared().clone());
-        node.runtime().spawn(async move {
-            if let (Ok(record), Some(hosted)) = (authority.read(shard).await, shared.hosted(shard)) {
-                hosted.handle(ShardEvent::Record(record));
+    fn read(&self, shard: ShardId, cx: &Context<Self>) {
+        let (authority, manager) = (self.setup.authority.clone(), cx.server());
+        cx.node().runtime().spawn(async move {
+            if let Ok(Some(record)) = authority.read(shard).await {
+                manager.send(Event::Record(shard, record));
             }
         });
     }
@@ -333,7 +345,7 @@ impl Manager {
         batch.retain(|shard, _| {
             let goes = changes.iter().any(|change| change.shard() == *shard);
             if !goes {
-                self.read(*shard, cx.node());
+                self.read(*shard, cx);
             }
             goes
         });

@@ -12,7 +12,7 @@ use incarnate::handoff::StateVersion;
 use incarnate::node::Distribution;
 use incarnate::shard::authority::{Local, LocalServer};
 use incarnate::shard::{Alone, Key, Keyed, KeyedContext, Kind, Mode, Shards, ShardsStart};
-use incarnate::{CallReply, Never, Next, Node, ReplyTo, Result, noreply};
+use incarnate::{CallReply, Never, Next, Node, Pid, ProcessRef, ReplyTo, Result, noreply};
 use serde::{Deserialize, Serialize};
 
 use crate::pair::distribution;
@@ -37,6 +37,9 @@ pub enum Call {
     /// Adds one after so many milliseconds.
     Later(u64, ReplyTo<()>),
     Forget(ReplyTo<()>),
+    Pid(ReplyTo<Pid>),
+    /// Sends it when the step is released, and crashes if it is to.
+    Send(ProcessRef<i64>, i64, bool, ReplyTo<()>),
 }
 
 #[derive(Serialize, Deserialize)]
@@ -95,6 +98,12 @@ impl Keyed for Counter {
                 cx.start_timer("later", Duration::from_millis(millis), Said::Tick)?;
                 caller.reply(())
             }
+            Call::Pid(caller) => caller.reply(cx.pid()),
+            Call::Send(to, message, crashes, caller) => {
+                cx.send(&to, message);
+                assert!(!crashes, "as told");
+                caller.reply(())
+            }
             Call::Forget(caller) => {
                 use incarnate::Then;
                 caller.reply(()).stop(incarnate::ExitReason::Normal)
@@ -151,6 +160,7 @@ pub struct Cluster {
     pub members: Vec<Member>,
     file: PathBuf,
     mode: Mode,
+    kind: Kind,
 }
 
 impl Drop for Cluster {
@@ -163,13 +173,18 @@ impl Drop for Cluster {
 impl Cluster {
     /// So many nodes, each of which has its part of few shards.
     pub async fn of(nodes: usize, mode: Mode) -> Self {
+        Self::with(nodes, mode, Kind::of::<Counter>(mode)).await
+    }
+
+    /// With a type that was prepared.
+    pub async fn with(nodes: usize, mode: Mode, kind: Kind) -> Self {
         static NEXT: AtomicU32 = AtomicU32::new(0);
         let name = format!("incarnate-keyed-{}-{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
         let file = std::env::temp_dir().join(name);
         let launcher = Node::new("launcher");
         let on = distribution(&launcher).start().await.unwrap();
         LocalServer::of(&launcher, &file).start().await.unwrap();
-        let mut cluster = Cluster { launcher, on, members: Vec::new(), file, mode };
+        let mut cluster = Cluster { launcher, on, members: Vec::new(), file, mode, kind };
         let mut ready = Vec::new();
         for at in 0..nodes {
             let (node, on) = cluster.node(&format!("node{at}")).await;
@@ -225,7 +240,7 @@ impl Cluster {
     fn start(&self, node: &Node, members: usize) -> ShardsStart {
         let authority = Arc::new(Local::at(node, self.launcher.id()));
         Shards::of(node, authority)
-            .register(Kind::of::<Counter>(self.mode))
+            .register(self.kind.clone())
             .shards(NonZeroU32::new(16).unwrap())
             .lease(Duration::from_secs(2))
             .expect(members)
