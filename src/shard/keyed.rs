@@ -139,7 +139,8 @@ pub trait Keyed: StateVersion {
         let _ = delta;
     }
 
-    /// It goes on with a state that was kept: opens again what is not part of that.
+    /// It goes on with a state that was kept: opens again what is not part of that. What it changes and asks of its context
+    /// belongs to the step of the message that comes next.
     ///
     /// # Errors
     /// As a crash of the callback that would come next.

@@ -178,6 +178,8 @@ struct Life<K: Keyed> {
     kept: bool,
     /// So many callbacks in a row have waited for nothing.
     swift: u32,
+    /// Whether it had the state that is kept when the last callback began.
+    is_as_kept: bool,
 }
 
 /// So many messages are one step at most.
@@ -352,12 +354,14 @@ impl<K: Keyed> Life<K> {
             }
             None => (K::init(cx.key())?, None),
         };
-        let mut life = Life { state, cx, last: Blob::default(), kept: kept.is_some(), swift: 0 };
+        let (last, kept) = (Blob::default(), kept.is_some());
+        let mut life = Life { state, cx, last, kept, swift: 0, is_as_kept: true };
         if !tells_changes::<K>() {
             life.last = life.encode()?;
         }
         if let Some(why) = why {
             callback(life.state.resumed(why, &mut life.cx)).await.result?;
+            life.is_as_kept = life.is_unchanged().map_err(|failed| Error::exit(failed.reason))?;
         }
         Ok(life)
     }
@@ -372,7 +376,9 @@ impl<K: Keyed> Life<K> {
             Task::Call { id, how, .. } => (Some(*id), *how),
             _ => (None, How::Any),
         };
-        self.cx.output = Output::default();
+        // What it has asked for when it went on is part of its first step, even if that is a read.
+        let fresh = self.cx.output.is_quiet() && self.is_as_kept;
+        self.is_as_kept = true;
         let Called { result, mut answers, at_once } = match self.dispatch(task).await {
             Ok(called) => called,
             // A message that is none of its changes nothing.
@@ -391,7 +397,7 @@ impl<K: Keyed> Life<K> {
         let at = answers.iter().position(|(answered, _)| Some(*answered) == id);
         let said = at.map(|at| answers.swap_remove(at).1);
         let mut output = std::mem::take(&mut self.cx.output);
-        if how != How::Any {
+        if how != How::Any && fresh {
             let quiet = said.is_some() && answers.is_empty() && output.is_quiet() && !ended;
             if !quiet || !self.is_unchanged()? {
                 // It begins again from what is kept.

@@ -242,7 +242,7 @@ impl Cluster {
         Shards::of(node, authority)
             .register(self.kind.clone())
             .shards(NonZeroU32::new(16).unwrap())
-            .lease(Duration::from_secs(2))
+            .lease(Duration::from_secs(5))
             .expect(members)
     }
 
