@@ -19,11 +19,13 @@ use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::vec::Vec;
 use core::cmp::Reverse;
 
+use serde::{Deserialize, Serialize};
+
 use crate::placement::Ring;
 use crate::record::{Member, Record, ShardId};
 
 /// What a shard has cost, measured.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Load {
     /// Messages per second to its processes, over some time: that of a minute is better than that of a second.
     pub messages: u64,

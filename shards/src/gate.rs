@@ -49,6 +49,23 @@ impl<C: Contents> Owner<C> {
 }
 
 impl<C: Contents> Replica<C> {
+    /// Of a shard that this member owns: whether it tells another one of it, or is about to, which it has to before that one may
+    /// stop. `None`: it does not own it.
+    pub fn tells(&self, member: Member) -> Option<bool> {
+        let named = self.record.as_ref().is_some_and(|record| record.owner == self.me);
+        if self.owner.is_none() && !named {
+            return None;
+        }
+        let peer = |owner: &Owner<C>| owner.peers.contains_key(&member) || owner.wanted == Some(member);
+        Some(self.gate().contains(&member) || self.owner.as_deref().is_some_and(peer))
+    }
+
+    /// By how many frames the last of those that must have all is behind.
+    pub fn lag(&self) -> u64 {
+        let n = self.copy.as_ref().map_or(0, |copy| copy.position.n);
+        if self.owner.is_some() { n.saturating_sub(self.held_by_all()) } else { 0 }
+    }
+
     /// The highest frame that all in the gate have.
     pub(crate) fn held_by_all(&self) -> u64 {
         let (Some(owner), Some(copy)) = (&self.owner, &self.copy) else { return 0 };
@@ -351,6 +368,10 @@ impl<C: Contents> Replica<C> {
             next.in_sync.insert(member);
         }
         let moves_to = owner.moving.as_ref().map(|moving| moving.to);
+        if self.config.mode == Mode::Local {
+            // Whoever a move has filled that was given up.
+            next.in_sync.retain(|member| Some(*member) == moves_to);
+        }
         let wanted = owner.wanted.filter(|wanted| record.in_sync.contains(wanted));
         if next == record
             && let Some(wanted) = wanted
