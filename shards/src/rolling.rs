@@ -13,15 +13,13 @@
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::vec::Vec;
 
-use serde::{Deserialize, Serialize};
-
 use crate::placement::Ring;
 use crate::record::{Member, Record, ShardId};
 
 type Records = BTreeMap<ShardId, Record>;
 
 /// What comes next of a rolling upgrade.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Rolling {
     /// Ask the owners of these to have their copies written in this version.
     Change {
@@ -39,7 +37,7 @@ pub enum Rolling {
 }
 
 /// What holds up a rolling upgrade.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Holdup {
     /// These nodes are not up: the one that was replaced has not come back yet, or others are down.
     Away(BTreeSet<u32>),
