@@ -1,7 +1,11 @@
 //! Keyed processes: calls, casts, timers, answers that come later, moves, takeovers.
 
+#[path = "keyed/balance.rs"]
+mod balance;
 #[path = "keyed/calls.rs"]
 mod calls;
+#[path = "keyed/drain.rs"]
+mod drain;
 #[path = "keyed/faults.rs"]
 mod faults;
 #[path = "keyed/life.rs"]
@@ -12,6 +16,8 @@ mod pair;
 mod probe;
 #[path = "support/random.rs"]
 mod random;
+#[path = "keyed/rolling.rs"]
+mod rolling;
 #[path = "support/shards.rs"]
 mod shards;
 #[path = "support/wait.rs"]

@@ -5,6 +5,10 @@
 //! others for some time, since every move costs its callers a pause. Two members are levelled then, not all: this
 //! leaves them far below what would begin it again.
 //!
+//! A shard weighs its part of all messages, its part of all bytes, and a little for being there: so a node that joins
+//! a cluster where nothing was ever asked for gets its part of the shards as well, and where there is something to do
+//! their number hardly counts.
+//!
 //! No move makes its target the busier of the two. So one shard that outweighs everything stays where it is, and what
 //! lies beside it makes room.
 //!
@@ -15,11 +19,13 @@ use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::vec::Vec;
 use core::cmp::Reverse;
 
+use serde::{Deserialize, Serialize};
+
 use crate::placement::Ring;
 use crate::record::{Member, Record, ShardId};
 
 /// What a shard has cost, measured.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Load {
     /// Messages per second to its processes, over some time: that of a minute is better than that of a second.
     pub messages: u64,
@@ -48,6 +54,8 @@ const IN_A_ROW: u32 = 3;
 const LEVEL: u64 = 10;
 /// What does not make up this part of the difference between two members is not worth a move.
 const WORTH: u64 = 16;
+/// Their number counts as much as this part of all messages, or of all bytes.
+const NUMBER: u64 = 16;
 
 /// Plans moves, again and again while what is measured changes.
 #[derive(Clone, Debug, Default)]
@@ -62,7 +70,7 @@ impl Balance {
     /// The moves to begin now.
     ///
     /// `under_way` are those that were begun and are not over, with their targets; they count as done. Shards without a
-    /// measured load weigh nothing.
+    /// measured load weigh next to nothing.
     pub fn plan(
         &mut self,
         ring: &Ring,
@@ -111,7 +119,7 @@ struct Burdens<'a> {
 struct Shard<'a> {
     id: ShardId,
     record: &'a Record,
-    /// Its part of all messages and its part of all bytes, in millionths.
+    /// Its part of all messages and its part of all bytes, in millionths, and a little of its part of all shards.
     weight: u64,
     bytes: u64,
 }
@@ -135,11 +143,12 @@ impl<'a> Burdens<'a> {
         let seats = ring.seats().filter(|seat| !seat.draining);
         let totals = seats.map(|seat| (seat.member, 0)).collect();
         let mut burdens = Burdens { ring, shards: BTreeMap::new(), totals, owners: BTreeSet::new() };
+        let one = share(1, records.len() as u64) / NUMBER;
         for (id, record) in records {
             let target = under_way.get(id);
             let owner = *target.unwrap_or(&record.owner);
             let load = loads.get(id).copied().unwrap_or_default();
-            let weight = share(load.messages, messages) + share(load.bytes, bytes);
+            let weight = share(load.messages, messages) + share(load.bytes, bytes) + one;
             burdens.owners.insert(owner);
             if let Some(total) = burdens.totals.get_mut(&owner) {
                 *total += weight;
@@ -329,10 +338,41 @@ mod tests {
         check(&[&[1000, 100, 100], &[100]], &[1000, 300], 2);
         check(&[&[1000, 1, 1], &[100]], &[1002, 100], 0);
         check(&[&[1000], &[10; 10], &[]], &[1000, 50, 50], 5);
-        // Nothing is known, nobody is there.
-        check(&[&[0, 0, 0, 0], &[]], &[0, 0], 0);
+        // Nobody is there.
         check(&[&[10; 4]], &[40], 0);
         check(&[], &[], 0);
+    }
+
+    /// A row: how many shards each member owns, none of which was ever asked for anything; how many each owns when it is over.
+    #[test]
+    fn where_nothing_is_asked_their_number_counts() {
+        for (owned, expected) in [
+            (&[8, 0][..], &[4, 4][..]),
+            (&[8, 8, 0], &[6, 6, 4]),
+            (&[6, 6, 4, 0], &[3, 5, 4, 4]),
+            (&[1, 0], &[1, 0]),
+            (&[5, 4], &[5, 4]),
+        ] {
+            let nodes: Vec<u32> = (1..).take(owned.len()).collect();
+            let shards = nodes.iter().zip(owned).flat_map(|(node, count)| (0..*count).map(|_| (*node, 0)));
+            let mut cluster = Cluster::new(&nodes, shards);
+            // Neither measured as nothing nor not measured.
+            let measured = cluster.loads.clone();
+            for loads in [BTreeMap::new(), measured] {
+                cluster.loads = loads;
+                cluster.settle();
+            }
+            let count = |node: &u32| cluster.records.values().filter(|it| it.owner == member(*node)).count();
+            assert_eq!(nodes.iter().map(count).collect::<Vec<_>>(), expected, "{owned:?}");
+        }
+    }
+
+    #[test]
+    fn what_is_asked_counts_far_more_than_their_number() {
+        let idle = (0..60).map(|_| (2, 0));
+        let mut cluster =
+            Cluster::new(&[1, 2], (0..6).map(|_| (1, 10)).chain((0..4).map(|_| (2, 10))).chain(idle));
+        assert_eq!(cluster.settle(), 0);
     }
 
     #[test]
@@ -357,8 +397,8 @@ mod tests {
 
     #[test]
     fn bytes_weigh_as_much_as_messages_and_the_lighter_goes_first() {
-        let mut cluster = Cluster::new(&[1, 2], (0..4).map(|_| (1, 0)));
-        let loads = [(60, 0), (0, 60), (40, 40), (0, 0)];
+        let mut cluster = Cluster::new(&[1, 2], (0..3).map(|_| (1, 0)));
+        let loads = [(60, 0), (0, 60), (40, 40)];
         let loads = loads.map(|(messages, bytes)| Load { messages, bytes });
         cluster.loads = (0..).map(ShardId).zip(loads).collect();
         // 80 in messages and bytes together is the heaviest; of the two of 60 nothing fits beside it.

@@ -11,6 +11,9 @@ use crate::record::{Member, Record};
 use crate::replica::{Action, Alone, Mode, Replica};
 use crate::rules::{Rule, Rules};
 
+/// A copy that has all but so many frames has nearly all.
+const NEAR: u64 = 64;
+
 impl<C: Contents> Owner<C> {
     /// Up to where a member has frames, and barriers.
     fn peer(&self, member: Member) -> (u64, u64) {
@@ -49,6 +52,23 @@ impl<C: Contents> Owner<C> {
 }
 
 impl<C: Contents> Replica<C> {
+    /// Of a shard that this member owns: whether it tells another one of it, or is about to, which it has to before that one may
+    /// stop. `None`: it does not own it.
+    pub fn tells(&self, member: Member) -> Option<bool> {
+        let named = self.record.as_ref().is_some_and(|record| record.owner == self.me);
+        if self.owner.is_none() && !named {
+            return None;
+        }
+        let peer = |owner: &Owner<C>| owner.peers.contains_key(&member) || owner.wanted == Some(member);
+        Some(self.gate().contains(&member) || self.owner.as_deref().is_some_and(peer))
+    }
+
+    /// By how many frames the last of those that must have all is behind.
+    pub fn lag(&self) -> u64 {
+        let n = self.copy.as_ref().map_or(0, |copy| copy.position.n);
+        if self.owner.is_some() { n.saturating_sub(self.held_by_all()) } else { 0 }
+    }
+
     /// The highest frame that all in the gate have.
     pub(crate) fn held_by_all(&self) -> u64 {
         let (Some(owner), Some(copy)) = (&self.owner, &self.copy) else { return 0 };
@@ -59,7 +79,8 @@ impl<C: Contents> Replica<C> {
     pub(crate) fn released(&self, now: Duration) -> u64 {
         let Some(copy) = self.copy.as_ref().filter(|_| self.owner.is_some()) else { return 0 };
         let rules = self.config.rules;
-        match self.config.mode {
+        let joining = self.joining(now).unwrap_or(u64::MAX);
+        let released = match self.config.mode {
             // R1: everybody who may take over has it.
             Mode::Copied { alone } if rules.obey(Rule::R1) => {
                 if alone == Alone::Wait && self.lowest(|_| 0).is_none() { 0 } else { self.held_by_all() }
@@ -68,7 +89,23 @@ impl<C: Contents> Replica<C> {
             // R19: nobody else can have taken over, as of now and not of when the work was begun.
             Mode::Local | Mode::Async { .. } if self.holds(now) || !rules.obey(Rule::R19) => copy.position.n,
             Mode::Local | Mode::Async { .. } => 0,
-        }
+        };
+        released.min(joining)
+    }
+
+    /// What a copy has that is filled, and has nearly all: it is waited for as if it were named, or it would never have all that
+    /// was shown where something is shown all the time. Not for longer than for one that is.
+    fn joining(&self, now: Duration) -> Option<u64> {
+        let (owner, copy) = (self.owner.as_ref()?, self.copy.as_ref()?);
+        let filled = owner.wanted.into_iter().chain(owner.moving.as_ref().map(|moving| moving.to));
+        let near = |peer: &&Peer| peer.live && peer.acked > 0 && copy.position.n - peer.acked <= NEAR;
+        let named = |member: &Member| {
+            let mut records = self.record.iter().chain(self.proposals.out());
+            records.any(|record| record.in_sync.contains(member))
+        };
+        let waited_for = |member: &Member| !named(member) && !self.is_late(*member, now);
+        let peers = filled.filter(waited_for).filter_map(|member| owner.peers.get(&member));
+        peers.filter(near).map(|peer| peer.acked).min()
     }
 
     /// The last barrier that everybody has seen.
@@ -351,6 +388,10 @@ impl<C: Contents> Replica<C> {
             next.in_sync.insert(member);
         }
         let moves_to = owner.moving.as_ref().map(|moving| moving.to);
+        if self.config.mode == Mode::Local {
+            // Whoever a move has filled that was given up.
+            next.in_sync.retain(|member| Some(*member) == moves_to);
+        }
         let wanted = owner.wanted.filter(|wanted| record.in_sync.contains(wanted));
         if next == record
             && let Some(wanted) = wanted
@@ -477,3 +518,6 @@ impl<C: Contents> Replica<C> {
         self.tick_move(now);
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -5,7 +5,7 @@ use core::time::Duration;
 use crate::copy::Contents;
 use crate::message::{Mail, Position, Streamed, ToStandby};
 use crate::record::{LeaseId, Member};
-use crate::replica::{Action, NotMoved, Replica};
+use crate::replica::{Action, Mode, NotMoved, Replica};
 use crate::rules::Rule;
 
 /// A move under way, at the owner.
@@ -128,7 +128,10 @@ impl<C: Contents> Replica<C> {
         (next.owner, next.lease) = (from, lease);
         next.epoch += 1;
         next.in_sync.remove(&from);
-        next.in_sync.insert(self.me);
+        // What is kept nowhere else is not kept here either.
+        if self.config.mode != Mode::Local {
+            next.in_sync.insert(self.me);
+        }
         self.propose(next, now);
     }
 

@@ -7,18 +7,25 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use incarnate_shards::{Config, Member, Mode, NotMoved, Record, ShardId};
+use tokio::time::{Instant, sleep};
 
 use super::authority::{Authority, Settings, Unavailable};
+use super::drain::{DrainError, Drainer};
 use super::hosted::Look;
 use super::kind::{Kind, Kinds};
 use super::manager::{Call, Manager, NAME, Setup};
+use super::rolling::{ReleaseError, ReleaseInfo};
 use super::shared::{Known, Shared, row_of};
 use crate::gen_server::{GenServer, StartError};
-use crate::process::{CallError, Node, StopError};
-use crate::term::NodeId;
+use crate::process::{CallError, Node, ServerRef, StopError};
+use crate::supervisor::{ChildSpec, Shutdown};
+use crate::term::{Never, NodeId};
 
 /// The version of what the authority keeps for a cluster.
 const FORMAT: u32 = 1;
+
+/// What the cluster has come to is looked at so often by who waits for it.
+const LOOKS: Duration = Duration::from_millis(50);
 
 /// The shards of a node, to be started.
 #[must_use = "nothing is started yet"]
@@ -32,6 +39,8 @@ pub struct ShardsStart {
     oldest: u32,
     members: usize,
     serves: bool,
+    balance_every: Duration,
+    upgrade_after: Duration,
     config: Tuning,
 }
 
@@ -83,6 +92,19 @@ impl ShardsStart {
     /// Creates shards when so many nodes are up, so that each of them gets its part from the start. 1 by default.
     pub fn expect(self, members: usize) -> Self {
         ShardsStart { members, ..self }
+    }
+
+    /// How often it is looked whether a node has far more to do than others, and for how long messages are counted for it: ten
+    /// seconds by default. Then shards move, a few at once; so they do soon after a node has joined. Zero: they never do by
+    /// themselves. All nodes are to have the same.
+    pub fn balance_every(self, every: Duration) -> Self {
+        ShardsStart { balance_every: every, ..self }
+    }
+
+    /// For how long all nodes must have had a newer release, with nobody coming or going, before states are written in it: zero
+    /// by default. From then on an older release reads them only when [they were lowered](Shards::set_release).
+    pub fn upgrade_after(self, quiet: Duration) -> Self {
+        ShardsStart { upgrade_after: quiet, ..self }
     }
 
     /// This node asks the shards of others and has none itself: a front.
@@ -144,6 +166,8 @@ impl ShardsStart {
             members: self.members,
             serves: self.serves,
             records,
+            balance_every: self.balance_every,
+            upgrade_after: self.upgrade_after,
         };
         Manager::server(setup).name(NAME).on(&self.node).start().await?;
         Ok(Shards { node: self.node, shared })
@@ -217,6 +241,8 @@ impl Shards {
             oldest: 1,
             members: 1,
             serves: true,
+            balance_every: Duration::from_secs(10),
+            upgrade_after: Duration::ZERO,
             config: Tuning { patience: Duration::from_secs(1), pending: 10_000 },
         }
     }
@@ -289,6 +315,75 @@ impl Shards {
             }
         };
         moved.map_err(MoveError::NotMoved)
+    }
+
+    /// Has all that this node serves served by others, and the copies that it has had elsewhere, so that it may stop and nobody
+    /// notices. One node of the cluster drains at a time; others wait for it. Meanwhile it is given nothing.
+    ///
+    /// When this returns `Ok`, the node is no member any more: it is a [front](ShardsStart::client) for as long as it runs, and a
+    /// member again when it was started anew. A front, or one that has drained, has nothing to do.
+    ///
+    /// # Errors
+    /// See [`DrainError`].
+    ///
+    /// # Cancel safety
+    /// Dropping the future takes nothing back: it drains on until the limit is over.
+    pub async fn drain(&self, limit: Duration) -> Result<(), DrainError> {
+        let request = |caller| Call::Drain(limit, caller);
+        let drained = NAME.on(&self.node)?.call_timeout(request, limit + Duration::from_secs(5)).await?;
+        drained.map_err(DrainError::Waits)
+    }
+
+    /// A child for a supervisor that drains this node when it is told to end, for so long at most: in the tree of an
+    /// [`Application`](crate::application::Application) it does so when the application is stopped, and with
+    /// [`Run`](crate::application::Run) on SIGTERM. Children end from the last to the first, so it stands behind those that
+    /// processes of shards need. A supervisor that restarts it with others would drain the node for good: let it be one for one.
+    pub fn drains_at_stop(&self, limit: Duration) -> ChildSpec<ServerRef<Never>> {
+        let shards = self.clone();
+        let start = move || Drainer::server((shards.clone(), limit)).start_link();
+        ChildSpec::worker("incarnate_shards_drain", start).shutdown(Shutdown::Infinity)
+    }
+
+    /// How far the cluster is with its releases, and what comes next.
+    ///
+    /// # Errors
+    /// The shards of this node have ended.
+    ///
+    /// # Cancel safety
+    /// Dropping the future gives up waiting.
+    pub async fn release(&self) -> Result<ReleaseInfo, CallError> {
+        NAME.on(&self.node)?.call(Call::Release).await
+    }
+
+    /// Has all states written in a release, a lower one too, before nodes get that release; `None`: in the highest that all
+    /// nodes have, which is so without this. Returns when all are. It stays set while any node of the cluster lives.
+    ///
+    /// # Errors
+    /// See [`ReleaseError`].
+    ///
+    /// # Cancel safety
+    /// Dropping the future gives up waiting.
+    pub async fn set_release(
+        &self,
+        release: impl Into<Option<u32>>,
+        limit: Duration,
+    ) -> Result<(), ReleaseError> {
+        let (release, until) = (release.into(), Instant::now() + limit);
+        let manager = NAME.on(&self.node)?;
+        manager.call(|caller| Call::SetRelease(release, caller)).await?;
+        loop {
+            let ReleaseInfo { release, written, next, refused, unheard, .. } = self.release().await?;
+            let others: usize =
+                written.iter().filter(|(wire, _)| **wire != release).map(|(_, shards)| shards).sum();
+            match others {
+                0 => return Ok(()),
+                others if others == refused.len() && unheard.is_empty() => {
+                    return Err(ReleaseError::Refused(refused));
+                }
+                _ if Instant::now() >= until => return Err(ReleaseError::Waits(next)),
+                _ => sleep(LOOKS).await,
+            }
+        }
     }
 
     /// Stops them at once, as if the node were lost: what is copied is taken over. To be rid of them in good order, drain

@@ -10,6 +10,7 @@ use incarnate_shards::{
     Replica, Reply, Request, RequestId, Route, ShardId, Streamed, Swapped, Timer, ToOwner, ToStandby,
 };
 use rustc_hash::FxHashMap;
+use tokio::sync::mpsc::UnboundedSender;
 
 use super::address::{Address, Blob, Body, Fault, Said};
 use super::combine::{Combined, Machine};
@@ -20,7 +21,7 @@ use super::post::When;
 use super::shared::{Order, Shared};
 use super::states::{Becomes, StateChange, States};
 use crate::gen_server::Resumed;
-use crate::process::{ProcessRef, start_timer};
+use crate::process::{ProcessRef, meter, start_timer};
 use crate::term::{ExitReason, TimerRef};
 
 /// A shard at this node.
@@ -42,7 +43,10 @@ pub(super) enum Event {
     /// This member is to be the first owner.
     Claim(u32),
     Standby(Option<Member>),
+    /// Copies are to be written in this version.
     Wire(u32),
+    /// Whoever asks hears whether a member is told of it, if it is owned here.
+    Tells(Member, UnboundedSender<(ShardId, bool)>),
     Move(Member, Duration),
     Connected(Member),
     Disconnected(Member),
@@ -128,7 +132,13 @@ impl Machine for Host {
             Event::Lease(lease, until) => replica.handle_lease(lease, until, now),
             Event::Claim(wire) => replica.handle_claim(wire, now),
             Event::Standby(member) => replica.handle_standby(member, now),
-            Event::Wire(wire) => replica.handle_wire(wire, now),
+            Event::Wire(wire) => self.write_in(wire, now),
+            Event::Tells(member, caller) => {
+                if let Some(tells) = replica.tells(member) {
+                    // Nobody may wait for it any more.
+                    let _ = caller.send((self.shard, tells));
+                }
+            }
             Event::Move(to, limit) => replica.handle_move(to, limit, now),
             Event::Connected(member) => replica.handle_connected(member, now),
             Event::Disconnected(member) => replica.handle_disconnected(member),
@@ -213,6 +223,20 @@ impl Host {
         &self.replica
     }
 
+    /// Writes copies in another version, unless a lower one cannot say what there is: then it stays, and says why.
+    fn write_in(&mut self, wire: u32, now: Duration) {
+        let Some(record) = self.replica.record() else { return };
+        let (before, states) = (record.wire, self.replica.copy().map(|copy| &copy.contents));
+        let unsayable =
+            states.filter(|_| wire < before).map(|states| states.unsayable(wire)).unwrap_or_default();
+        if unsayable.is_empty() {
+            return self.replica.handle_wire(wire, now);
+        }
+        // What it was to change to before counts no more either.
+        self.replica.handle_wire(before, now);
+        self.shared.order(Order::Refused(self.shard, wire, unsayable));
+    }
+
     pub(super) fn is_introduced(&self) -> bool {
         self.introduced
     }
@@ -256,6 +280,12 @@ impl Host {
             Action::Activate => {
                 let moved = self.handed.is_some_and(|epoch| Some(epoch + 1) == self.replica.serves());
                 self.since = if moved { Resumed::Migration } else { Resumed::Failover };
+                if let (false, Some(epoch @ 2..), Some(node)) =
+                    (moved, self.replica.serves(), self.shared.node())
+                {
+                    tracing::info!(target: "incarnate::shard", %shard, epoch, "shard taken over");
+                    meter::shard_taken_over(&node);
+                }
                 self.shared.order(Order::Serves(shard));
             }
             Action::Deactivate => self.deactivate(),

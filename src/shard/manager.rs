@@ -4,24 +4,26 @@
 //! It decides nothing that a record does not say: what it tells a shard is what it has heard, and advice.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fmt;
-use std::str::FromStr;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use incarnate_shards::{LeaseId, Member, Mode, NotMoved, Record, Ring, Seat, ShardId, Swapped, Wires};
+use incarnate_shards::{LeaseId, Member, Mode, NotMoved, Record, Ring, Seat, ShardId, Swapped};
 use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
 
+use super::about::About;
 use super::authority::{Authority, Change, News, Verdict, keep_lease};
+use super::balance::{Balancer, Measured};
 use super::client;
+use super::drain::{DrainEvent, Drained, Draining, Marks, node_of};
 use super::hosted::{Event as ShardEvent, Host, Hosted, Moved};
 use super::packet::{self, Letters};
+use super::rolling::{Refusals, ReleaseInfo, Releases};
 use super::shared::{Known, Order, Shared};
 
 use crate::gen_server::{CallReply, Context, GenServer, Init, Next, SourceRef, Sourced, noreply};
 use crate::node;
-use crate::process::{Info, ReplyTo, Result};
+use crate::process::{CallError, Info, Node, ReplyTo, Result, ServerRef, meter};
 use crate::term::{Name, Never, NodeId};
 
 pub(super) const NAME: Name<Call, Never, Event> = Name::new(packet::NAME);
@@ -50,6 +52,8 @@ pub(super) struct Setup {
     pub(super) members: usize,
     pub(super) serves: bool,
     pub(super) records: BTreeMap<ShardId, Record>,
+    pub(super) balance_every: Duration,
+    pub(super) upgrade_after: Duration,
 }
 
 /// What is asked of it, from any node.
@@ -57,6 +61,22 @@ pub(super) struct Setup {
 pub(super) enum Call {
     /// The shard, which is served here, is to be served by that member, at the latest after this time.
     Move(ShardId, Member, Duration, ReplyTo<Moved>),
+    /// What was measured of the shards that are served here?
+    Loads(ReplyTo<Vec<Measured>>),
+    /// That member drains, in a round of its own count: which shards are owned here, and is it told of them?
+    Drains(Member, u64, ReplyTo<(Member, Vec<(ShardId, bool)>)>),
+    /// It does not any more, up to this round.
+    DrainsNoMore(Member, u64, ReplyTo<()>),
+    /// That member drains: a third is to have the copy of the shard.
+    Fill(Member, u64, ShardId, ReplyTo<()>),
+    /// This member is to drain, at the latest after this time.
+    Drain(Duration, ReplyTo<Drained>),
+    /// Which shards are not written in a lower release, by which setting?
+    Refusals(ReplyTo<Refusals>),
+    /// How far is the cluster with its releases?
+    Release(ReplyTo<ReleaseInfo>),
+    /// This release is wanted everywhere.
+    SetRelease(Option<u32>, ReplyTo<()>),
 }
 
 /// What happens to it, on its own node.
@@ -78,26 +98,49 @@ pub(super) enum Event {
     /// What has come of changes.
     #[serde(skip)]
     Swapped(Vec<(ShardId, Record, Swapped)>),
+    /// What all members have measured; `None`: some have not said.
+    #[serde(skip)]
+    Loads(Option<Vec<Measured>>),
+    /// What has come of a move to balance.
+    #[serde(skip)]
+    Balanced(ShardId, Moved),
+    /// What has come of a move of a drain.
+    #[serde(skip)]
+    DrainMoved(ShardId, Moved),
+    #[serde(skip)]
+    Drain(DrainEvent),
     #[serde(skip)]
     Tick,
 }
 
-/// What a member says of itself.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct About {
-    reads: Wires,
+/// Asks the manager of a member.
+pub(super) async fn ask<T: Send + 'static>(
+    node: Node,
+    of: Member,
+    request: impl FnOnce(ReplyTo<T>) -> Call,
+    limit: Duration,
+) -> Result<T, CallError> {
+    NAME.at(&node, node_of(of)).call_timeout(request, limit).await
 }
 
 pub(super) struct Manager {
-    setup: Setup,
+    pub(super) setup: Setup,
+    pub(super) manager: ServerRef<Call, Never, Event>,
     news: SourceRef,
     /// Members with a lease.
-    members: BTreeMap<Member, (LeaseId, About)>,
-    token: Option<Member>,
+    pub(super) members: BTreeMap<Member, (LeaseId, About)>,
+    /// What this one says of itself.
+    about: Arc<Mutex<About>>,
+    pub(super) token: Option<Member>,
+    /// The drain of this member, and what is known of others'.
+    pub(super) drain: Option<Draining>,
+    pub(super) marks: Marks,
+    pub(super) balancer: Balancer,
+    pub(super) releases: Releases,
     /// Members that somebody may still count on, and since when they are not connected; `None`: they are.
     seen: BTreeMap<Member, Option<Instant>>,
     suspected: BTreeSet<Member>,
-    records: BTreeMap<ShardId, Record>,
+    pub(super) records: BTreeMap<ShardId, Record>,
     /// Since when a shard seems to be lost.
     lost: BTreeMap<ShardId, Instant>,
     /// Leases of owners that are over, and those that were asked after.
@@ -107,8 +150,8 @@ pub(super) struct Manager {
     until: Option<(LeaseId, Instant)>,
     /// Who has ordered the moves that are under way.
     moves: BTreeMap<ShardId, ReplyTo<Moved>>,
-    swaps: Vec<(ShardId, Record)>,
-    swapping: bool,
+    pub(super) swaps: Vec<(ShardId, Record)>,
+    pub(super) swapping: bool,
     ticks: u32,
 }
 
@@ -127,13 +170,13 @@ impl GenServer for Manager {
                 nodes.watch(&process, true);
             }
         });
+        let about = Arc::new(Mutex::new(About::of(setup.oldest, setup.shared.release())));
         if setup.serves {
             let (authority, me, lease) = (setup.authority.clone(), setup.shared.me(), setup.lease);
-            let about = About::of(setup.oldest, setup.shared.release()).to_string();
-            let manager = cx.server();
+            let (about, manager) = (about.clone(), cx.server());
             cx.spawn_link::<Never, _, _>(move |_| async move {
                 let valid = move |lease, until| manager.send(Event::Lease(lease, until));
-                keep_lease(&*authority, me, lease, move || about.clone(), valid).await;
+                keep_lease(&*authority, me, lease, move || said(&about), valid).await;
             });
         }
         let news = cx.source(setup.authority.watch(), Event::News);
@@ -141,10 +184,16 @@ impl GenServer for Manager {
         cx.send_after(TICK, Event::Tick);
         let records = setup.records.clone();
         let mut manager = Manager {
+            manager: cx.server(),
+            balancer: Balancer::new(setup.balance_every),
+            releases: Releases::new(setup.upgrade_after),
             setup,
             news,
             members: BTreeMap::new(),
+            about,
             token: None,
+            drain: None,
+            marks: Marks::default(),
             seen: BTreeMap::new(),
             suspected: BTreeSet::new(),
             records: BTreeMap::new(),
@@ -161,19 +210,29 @@ impl GenServer for Manager {
         Ok(Init::Ready(manager))
     }
 
-    async fn handle_call(&mut self, call: Call, _: &mut Context<Self>) -> Result<CallReply> {
+    async fn handle_call(&mut self, call: Call, cx: &mut Context<Self>) -> Result<CallReply> {
         match call {
-            Call::Move(shard, to, limit, caller) => match self.hosted(shard) {
-                Some(hosted) if hosted.look(|host| host.replica().serves()).is_some() => {
-                    if self.moves.contains_key(&shard) {
-                        return caller.reply(Err(NotMoved::Busy));
-                    }
-                    self.moves.insert(shard, caller);
-                    hosted.handle(ShardEvent::Move(to, limit));
-                    noreply()
-                }
-                _ => caller.reply(Err(NotMoved::NotOwner)),
-            },
+            Call::Move(shard, to, limit, caller) => self.move_shard(shard, to, limit, caller),
+            Call::Loads(caller) => caller.reply(self.balancer.said()),
+            Call::Drains(member, round, caller) => self.drains(member, round, caller, cx.node()),
+            Call::DrainsNoMore(member, round, caller) => {
+                self.marks.remove(member, round);
+                self.ring_changed();
+                caller.reply(())
+            }
+            Call::Fill(member, round, shard, caller) => {
+                self.mark(member, round);
+                let hosted = self.hosted(shard);
+                self.place_one(shard, hosted.as_ref());
+                caller.reply(())
+            }
+            Call::Drain(limit, caller) => self.drain(limit, caller, cx.node()),
+            Call::Refusals(caller) => caller.reply(self.releases.refusals()),
+            Call::Release(caller) => self.tell_release(caller, cx.node()),
+            Call::SetRelease(release, caller) => {
+                self.set_release(release, cx.node());
+                caller.reply(())
+            }
         }
     }
 
@@ -181,7 +240,7 @@ impl GenServer for Manager {
         match info {
             Info::User(Event::News(news)) => {
                 if let Sourced::Item(news) = news {
-                    self.heard(news);
+                    self.heard(news, cx.node());
                 }
                 self.news.active_once();
             }
@@ -196,9 +255,15 @@ impl GenServer for Manager {
             }
             Info::User(Event::Record(shard, record)) => self.record(shard, record),
             Info::User(Event::Swapped(outcomes)) => self.swapped(outcomes, cx),
+            Info::User(Event::Loads(measured)) => self.plan_moves(measured, cx.node()),
+            Info::User(Event::Balanced(shard, moved)) => self.balanced(shard, moved),
+            Info::User(Event::DrainMoved(shard, moved)) => self.drain_moved(shard, moved, cx.node()),
+            Info::User(Event::Drain(event)) => self.heard_of_drain(event, cx.node()),
             Info::User(Event::Tick) => {
                 cx.send_after(TICK, Event::Tick);
                 self.tick();
+                self.tick_drain(cx.node());
+                self.tick_balance(cx.node());
                 self.ask_who_is_over(cx);
             }
             Info::NodeUp(node) => self.connected(node),
@@ -210,15 +275,53 @@ impl GenServer for Manager {
 }
 
 impl Manager {
-    fn shared(&self) -> &Arc<Shared> {
+    pub(super) fn shared(&self) -> &Arc<Shared> {
         &self.setup.shared
     }
 
-    fn hosted(&self, shard: ShardId) -> Option<Arc<Hosted>> {
+    pub(super) fn hosted(&self, shard: ShardId) -> Option<Arc<Hosted>> {
         self.setup.serves.then(|| self.shared().hosted(shard)).flatten()
     }
 
-    fn tell_all(&self, event: impl Fn() -> ShardEvent) {
+    /// This member's lease, if it has one that is valid now.
+    pub(super) fn lease(&self) -> Option<LeaseId> {
+        self.until.filter(|(_, until)| Instant::now() < *until).map(|(lease, _)| lease)
+    }
+
+    /// The other members that are up.
+    pub(super) fn others(&self) -> Vec<Member> {
+        let me = self.shared().me();
+        self.members.keys().filter(|member| **member != me).copied().collect()
+    }
+
+    /// Says something else of itself; answers all that it says.
+    pub(super) fn say(&self, change: impl FnOnce(&mut About)) -> String {
+        change(&mut self.about.lock().unwrap_or_else(PoisonError::into_inner));
+        said(&self.about)
+    }
+
+    /// A shard that is served here is to be served by another member.
+    fn move_shard(
+        &mut self,
+        shard: ShardId,
+        to: Member,
+        limit: Duration,
+        caller: ReplyTo<Moved>,
+    ) -> Result<CallReply> {
+        match self.hosted(shard) {
+            Some(hosted) if hosted.look(|host| host.replica().serves()).is_some() => {
+                if self.moves.contains_key(&shard) {
+                    return caller.reply(Err(NotMoved::Busy));
+                }
+                self.moves.insert(shard, caller);
+                hosted.handle(ShardEvent::Move(to, limit));
+                noreply()
+            }
+            _ => caller.reply(Err(NotMoved::NotOwner)),
+        }
+    }
+
+    pub(super) fn tell_all(&self, event: impl Fn() -> ShardEvent) {
         self.shared().all_hosted().for_each(|(_, hosted)| hosted.handle(event()));
     }
 
@@ -227,33 +330,60 @@ impl Manager {
     }
 
     /// The authority has told something.
-    fn heard(&mut self, news: News) {
+    fn heard(&mut self, news: News, node: &Node) {
         match news {
             News::Lives(member, lease, about) => {
                 // Who says what is not understood is given nothing.
-                if let Ok(about) = about.parse() {
-                    self.members.insert(member, (lease, about));
+                if let Ok(about) = about.parse::<About>() {
+                    self.adopt(about.pin);
+                    if self.members.insert(member, (lease, about)).is_none() {
+                        self.balancer.soon();
+                    }
                     self.seen.entry(member).or_default();
-                    self.place();
+                    self.ring_changed();
                 }
             }
             News::Over(member) => {
                 self.members.remove(&member);
+                self.marks.forget(member);
                 if !self.shared().is_connected(member) {
                     self.suspect(member, true);
                 }
-                self.place();
+                self.ring_changed();
             }
             News::Record(shard, record) => self.record(shard, record),
-            News::Token(token) => {
-                self.token = token;
-                self.place();
-            }
+            News::Token(token) => self.token_news(token, node),
         }
     }
 
+    fn token_news(&mut self, token: Option<Member>, node: &Node) {
+        let me = Some(self.shared().me());
+        let before = std::mem::replace(&mut self.token, token);
+        if let Some(holder) = token {
+            self.marks.confirmed(holder);
+        }
+        if before == me && token != me {
+            self.lose_token();
+        }
+        // Whoever has it without knowing why has asked once and never heard the answer.
+        if token == me && self.drain.is_none() {
+            self.free_token(node);
+        }
+        self.ring_changed();
+    }
+
+    /// Somebody has come or gone, reads something else, or drains.
+    pub(super) fn ring_changed(&mut self) {
+        let (ring, now) = (self.ring(), self.shared().now());
+        if let Some(draining) = &mut self.drain {
+            draining.handle_ring(&ring, now);
+        }
+        self.place();
+        self.change_releases(&ring);
+    }
+
     /// A record is in force, as far as is known.
-    fn record(&mut self, shard: ShardId, record: Record) {
+    pub(super) fn record(&mut self, shard: ShardId, record: Record) {
         let known = self.records.get(&shard).map_or(0, |known| known.revision);
         if known > record.revision {
             return;
@@ -270,6 +400,11 @@ impl Manager {
             self.seen.entry(*member).or_default();
         }
         let known = Known::Owner(record.owner, record.epoch);
+        self.releases.recorded(shard, &record);
+        let now = self.shared().now();
+        if let Some(draining) = &mut self.drain {
+            draining.handle_record(shard, &record, now);
+        }
         self.lost.remove(&shard);
         self.records.insert(shard, record.clone());
         if self.shared().note(shard, known)
@@ -301,7 +436,11 @@ impl Manager {
                 let hosted = self.hosted(shard);
                 self.place_one(shard, hosted.as_ref());
             }
+            Order::Refused(shard, release, processes) => self.refused(shard, release, processes),
             Order::Moved(shard, moved) => {
+                let outcome = outcome(moved);
+                tracing::debug!(target: "incarnate::shard", %shard, outcome, "shard moved");
+                meter::shard_moved(cx.node(), outcome);
                 if let Some(caller) = self.moves.remove(&shard) {
                     caller.send(moved);
                 }
@@ -453,8 +592,14 @@ impl Manager {
             }
         }
         self.watch_the_absent();
+        if self.ticks.is_multiple_of(ASKS) {
+            self.change_releases(&self.ring());
+        }
         if slow {
-            self.find_lost();
+            let lost = self.find_lost();
+            if let Some(node) = self.shared().node() {
+                meter::shards(&node, &self.shared().lags(), lost);
+            }
         }
     }
 
@@ -478,7 +623,7 @@ impl Manager {
 
     /// A shard whose owner has no lease any more, nor anybody who might take it over, and of whom nobody is connected, is
     /// lost when that has been so for twice the time of a lease.
-    fn find_lost(&mut self) {
+    fn find_lost(&mut self) -> usize {
         let now = Instant::now();
         let (patience, me) = (self.setup.lease * 2, self.shared().me());
         let mut lost = Vec::new();
@@ -493,24 +638,33 @@ impl Manager {
                 lost.push(*shard);
             }
         }
-        for shard in lost {
-            if self.shared().note(shard, Known::Lost) {
+        for shard in &lost {
+            if self.shared().note(*shard, Known::Lost) {
                 tracing::error!(target: "incarnate::shard", shard = shard.0, "shard lost: owner and copies are gone");
             }
         }
+        lost.len()
     }
 
-    fn ring(&self) -> Ring {
+    pub(super) fn ring(&self) -> Ring {
         let seat = |(member, (_, about)): (&Member, &(LeaseId, About))| Seat {
             member: *member,
             reads: about.reads,
-            draining: self.token == Some(*member),
+            draining: about.leaves || self.token == Some(*member) || self.is_marked(*member),
         };
         self.members.iter().map(seat).collect()
     }
 
+    /// Whether a member drains, as is known from itself.
+    fn is_marked(&self, member: Member) -> bool {
+        match member == self.shared().me() {
+            true => self.drain.as_ref().is_some_and(Draining::is_marked),
+            false => self.marks.has(member),
+        }
+    }
+
     /// Tells each shard what it is to have here, now that somebody has come or gone.
-    fn place(&self) {
+    pub(super) fn place(&self) {
         if !self.setup.serves || self.until.is_none() {
             return;
         }
@@ -536,7 +690,9 @@ impl Manager {
         let me = self.shared().me();
         match self.records.get(&shard) {
             None if self.is_first(ring, shard) && ring.seats().count() >= self.setup.members => {
-                if let (Some(wire), Some(hosted)) = (ring.wire(), self.hosted(shard)) {
+                // Who drains creates nothing.
+                let wire = self.releases.wire(ring).filter(|_| self.drain.is_none());
+                if let (Some(wire), Some(hosted)) = (wire, self.hosted(shard)) {
                     self.introduce(&hosted);
                     hosted.handle(ShardEvent::Claim(wire));
                 }
@@ -551,11 +707,8 @@ impl Manager {
                         hosted.handle(ShardEvent::Claim(record.wire));
                     }
                     hosted.handle(ShardEvent::Standby(ring.standby(me, record.wire)));
-                    // Down as well: who has come with an older release is to be given copies.
-                    if let Some(wire) = ring.wire().filter(|wire| *wire != record.wire) {
-                        hosted.handle(ShardEvent::Wire(wire));
-                    }
                     if record.owner == me
+                        && !self.moves.contains_key(&shard)
                         && let Some(home) =
                             self.home(ring, shard).filter(|home| ring.takes(*home, record.wire))
                     {
@@ -613,24 +766,16 @@ impl Drop for Manager {
     }
 }
 
-impl About {
-    fn of(lowest: u32, highest: u32) -> Self {
-        About { reads: Wires { lowest, highest } }
-    }
+fn said(about: &Mutex<About>) -> String {
+    about.lock().unwrap_or_else(PoisonError::into_inner).to_string()
 }
 
-impl fmt::Display for About {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "reads {}..={}", self.reads.lowest, self.reads.highest)
-    }
-}
-
-impl FromStr for About {
-    type Err = ();
-
-    fn from_str(about: &str) -> Result<Self, ()> {
-        let (lowest, highest) =
-            about.strip_prefix("reads ").and_then(|rest| rest.split_once("..=")).ok_or(())?;
-        Ok(About::of(lowest.parse().map_err(|_| ())?, highest.parse().map_err(|_| ())?))
+/// What has come of a move, as a label.
+fn outcome(moved: Moved) -> &'static str {
+    match moved {
+        Ok(()) => "done",
+        Err(NotMoved::NotOwner | NotMoved::Deposed) => "not the owner",
+        Err(NotMoved::Busy) => "busy",
+        Err(NotMoved::Target) => "target",
     }
 }

@@ -2,11 +2,14 @@
 //!
 //! [`authority`] keeps who owns which.
 
+mod about;
 mod address;
 pub mod authority;
+mod balance;
 mod client;
 mod cluster;
 mod combine;
+mod drain;
 mod error;
 mod hosted;
 mod key;
@@ -16,12 +19,15 @@ mod life;
 mod manager;
 mod packet;
 mod post;
+mod rolling;
 mod shared;
 mod states;
 
 pub use cluster::{MoveError, ShardHere, ShardInfo, Shards, ShardsError, ShardsStart};
+pub use drain::{DrainError, DrainWaits};
 pub use error::KeyedError;
 pub use incarnate_shards::{Alone, Mode, NotMoved, ShardId};
 pub use key::{Key, Read};
 pub use keyed::{Keyed, KeyedAnswer, KeyedContext};
 pub use kind::Kind;
+pub use rolling::{Refusal, ReleaseError, ReleaseInfo, UpgradeStep};

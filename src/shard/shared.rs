@@ -29,6 +29,8 @@ pub(super) enum Order {
     /// It is served here from now on, or is not any more.
     Serves(ShardId),
     Moved(ShardId, Moved),
+    /// It stays in a higher version: these cannot be said in this lower one.
+    Refused(ShardId, u32, Vec<String>),
 }
 
 /// Who owns a shard, as far as is known here.
@@ -203,6 +205,20 @@ impl Shared {
     pub(super) fn all_hosted(&self) -> impl Iterator<Item = (ShardId, &Arc<Hosted>)> {
         let hosts = (0..).map(ShardId).zip(self.hosts.iter());
         hosts.filter_map(|(shard, place)| Some((shard, place.get()?)))
+    }
+
+    /// Of each mode how many shards are served here, and how many frames the last standby of any is behind.
+    pub(super) fn lags(&self) -> [(&'static str, usize, u64); MODES as usize] {
+        let mut modes = ["local", "async", "copied_serve", "copied_wait"].map(|mode| (mode, 0, 0));
+        for (ShardId(shard), hosted) in self.all_hosted() {
+            let (serves, lag) = hosted.look(|host| (host.replica().serves(), host.replica().lag()));
+            let row = shard / self.per_mode.get() % MODES;
+            if let (Some(_), Some((_, served, last))) = (serves, modes.get_mut(row as usize)) {
+                *served += 1;
+                *last = lag.max(*last);
+            }
+        }
+        modes
     }
 
     /// This node as a client of a shard.

@@ -10,6 +10,9 @@ use serde::{Deserialize, Serialize};
 use super::address::{Address, Blob, Body};
 use super::kind::Kinds;
 
+/// So many processes are named of those that have something in common.
+const NAMED: usize = 16;
+
 /// The state of one process: what it was at some time, and what has become of it since.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Kept {
@@ -60,6 +63,18 @@ impl States {
 
     pub(crate) fn len(&self) -> usize {
         self.all.len()
+    }
+
+    /// The first few processes whose states cannot be said in the bytes of a release.
+    pub(crate) fn unsayable(&self, wire: u32) -> Vec<String> {
+        let says = |of: &Address, kept: &Kept| {
+            let wanted = self.kinds.version_at(of.kind(), wire);
+            wanted.is_some_and(|wanted| {
+                kept.vsn == wanted || self.kinds.fold(of.kind(), kept, &[], wanted).is_ok()
+            })
+        };
+        let unsayable = self.all.iter().filter(|(of, kept)| !says(of, kept));
+        unsayable.take(NAMED).map(|(of, _)| of.to_string()).collect()
     }
 
     /// How many bytes the states have.

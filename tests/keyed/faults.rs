@@ -10,13 +10,13 @@ use incarnate::shard::{Alone, KeyedError, Mode};
 use crate::shards::{COPIED, Call, Cluster, counter};
 
 /// Keys that are asked all the time by a node, each by a task of its own; how often each was answered.
-struct Load {
+pub struct Load {
     stop: Arc<AtomicBool>,
     tasks: Vec<tokio::task::JoinHandle<(String, i64, i64)>>,
 }
 
 impl Load {
-    fn start(from: &Node, keys: usize) -> Self {
+    pub fn start(from: &Node, keys: usize) -> Self {
         let stop = Arc::new(AtomicBool::new(false));
         let tasks = (0..keys)
             .map(|key| {
@@ -38,7 +38,7 @@ impl Load {
         Load { stop, tasks }
     }
 
-    async fn stop(self) -> Vec<(String, i64, i64)> {
+    pub async fn stop(self) -> Vec<(String, i64, i64)> {
         self.stop.store(true, Ordering::Relaxed);
         let mut all = Vec::new();
         for task in self.tasks {

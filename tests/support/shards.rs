@@ -11,7 +11,7 @@ use std::time::Duration;
 use incarnate::handoff::StateVersion;
 use incarnate::node::Distribution;
 use incarnate::shard::authority::{Local, LocalServer};
-use incarnate::shard::{Alone, Key, Keyed, KeyedContext, Kind, Mode, Shards, ShardsStart};
+use incarnate::shard::{Alone, Key, Keyed, KeyedContext, Kind, Mode, ShardInfo, Shards, ShardsStart};
 use incarnate::{CallReply, Never, Next, Node, Pid, ProcessRef, ReplyTo, Result, noreply};
 use serde::{Deserialize, Serialize};
 
@@ -158,10 +158,14 @@ pub struct Cluster {
     pub launcher: Node,
     pub on: Distribution,
     pub members: Vec<Member>,
+    /// How nodes that are started from now on start their shards.
+    pub with: With,
     file: PathBuf,
     mode: Mode,
-    kind: Kind,
 }
+
+/// What is added to a start.
+pub type With = Box<dyn Fn(ShardsStart) -> ShardsStart + Send + Sync>;
 
 impl Drop for Cluster {
     fn drop(&mut self) {
@@ -178,13 +182,28 @@ impl Cluster {
 
     /// With a type that was prepared.
     pub async fn with(nodes: usize, mode: Mode, kind: Kind) -> Self {
+        Self::of_types(nodes, mode, Box::new(move |start| start.register(kind.clone()))).await
+    }
+
+    /// With shards that are started like this.
+    pub async fn started(
+        nodes: usize,
+        mode: Mode,
+        with: impl Fn(ShardsStart) -> ShardsStart + Send + Sync + 'static,
+    ) -> Self {
+        let with = move |start: ShardsStart| with(start.register(Kind::of::<Counter>(mode)));
+        Self::of_types(nodes, mode, Box::new(with)).await
+    }
+
+    /// So many nodes with the types that they are started with, all of one mode.
+    pub async fn of_types(nodes: usize, mode: Mode, with: With) -> Self {
         static NEXT: AtomicU32 = AtomicU32::new(0);
         let name = format!("incarnate-keyed-{}-{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
         let file = std::env::temp_dir().join(name);
         let launcher = Node::new("launcher");
         let on = distribution(&launcher).start().await.unwrap();
         LocalServer::of(&launcher, &file).start().await.unwrap();
-        let mut cluster = Cluster { launcher, on, members: Vec::new(), file, mode, kind };
+        let mut cluster = Cluster { launcher, on, members: Vec::new(), with, file, mode };
         let mut ready = Vec::new();
         for at in 0..nodes {
             let (node, on) = cluster.node(&format!("node{at}")).await;
@@ -210,10 +229,30 @@ impl Cluster {
         member.node.halt();
     }
 
+    /// A node ends in good order.
+    pub async fn end(&mut self, at: usize) {
+        self.members[at].shards.drain(HANGS).await.unwrap();
+        self.lose(at).await;
+    }
+
+    /// How many shards each member serves.
+    pub fn served(&self) -> Vec<usize> {
+        let serves = |info: &ShardInfo| info.here.is_some_and(|here| here.serves);
+        self.members
+            .iter()
+            .map(|member| member.shards.info().iter().filter(|info| serves(info)).count())
+            .collect()
+    }
+
     /// One more node, connected with all.
     pub async fn join(&mut self, name: &str) {
         let member = self.another(name, |start| start).await;
         self.members.push(member);
+    }
+
+    /// The launcher, which is connected with all, as a client.
+    pub async fn asks(&self) -> Shards {
+        self.start(&self.launcher, 1).client().start().await.unwrap()
     }
 
     /// A node that has no shards itself.
@@ -239,11 +278,12 @@ impl Cluster {
 
     fn start(&self, node: &Node, members: usize) -> ShardsStart {
         let authority = Arc::new(Local::at(node, self.launcher.id()));
-        Shards::of(node, authority)
-            .register(self.kind.clone())
+        let start = Shards::of(node, authority)
+            .balance_every(Duration::ZERO)
             .shards(NonZeroU32::new(16).unwrap())
             .lease(Duration::from_secs(5))
-            .expect(members)
+            .expect(members);
+        (self.with)(start)
     }
 
     /// Until each shard has an owner and, if there is a second node, a standby.

@@ -5,7 +5,9 @@
 #[cfg_attr(not(feature = "metrics"), path = "off.rs")]
 mod hooks;
 
-pub(crate) use hooks::{Call, Totals, lost, paused, restarted, started, upgraded};
+pub(crate) use hooks::{
+    Call, Totals, lost, paused, restarted, shard_moved, shard_taken_over, shards, started, upgraded,
+};
 
 #[cfg(feature = "metrics")]
 pub use hooks::Observer;

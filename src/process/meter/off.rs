@@ -51,3 +51,12 @@ pub(crate) fn upgraded(_: &Node, _outcome: &'static str) {}
 
 #[inline(always)]
 pub(crate) fn paused(_: &Node, _pauses: &[Vec<Duration>]) {}
+
+#[inline(always)]
+pub(crate) fn shards(_: &Node, _modes: &[(&'static str, usize, u64)], _lost: usize) {}
+
+#[inline(always)]
+pub(crate) fn shard_moved(_: &Node, _outcome: &'static str) {}
+
+#[inline(always)]
+pub(crate) fn shard_taken_over(_: &Node) {}

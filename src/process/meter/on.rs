@@ -219,7 +219,40 @@ pub(crate) fn lost(node: &Node, why: &'static str) {
     counter!("incarnate_peer_losses_total", "node" => node.name().to_owned(), "why" => why).increment(1);
 }
 
+/// The shards of a node: of each mode how many it serves and how many frames the last standby of any is behind, and how many are
+/// lost.
+pub(crate) fn shards(node: &Node, modes: &[(&'static str, usize, u64)], lost: usize) {
+    let name = || node.name().to_owned();
+    for (mode, served, lag) in modes {
+        gauge!("incarnate_shards_served", "node" => name(), "mode" => *mode).set(*served as f64);
+        gauge!("incarnate_shard_lag_frames", "node" => name(), "mode" => *mode).set(*lag as f64);
+    }
+    gauge!("incarnate_shards_lost", "node" => name()).set(lost as f64);
+}
+
+pub(crate) fn shard_moved(node: &Node, outcome: &'static str) {
+    counter!("incarnate_shard_moves_total", "node" => node.name().to_owned(), "outcome" => outcome)
+        .increment(1);
+}
+
+pub(crate) fn shard_taken_over(node: &Node) {
+    counter!("incarnate_shard_takeovers_total", "node" => node.name().to_owned()).increment(1);
+}
+
 fn describe() {
+    describe_gauge!("incarnate_shards_served", Unit::Count, "Shards that the node serves, by mode");
+    describe_gauge!(
+        "incarnate_shard_lag_frames",
+        Unit::Count,
+        "Frames that the last standby of any shard lacks"
+    );
+    describe_gauge!("incarnate_shards_lost", Unit::Count, "Shards whose owner and copies are gone for good");
+    describe_counter!(
+        "incarnate_shard_moves_total",
+        Unit::Count,
+        "Moves of shards from the node, by outcome"
+    );
+    describe_counter!("incarnate_shard_takeovers_total", Unit::Count, "Shards that the node has taken over");
     describe_gauge!("incarnate_peers", Unit::Count, "Nodes that this one is connected with");
     describe_gauge!("incarnate_peer_queued_bytes", Unit::Bytes, "Bytes that wait to be sent to a node");
     describe_counter!(

@@ -1,0 +1,177 @@
+use alloc::collections::VecDeque;
+use alloc::vec;
+use alloc::vec::Vec;
+use core::time::Duration;
+
+use crate::copy::{Contents, Lossy, Unreadable};
+use crate::message::{Floor, Reply, Request, RequestId, SessionId, Streamed, ToOwner, ToStandby};
+use crate::proposals::Swapped;
+use crate::record::{LeaseId, Record, ShardId};
+use crate::replica::{Action, Alone, Answer, Config, Mode, Ran, Replica};
+use crate::seeded::member;
+
+/// A shard that counts.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+struct Count(u64);
+
+impl Contents for Count {
+    type Change = u64;
+    type Delta = u64;
+    type Whole = u64;
+    type Body = u64;
+
+    fn encode(&self, change: &u64, _: u32) -> Result<u64, Lossy> {
+        Ok(*change)
+    }
+
+    fn apply(&mut self, delta: &u64, _: u32) -> Result<(), Unreadable> {
+        self.0 += delta;
+        Ok(())
+    }
+
+    fn whole(&self, _: u32) -> Result<u64, Lossy> {
+        Ok(self.0)
+    }
+
+    fn cut(&self) -> u64 {
+        self.0
+    }
+
+    fn read(&self, whole: &u64, _: u32) -> Result<Self, Unreadable> {
+        Ok(Count(*whole))
+    }
+}
+
+/// An owner and a copy that is so many rounds away, and clients that ask in each round in which they are not waiting.
+struct Pair {
+    owner: Replica<Count>,
+    copy: Replica<Count>,
+    now: Duration,
+    /// What is on its way to the copy and back, by round.
+    there: VecDeque<Vec<Streamed<ToStandby<Count>>>>,
+    back: VecDeque<Vec<Streamed<ToOwner>>>,
+    /// The clients' sessions, how often each has asked, and whether it has its answer.
+    clients: Vec<(SessionId, u64, bool)>,
+}
+
+impl Pair {
+    fn new(mode: Mode, away: usize, clients: u64) -> Self {
+        let of = |node| Replica::new(member(node), ShardId(0), Config::new(mode, 1), Count::default());
+        let mut pair = Pair {
+            owner: of(1),
+            copy: of(2),
+            now: Duration::from_secs(1),
+            there: vec![Vec::new(); away].into(),
+            back: vec![Vec::new(); away].into(),
+            clients: Vec::new(),
+        };
+        let (owner, lease, in_sync) = (member(1), LeaseId(1), [].into());
+        let first = Record { revision: 1, owner, lease, epoch: 1, in_sync, wire: 1 };
+        pair.owner.handle_lease(lease, Duration::from_secs(1000), pair.now);
+        pair.owner.handle_record(Some(first.clone()), pair.now);
+        pair.copy.handle_record(Some(first), pair.now);
+        (0..clients).for_each(|client| pair.owner.handle_open(client, client, pair.now));
+        pair.round();
+        pair
+    }
+
+    /// A millisecond.
+    fn round(&mut self) {
+        self.now += Duration::from_millis(1);
+        for said in self.there.pop_front().unwrap() {
+            self.copy.handle_streamed(member(1), said);
+        }
+        for said in self.back.pop_front().unwrap() {
+            self.owner.handle_told(member(2), said, self.now);
+        }
+        for at in 0..self.clients.len() {
+            let (session, seq, ready) = &mut self.clients[at];
+            if core::mem::take(ready) {
+                *seq += 1;
+                let id = RequestId::Client { session: *session, seq: *seq };
+                let request = Request { id, floor: Floor::Client(*seq), body: 1 };
+                self.owner.handle_request(at as u64, request, self.now);
+            }
+        }
+        self.owner.handle_tick(self.now);
+        self.act();
+    }
+
+    /// Does what both want. The authority answers at once.
+    fn act(&mut self) {
+        let (mut there, mut back) = (Vec::new(), Vec::new());
+        while let Some(action) = self.owner.poll() {
+            match action {
+                Action::Run(job, _) | Action::RunAlone(job, _) => {
+                    let ran = Ran { change: Some(1), ..Ran::quiet(Answer::Now(0)) };
+                    self.owner.handle_ran(job, ran, self.now);
+                }
+                Action::Swap(record) => self.owner.handle_swapped(&record, Swapped::Won, self.now),
+                Action::ToStandby(_, said) => there.push(said),
+                Action::Reply(_, _, Reply::Opened { session, .. }) => self.clients.push((session, 0, true)),
+                Action::Reply(client, _, Reply::Answered { .. }) => self.clients[client as usize].2 = true,
+                _ => {}
+            }
+        }
+        while let Some(action) = self.copy.poll() {
+            match action {
+                Action::ToOwner(_, said) => back.push(said),
+                Action::AcknowledgeSoon => self.copy.handle_acknowledge(),
+                _ => {}
+            }
+        }
+        self.there.push_back(there);
+        self.back.push_back(back);
+    }
+
+    fn is_named(&self) -> bool {
+        self.owner.record().unwrap().in_sync.contains(&member(2))
+    }
+
+    fn asked(&self) -> u64 {
+        self.clients.iter().map(|(_, seq, _)| seq).sum()
+    }
+}
+
+const MODES: [Mode; 2] = [Mode::Copied { alone: Alone::Serve }, Mode::Async { lag: 16 }];
+
+/// Something is shown in each round, and what the copy says is some rounds old: what has been shown was never all there.
+#[test]
+fn a_copy_is_named_while_the_shard_is_asked_all_the_time() {
+    for mode in MODES {
+        for away in [1, 3, 10] {
+            let mut pair = Pair::new(mode, away, 3);
+            (0..100).for_each(|_| pair.round());
+            let before = pair.asked();
+            assert!(before > 200 && !pair.is_named());
+            pair.owner.handle_standby(Some(member(2)), pair.now);
+            (0..20 * away).for_each(|_| pair.round());
+            assert!(pair.is_named(), "{mode:?}, {away} rounds away");
+            assert!(pair.asked() > before + 10, "{mode:?}, {away} rounds away");
+        }
+    }
+}
+
+#[test]
+fn one_that_falls_silent_before_it_is_named_is_not_waited_for_long() {
+    for mode in MODES {
+        let mut pair = Pair::new(mode, 3, 3);
+        pair.owner.handle_standby(Some(member(2)), pair.now);
+        // It has said that it is there, and no more.
+        let mut rounds = 0;
+        while pair.owner.joining(pair.now).is_none() {
+            pair.round();
+            rounds += 1;
+            assert!(rounds < 100 && !pair.is_named());
+        }
+        pair.back.iter_mut().for_each(Vec::clear);
+        let silent = |pair: &mut Pair| {
+            pair.round();
+            pair.back.iter_mut().for_each(Vec::clear);
+        };
+        (0..1100).for_each(|_| silent(&mut pair));
+        let before = pair.asked();
+        (0..100).for_each(|_| silent(&mut pair));
+        assert!(pair.asked() > before + 200, "{mode:?}");
+    }
+}
