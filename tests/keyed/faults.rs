@@ -30,6 +30,7 @@ impl Load {
                             Err(KeyedError::Timeout | KeyedError::Expired) => unknown += 1,
                             Err(error) => panic!("{key}: {error}"),
                         }
+                        tokio::time::sleep(Duration::from_millis(1)).await; // sleep: a load that leaves others room
                     }
                     (key, acknowledged, unknown)
                 })
