@@ -14,6 +14,9 @@ use crate::rules::{Rule, Rules};
 /// A copy that has all but so many frames has nearly all.
 const NEAR: u64 = 64;
 
+/// So often the time doubles after which a stream is begun anew that nothing has come of.
+const PAUSES: u32 = 5;
+
 impl<C: Contents> Owner<C> {
     /// Up to where a member has frames, and barriers.
     fn peer(&self, member: Member) -> (u64, u64) {
@@ -247,6 +250,7 @@ impl<C: Contents> Replica<C> {
                 let moves = n > peer.acked || barrier > peer.barrier;
                 peer.acked = peer.acked.max(n.min(copy.position.n));
                 peer.barrier = peer.barrier.max(barrier);
+                peer.tries = if moves { 0 } else { peer.tries };
                 let all = peer.acked >= copy.position.n && peer.barrier >= owner.barrier;
                 if all {
                     peer.owes = None;
@@ -360,12 +364,22 @@ impl<C: Contents> Replica<C> {
         let stream = owner.next_stream;
         // R11: what a new owner has inherited, its standbys may not have.
         let acked = if known { held } else { 0 };
-        let new =
-            || Peer { stream, live: false, acked, barrier: 0, owes: None, reads: None, unreadable: false };
+        let new = || Peer {
+            stream,
+            live: false,
+            acked,
+            barrier: 0,
+            owes: None,
+            opened: now,
+            tries: 0,
+            reads: None,
+            unreadable: false,
+        };
         let peer = owner.peers.entry(member).or_insert_with(new);
         peer.stream = stream;
         peer.live = false;
         peer.owes = Some(now);
+        peer.opened = now;
         let hello = Streamed { epoch: owner.epoch, stream, message: ToStandby::Hello };
         self.actions.push_back(Action::ToStandby(member, hello));
     }
@@ -489,7 +503,10 @@ impl<C: Contents> Replica<C> {
         }
         // What could not be read or said may be by now.
         let may = |peer: &Peer| !peer.unreadable || peer.reads.is_some_and(|reads| reads >= wire);
-        let silent = |peer: &Peer| peer.owes.is_some_and(|since| now >= since + again) && may(peer);
+        // What is filled may take its time, and a new stream each time would never be: each waits for longer.
+        let pause = |peer: &Peer| again * (1 << peer.tries.min(PAUSES));
+        let owes = |peer: &Peer| peer.owes.is_some_and(|since| now >= since.max(peer.opened) + pause(peer));
+        let silent = |peer: &Peer| owes(peer) && may(peer);
         let reopen: BTreeSet<_> =
             owner.peers.iter().filter(|(_, peer)| silent(peer)).map(|(member, _)| *member).collect();
         let still = owner.is_still();
@@ -506,6 +523,7 @@ impl<C: Contents> Replica<C> {
             // It owes what it owed.
             if let Some(peer) = self.owner.as_mut().and_then(|owner| owner.peers.get_mut(&member)) {
                 peer.owes = since;
+                peer.tries += 1;
             }
         }
         for session in ended {

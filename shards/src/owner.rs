@@ -71,6 +71,9 @@ pub(crate) struct Peer {
     pub(crate) barrier: u64,
     /// Since when it owes an acknowledgement.
     pub(crate) owes: Option<Duration>,
+    /// When the stream was begun, and how many in a row nothing has come of.
+    pub(crate) opened: Duration,
+    pub(crate) tries: u32,
     /// The version that it reads, once it has said so.
     pub(crate) reads: Option<u32>,
     /// It cannot read what it would be sent.

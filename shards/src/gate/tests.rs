@@ -175,3 +175,18 @@ fn one_that_falls_silent_before_it_is_named_is_not_waited_for_long() {
         assert!(pair.asked() > before + 200, "{mode:?}");
     }
 }
+
+/// What it is told takes longer to come back than it is waited for at first.
+#[test]
+fn a_copy_that_is_far_away_is_filled() {
+    for mode in MODES {
+        let mut pair = Pair::new(mode, 1, 3);
+        (0..10).for_each(|_| pair.round());
+        pair.clients.clear();
+        pair.there.extend((0..299).map(|_| Vec::new()));
+        pair.back.extend((0..299).map(|_| Vec::new()));
+        pair.owner.handle_standby(Some(member(2)), pair.now);
+        (0..5000).for_each(|_| pair.round());
+        assert!(pair.is_named(), "{mode:?}");
+    }
+}
