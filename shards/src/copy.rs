@@ -1,13 +1,14 @@
 //! A copy of a shard: states, answered requests, floors, outbox, messages under way, timers. It changes by frames alone.
 
-use alloc::collections::BTreeMap;
+use alloc::collections::{BTreeMap, BTreeSet};
+use alloc::vec::Vec;
 use core::fmt::Debug;
 use core::time::Duration;
 
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
-use crate::message::{Floor, Frame, Number, Position, RequestId, SessionId};
+use crate::message::{Floor, Frame, Frames, Number, Position, RequestId, SessionId};
 use crate::record::ShardId;
 use crate::rules::{Rule, Rules};
 
@@ -21,12 +22,17 @@ pub trait Contents: Clone + Debug + Eq {
     type Whole: Clone + Debug + Eq + Serialize + DeserializeOwned;
     /// What is asked, answered, and sent.
     type Body: Clone + Debug + Eq + Serialize + DeserializeOwned;
+    /// What names one of the states.
+    type Key: Ord;
 
     /// The change in the bytes of version `wire`.
     ///
     /// # Errors
     /// They cannot say it.
     fn encode(&self, change: &Self::Change, wire: u32) -> Result<Self::Delta, Lossy>;
+
+    /// Which state this changes, if it changes one alone, and whether it makes void what was done to that before.
+    fn scope(delta: &Self::Delta) -> Option<(&Self::Key, bool)>;
 
     /// Applies what [`encode`](Self::encode) has made, here or elsewhere; afterwards the states could be served.
     ///
@@ -151,7 +157,10 @@ impl<K: Ord + Copy, B> Rows<K, B> {
 
     fn write(&mut self, key: K, row: Row<B>, n: u64) {
         self.taken = self.taken.max(Some(key));
-        self.rows.insert(key, (row, n));
+        // Who was given up while it ran needs nothing any more.
+        if key >= self.floor {
+            self.rows.insert(key, (row, n));
+        }
     }
 }
 
@@ -267,8 +276,8 @@ impl<B: Clone> Table<B> {
     }
 
     /// Carries out what a frame says; `n` is its number.
-    pub(crate) fn write(&mut self, write: &Write<B>, position: Position) {
-        match write.clone() {
+    pub(crate) fn write(&mut self, write: Write<B>, position: Position) {
+        match write {
             Write::Open => drop(self.clients.insert(SessionId(position), Rows::new(1))),
             Write::Drop(session) => drop(self.clients.remove(&session)),
             Write::Floor(RequestId::Client { session, .. }, Floor::Client(floor)) => {
@@ -314,21 +323,18 @@ impl<C: Contents> ShardCopy<C> {
         ShardCopy { position: Position::default(), contents, table: Table::default() }
     }
 
-    /// Applies the frame that comes next, by who reads bytes up to version `reads`.
+    /// Applies the frame that comes next and has this position.
     ///
     /// # Errors
     /// It cannot be read, and nothing was changed.
-    pub(crate) fn apply(&mut self, frame: &Frame<C>, reads: u32) -> Result<(), Unreadable> {
-        if frame.wire > reads {
-            return Err(Unreadable);
-        }
+    pub(crate) fn apply(&mut self, frame: Frame<C>, wire: u32, position: Position) -> Result<(), Unreadable> {
         if let Some(delta) = &frame.delta {
-            self.contents.apply(delta, frame.wire)?;
+            self.contents.apply(delta, wire)?;
         }
-        for write in &frame.writes {
-            self.table.write(write, frame.position);
+        for write in frame.writes {
+            self.table.write(write, position);
         }
-        self.position = frame.position;
+        self.position = position;
         Ok(())
     }
 
@@ -356,3 +362,64 @@ impl<C: Contents> ShardCopy<C> {
         Ok(ShardCopy { position: image.position, contents, table: image.table })
     }
 }
+
+impl<C: Contents> Frames<C> {
+    /// Frames in a row, the first of which follows on `prev`.
+    pub(crate) fn of<'a>(
+        prev: Position,
+        wire: u32,
+        frames: impl DoubleEndedIterator<Item = &'a Frame<C>>,
+    ) -> Self
+    where
+        C: 'a,
+    {
+        let mut later = Later { floors: BTreeMap::new(), states: BTreeSet::new() };
+        let mut frames: Vec<_> = frames.rev().map(|frame| later.before(frame)).collect();
+        frames.reverse();
+        Frames { prev, wire, frames }
+    }
+}
+
+/// What is known of later frames when an earlier one is looked at.
+struct Later<'a, C: Contents> {
+    /// Up to where they make rows of sessions void.
+    floors: BTreeMap<SessionId, u64>,
+    /// The states that they make anew.
+    states: BTreeSet<&'a C::Key>,
+}
+
+impl<'a, C: Contents> Later<'a, C> {
+    /// What is left of the frame that comes before them.
+    fn before(&mut self, frame: &'a Frame<C>) -> Frame<C> {
+        let mut writes: Vec<_> =
+            frame.writes.iter().rev().filter(|write| self.needs(write)).cloned().collect();
+        writes.reverse();
+        let delta = frame.delta.as_ref().filter(|delta| match C::scope(delta) {
+            Some((key, true)) => self.states.insert(key),
+            Some((key, false)) => !self.states.contains(key),
+            None => true,
+        });
+        Frame { delta: delta.cloned(), writes }
+    }
+
+    fn needs(&mut self, write: &Write<C::Body>) -> bool {
+        match write {
+            Write::Floor(RequestId::Client { session, .. }, Floor::Client(floor)) => {
+                let higher = self.floors.insert(*session, *floor);
+                // It is the highest that was seen so far that counts.
+                let counts = higher.is_none_or(|higher| higher < *floor);
+                if let (false, Some(higher)) = (counts, higher) {
+                    self.floors.insert(*session, higher);
+                }
+                counts
+            }
+            Write::Row(RequestId::Client { session, seq }, _) => {
+                self.floors.get(session).is_none_or(|floor| seq >= floor)
+            }
+            _ => true,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -5,7 +5,7 @@ use core::ops::Bound;
 use core::time::Duration;
 
 use crate::copy::{Contents, Write};
-use crate::message::{Floor, Position, Reply, Request, RequestId, Streamed, ToOwner, ToStandby};
+use crate::message::{Floor, Frames, Position, Reply, Request, RequestId, Streamed, ToOwner, ToStandby};
 use crate::owner::{Owner, Peer, Release, Shown};
 use crate::record::{Member, Record};
 use crate::replica::{Action, Alone, Mode, Replica};
@@ -13,6 +13,9 @@ use crate::rules::{Rule, Rules};
 
 /// A copy that has all but so many frames has nearly all.
 const NEAR: u64 = 64;
+
+/// So many frames are told together at most.
+const TOGETHER: u64 = 64;
 
 /// So often the time doubles after which a stream is begun anew that nothing has come of.
 const PAUSES: u32 = 5;
@@ -23,11 +26,10 @@ impl<C: Contents> Owner<C> {
         self.peers.get(&member).map_or((0, 0), |peer| (peer.acked, peer.barrier))
     }
 
-    /// Wants a barrier that is sent from now on.
+    /// Wants a barrier that is told from now on.
     fn ask(&mut self, now: Duration) {
-        if !self.barrier_due {
+        if self.barrier == self.barrier_told {
             self.barrier += 1;
-            self.barrier_due = true;
             for peer in self.peers.values_mut() {
                 peer.owes.get_or_insert(now);
             }
@@ -44,8 +46,20 @@ impl<C: Contents> Owner<C> {
         if same(self.before) {
             return Some(0);
         }
-        let at = self.history.iter().position(|frame| same(frame.position))?;
-        Some(at + 1)
+        let at = position.n.checked_sub(self.before.n + 1)? as usize;
+        self.history.get(at)?;
+        // Those that stand in the history are of this epoch.
+        same(Position { epoch: self.epoch, n: position.n }).then_some(at + 1)
+    }
+
+    /// Forgets what nobody needs to be told any more and is not to be kept.
+    fn trim(&mut self, kept: usize) {
+        let told = |peer: &Peer| if peer.live { peer.told.0 } else { u64::MAX };
+        let told = self.peers.values().map(told).min().unwrap_or(u64::MAX);
+        while self.history.len() > kept && self.before.n < told {
+            self.history.pop_front();
+            self.before = Position { epoch: self.epoch, n: self.before.n + 1 };
+        }
     }
 
     /// How much is under way.
@@ -136,17 +150,65 @@ impl<C: Contents> Replica<C> {
             owner.ask(now);
             owner.releases.push_back(Release { n, barrier: owner.barrier, shown });
         }
+        self.tell_barrier();
     }
 
-    /// Sends the barrier that was asked for. One does for all reads since the last.
-    pub(crate) fn ask_barrier(&mut self) {
-        let Some(owner) = self.owner.as_mut().filter(|owner| owner.barrier_due) else { return };
-        owner.barrier_due = false;
-        for (member, peer) in owner.peers.iter().filter(|(_, peer)| peer.live) {
-            let message = ToStandby::Barrier(owner.barrier);
-            let streamed = Streamed { epoch: owner.epoch, stream: peer.stream, message };
-            self.actions.push_back(Action::ToStandby(*member, streamed));
+    /// The barrier that was asked for is to be told, if there is anybody who can be.
+    fn tell_barrier(&mut self) {
+        let Some(owner) = &mut self.owner else { return };
+        if owner.peers.values().any(|peer| peer.live) {
+            self.come_soon();
+        } else {
+            owner.barrier_told = owner.barrier;
         }
+    }
+
+    /// A frame was written: copies are to be told, and owe an acknowledgement.
+    pub(crate) fn spread(&mut self, now: Duration) {
+        let (Some(owner), Some(copy)) = (&mut self.owner, &self.copy) else { return };
+        let mut untold = 0;
+        for peer in owner.peers.values_mut().filter(|peer| peer.live) {
+            peer.owes.get_or_insert(now);
+            untold = untold.max(copy.position.n - peer.told.0);
+        }
+        owner.trim(self.config.history);
+        match untold {
+            0 => {}
+            TOGETHER.. => self.tell(),
+            _ => self.come_soon(),
+        }
+    }
+
+    /// Tells copies what was written since they were told last, and the barrier that was asked for: one does for all reads since
+    /// the last.
+    pub(crate) fn tell(&mut self) {
+        let (Some(owner), Some(copy)) = (&mut self.owner, &self.copy) else { return };
+        owner.barrier_told = owner.barrier;
+        for (member, peer) in owner.peers.iter_mut().filter(|(_, peer)| peer.live) {
+            let (epoch, stream) = (owner.epoch, peer.stream);
+            let mut tell = |message| {
+                let streamed = Streamed { epoch, stream, message };
+                self.actions.push_back(Action::ToStandby(*member, streamed));
+            };
+            let mut at = (peer.told.0 - owner.before.n) as usize;
+            while let Some((wire, _)) = owner.history.get(at) {
+                let same =
+                    owner.history.range(at..).take(TOGETHER as usize).take_while(|(other, _)| other == wire);
+                let count = same.count();
+                let prev = match at {
+                    0 => owner.before,
+                    _ => Position { epoch, n: owner.before.n + at as u64 },
+                };
+                let frames = owner.history.range(at..at + count).map(|(_, frame)| frame);
+                tell(ToStandby::Frames(Frames::of(prev, *wire, frames)));
+                at += count;
+            }
+            if peer.told.1 < owner.barrier {
+                tell(ToStandby::Barrier(owner.barrier));
+            }
+            peer.told = (copy.position.n, owner.barrier);
+        }
+        owner.trim(self.config.history);
     }
 
     /// Shows what may be shown, and goes on with what waited for that.
@@ -283,30 +345,24 @@ impl<C: Contents> Replica<C> {
         let start = position.and_then(|position| owner.follows(position, rules));
         let Some(peer) = owner.peers.get_mut(&member) else { return };
         // What was written for others it may not be able to read.
-        let reads = |start: &usize| owner.history.range(*start..).all(|frame| peer.reads >= Some(frame.wire));
+        let reads = |start: &usize| owner.history.range(*start..).all(|(wire, _)| peer.reads >= Some(*wire));
         let start = start.filter(|start| reads(start) || !rules.obey(Rule::R35));
-        let (epoch, stream) = (owner.epoch, peer.stream);
-        let mut tell = |message| {
-            let streamed = Streamed { epoch, stream, message };
-            self.actions.push_back(Action::ToStandby(member, streamed));
+        let message = match start {
+            Some(_) => ToStandby::Continue,
+            None => match copy.image(wire, rules) {
+                Ok(image) => ToStandby::Image(image),
+                Err(_) => {
+                    peer.unreadable = true;
+                    return;
+                }
+            },
         };
-        let image = copy.image(wire, rules);
-        match (start, image) {
-            (Some(start), _) => {
-                tell(ToStandby::Continue);
-                owner.history.range(start..).for_each(|frame| tell(ToStandby::Frame(frame.clone())));
-            }
-            (None, Ok(image)) => tell(ToStandby::Image(image)),
-            (None, Err(_)) => {
-                peer.unreadable = true;
-                return;
-            }
-        }
+        let streamed = Streamed { epoch: owner.epoch, stream: peer.stream, message };
+        self.actions.push_back(Action::ToStandby(member, streamed));
         peer.live = true;
         peer.owes = Some(now);
-        if owner.barrier > peer.barrier {
-            tell(ToStandby::Barrier(owner.barrier));
-        }
+        peer.told = (start.map_or(copy.position.n, |start| owner.before.n + start as u64), 0);
+        self.come_soon();
     }
 
     /// The connection to a member is gone: what was under way on it never arrives.
@@ -367,6 +423,7 @@ impl<C: Contents> Replica<C> {
         let new = || Peer {
             stream,
             live: false,
+            told: (0, 0),
             acked,
             barrier: 0,
             owes: None,
@@ -444,6 +501,7 @@ impl<C: Contents> Replica<C> {
             _ => {
                 owner.ask(now);
                 owner.asked = Some((revision, owner.barrier));
+                self.tell_barrier();
                 false
             }
         }

@@ -33,8 +33,8 @@ pub use copy::{Contents, Effect, Image, Lossy, Row, Rows, ShardCopy, Table, Time
 pub use drain::{Drain, DrainAction, Waits};
 pub use lease::{Lease, LeaseAction};
 pub use message::{
-    Floor, Frame, Mail, Number, Position, Reply, Request, RequestId, Route, SessionId, Streamed, ToOwner,
-    ToStandby,
+    Floor, Frame, Frames, Mail, Number, Position, Reply, Request, RequestId, Route, SessionId, Streamed,
+    ToOwner, ToStandby,
 };
 pub use placement::{Ring, Seat, Wires};
 pub use proposals::Swapped;

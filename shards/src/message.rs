@@ -151,8 +151,8 @@ pub enum ToStandby<C: Contents> {
     Hello,
     /// What you said you hold stands in my history; frames follow from there.
     Continue,
-    /// The next frame.
-    Frame(Frame<C>),
+    /// The next frames.
+    Frames(Frames<C>),
     /// Everything.
     Image(Image<C>),
     /// Acknowledge that you have seen this, whatever you hold.
@@ -215,20 +215,29 @@ pub struct Streamed<M> {
     pub message: M,
 }
 
-/// One step of a shard: what one message to one of its processes has led to, and nothing else ever changes a copy.
+/// One step of a shard: what a message to one of its processes has led to, or several that it has handled one after the
+/// other. Nothing else ever changes a copy.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(bound = "")]
 pub struct Frame<C: Contents> {
-    /// The position before. Who is elsewhere does not apply it.
-    pub prev: Position,
-    /// The position after.
-    pub position: Position,
-    /// The version of the bytes in it.
-    pub wire: u32,
     /// What became of states.
     pub delta: Option<C::Delta>,
     /// What became of everything beside them.
     pub writes: Vec<Write<C::Body>>,
+}
+
+/// Frames in a row, of the epoch of the stream that they come by.
+///
+/// What a later one makes void is left out of an earlier one, so that all of them are applied or none.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(bound = "")]
+pub struct Frames<C: Contents> {
+    /// The position before the first. Who is elsewhere does not apply them.
+    pub prev: Position,
+    /// The version of the bytes in them.
+    pub wire: u32,
+    /// The frames: the first has the number that follows on that of `prev`.
+    pub frames: Vec<Frame<C>>,
 }
 
 /// What waits for a process that is about to move.

@@ -6,9 +6,7 @@ use alloc::vec::Vec;
 use core::time::Duration;
 
 use crate::copy::{Contents, Known, Row, Write};
-use crate::message::{
-    Floor, Frame, Mail, Number, Position, Reply, Request, RequestId, Route, SessionId, Streamed, ToStandby,
-};
+use crate::message::{Floor, Frame, Mail, Number, Position, Reply, Request, RequestId, Route, SessionId};
 use crate::mover::Move;
 use crate::record::{Member, ShardId};
 use crate::replica::{Action, Answer, Cause, JobId, Members, NotMoved, Ran, Replica};
@@ -24,9 +22,9 @@ pub(crate) struct Owner<C: Contents> {
     pub(crate) next_stream: u64,
     /// Who is to be a standby.
     pub(crate) wanted: Option<Member>,
-    /// The last frames, and the position before the first of them.
+    /// The last frames, each in the bytes of which version, and the position before the first of them.
     pub(crate) before: Position,
-    pub(crate) history: VecDeque<Frame<C>>,
+    pub(crate) history: VecDeque<(u32, Frame<C>)>,
     pub(crate) jobs: BTreeMap<JobId, Cause<C::Body>>,
     /// Work that stands in the copy and cannot be done as things are: bytes of the standby's version cannot say what
     /// comes of it, or the shard is frozen.
@@ -37,9 +35,9 @@ pub(crate) struct Owner<C: Contents> {
     pub(crate) releases: VecDeque<Release<C::Body>>,
     /// The highest frame whose effect anybody outside may have seen.
     pub(crate) frontier: u64,
-    /// The last barrier that was asked for, and whether it is still to be sent.
+    /// The last barrier that was asked for, and the last that was told to anybody.
     pub(crate) barrier: u64,
-    pub(crate) barrier_due: bool,
+    pub(crate) barrier_told: u64,
     /// At which revision a barrier was asked for before somebody is taken out, and which.
     pub(crate) asked: Option<(u64, u64)>,
     pub(crate) moving: Option<Move>,
@@ -67,6 +65,8 @@ pub(crate) struct Peer {
     pub(crate) stream: u64,
     /// Whether it has said what it holds, and is told what follows.
     pub(crate) live: bool,
+    /// Up to where it was told frames, and barriers.
+    pub(crate) told: (u64, u64),
     pub(crate) acked: u64,
     pub(crate) barrier: u64,
     /// Since when it owes an acknowledgement.
@@ -151,7 +151,7 @@ impl<C: Contents> Replica<C> {
             // Whatever the owners before have shown is in here.
             frontier: copy.position.n,
             barrier: 0,
-            barrier_due: false,
+            barrier_told: 0,
             asked: None,
             moving: None,
             held: VecDeque::new(),
@@ -516,7 +516,7 @@ impl<C: Contents> Replica<C> {
         }
     }
 
-    /// Writes a frame and tells it to all copies; answers its number.
+    /// Writes a frame, which all copies are told of; answers its number.
     pub(crate) fn write(
         &mut self,
         delta: Option<C::Delta>,
@@ -526,38 +526,34 @@ impl<C: Contents> Replica<C> {
     ) -> u64 {
         let position = self.next_position();
         let (Some(owner), Some(copy)) = (&mut self.owner, &mut self.copy) else { return 0 };
-        let mut frame = Frame { prev: copy.position, position, wire, delta, writes };
-        for write in &frame.writes {
-            if let Write::Done(number) = write
-                && let Some(effect) = copy.table.outbox.get(number)
-            {
-                owner.ending.insert(*number, (effect.to, position.n));
-            }
-        }
-        let readable = copy.apply(&frame, self.config.reads);
-        debug_assert_eq!(readable, Ok(()), "an owner reads what it writes");
-        for write in &frame.writes {
+        let mut posted = Vec::new();
+        for write in &writes {
             match write {
-                Write::Start(number, timer) => {
-                    self.actions.push_back(Action::StartTimer(*number, timer.after))
+                Write::Done(number) => {
+                    if let Some(effect) = copy.table.outbox.get(number) {
+                        owner.ending.insert(*number, (effect.to, position.n));
+                    }
+                    owner.answering.remove(number);
                 }
-                Write::Done(number) => drop(owner.answering.remove(number)),
+                Write::Start(number, timer) => {
+                    self.actions.push_back(Action::StartTimer(*number, timer.after));
+                }
+                Write::Post(number, body) => posted.push(Cause::Inner(*number, body.clone())),
                 _ => {}
             }
         }
-        let posted: Vec<_> = frame.writes.iter().filter_map(posted).collect();
-        let rules = self.config.rules;
-        frame.writes.retain(|write| write.rule().is_none_or(|rule| rules.obey(rule)));
-        for (member, peer) in owner.peers.iter_mut().filter(|(_, peer)| peer.live) {
-            peer.owes.get_or_insert(now);
-            let message = ToStandby::Frame(frame.clone());
-            let streamed = Streamed { epoch: owner.epoch, stream: peer.stream, message };
-            self.actions.push_back(Action::ToStandby(*member, streamed));
+        let frame = Frame { delta, writes };
+        if self.config.history > 0 || !owner.peers.is_empty() || !owner.history.is_empty() {
+            let mut kept = frame.clone();
+            let rules = self.config.rules;
+            kept.writes.retain(|write| write.rule().is_none_or(|rule| rules.obey(rule)));
+            owner.history.push_back((wire, kept));
+        } else {
+            owner.before = position;
         }
-        owner.history.push_back(frame);
-        while owner.history.len() > self.config.history {
-            owner.before = owner.history.pop_front().map_or(owner.before, |frame| frame.position);
-        }
+        let readable = copy.apply(frame, wire, position);
+        debug_assert_eq!(readable, Ok(()), "an owner reads what it writes");
+        self.spread(now);
         for cause in posted {
             self.run_or_keep(cause);
         }
@@ -679,11 +675,4 @@ fn is_shown_quietly<C: Contents>(cause: &Cause<C::Body>, ran: &Ran<C>) -> bool {
         _ => true,
     };
     ran.is_quiet() && !is_over
-}
-
-fn posted<B: Clone>(write: &Write<B>) -> Option<Cause<B>> {
-    match write {
-        Write::Post(number, body) => Some(Cause::Inner(*number, body.clone())),
-        _ => None,
-    }
 }

@@ -177,8 +177,8 @@ pub enum Action<C: Contents> {
     ToStandby(Member, Streamed<ToStandby<C>>),
     /// Tell the owner.
     ToOwner(Member, Streamed<ToOwner>),
-    /// Call [`Replica::handle_acknowledge`] in a moment: what comes before it is acknowledged with it.
-    AcknowledgeSoon,
+    /// Call [`Replica::handle_soon`] in a moment: what is written, read and told until then goes together.
+    Soon,
     /// Tell a client, or the owner of the shard that asked, with the epoch.
     Reply(Route, u64, Reply<C::Body>),
     /// Run a process; what it did goes to [`Replica::handle_ran`].
@@ -245,6 +245,8 @@ pub struct Replica<C: Contents> {
     /// This member's own lease, and until when it is valid.
     pub(crate) lease: (LeaseId, Duration),
     pub(crate) next_job: u64,
+    /// Whether [`Action::Soon`] is under way.
+    soon: bool,
     pub(crate) actions: VecDeque<Action<C>>,
 }
 
@@ -266,17 +268,28 @@ impl<C: Contents> Replica<C> {
             over: BTreeSet::new(),
             lease: (LeaseId::NONE, Duration::ZERO),
             next_job: 0,
+            soon: false,
             actions: VecDeque::new(),
         }
     }
 
     /// What is to be done next.
     pub fn poll(&mut self) -> Option<Action<C>> {
-        if self.actions.is_empty() {
-            // One for all that was read since the last.
-            self.ask_barrier();
-        }
         self.actions.pop_front()
+    }
+
+    /// A moment has passed since [`Action::Soon`]: copies are told what was written, an owner what is held.
+    pub fn handle_soon(&mut self) {
+        self.soon = false;
+        self.acknowledge();
+        self.tell();
+    }
+
+    /// Wants [`handle_soon`](Self::handle_soon) to be called.
+    pub(crate) fn come_soon(&mut self) {
+        if !core::mem::replace(&mut self.soon, true) {
+            self.actions.push_back(Action::Soon);
+        }
     }
 
     /// The record as it is known here.

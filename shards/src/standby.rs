@@ -3,7 +3,7 @@
 use alloc::vec::Vec;
 
 use crate::copy::{Contents, Image, ShardCopy};
-use crate::message::{Frame, Mail, Position, Streamed, ToOwner, ToStandby};
+use crate::message::{Frames, Mail, Position, Streamed, ToOwner, ToStandby};
 use crate::record::{LeaseId, Member};
 use crate::replica::{Action, Replica, position_of};
 use crate::rules::Rule;
@@ -65,13 +65,13 @@ impl<C: Contents> Replica<C> {
         } else if (epoch, stream) != newest && self.config.rules.obey(Rule::R2) {
             return;
         }
-        if let Some(message) = self.follow(from, message) {
+        if let Some(message) = self.follow(from, epoch, message) {
             self.actions.push_back(Action::ToOwner(from, answer(message)));
         }
     }
 
     /// Tells the owner what is held, if that was put off.
-    pub fn handle_acknowledge(&mut self) {
+    pub(crate) fn acknowledge(&mut self) {
         let Some(owner) = self.standby.owes.take() else { return };
         let Some(copy) = self.copy.as_ref().filter(|_| self.standby.synced) else { return };
         let (epoch, stream) = self.standby.stream;
@@ -79,12 +79,12 @@ impl<C: Contents> Replica<C> {
         self.actions.push_back(Action::ToOwner(owner, Streamed { epoch, stream, message }));
     }
 
-    fn follow(&mut self, owner: Member, message: ToStandby<C>) -> Option<ToOwner> {
+    fn follow(&mut self, owner: Member, epoch: u64, message: ToStandby<C>) -> Option<ToOwner> {
         let have = ToOwner::Have { position: position_of(self.copy.as_ref()), reads: self.config.reads };
         match message {
             ToStandby::Hello => return Some(have),
             ToStandby::Continue => (self.standby.synced, self.standby.asked) = (true, false),
-            ToStandby::Frame(frame) => match self.apply(&frame) {
+            ToStandby::Frames(frames) => match self.apply(frames, epoch) {
                 Applied::Yes => {}
                 Applied::Gap if self.standby.asked => return None,
                 Applied::Gap => {
@@ -114,34 +114,44 @@ impl<C: Contents> Replica<C> {
             }
         }
         // One acknowledgement for all that comes in a row.
-        if self.standby.owes.replace(owner).is_none() {
-            self.actions.push_back(Action::AcknowledgeSoon);
-        }
+        self.standby.owes = Some(owner);
+        self.come_soon();
         None
     }
 
-    fn apply(&mut self, frame: &Frame<C>) -> Applied {
+    /// Applies what comes next of these.
+    fn apply(&mut self, Frames { prev, wire, frames }: Frames<C>, epoch: u64) -> Applied {
         let synced = self.standby.synced;
         let rules = self.config.rules;
         let Some(copy) = &mut self.copy else { return Applied::Gap };
-        if synced && frame.position.n <= copy.position.n {
+        let held = copy.position;
+        // Those that are held already; of what an earlier one lacks, a later one has what counts.
+        let known = if synced { held.n.saturating_sub(prev.n) } else { 0 };
+        if known > 0 && known >= frames.len() as u64 {
             return Applied::Yes;
         }
         // R12: a number alone may be another epoch's.
         let next = match rules.obey(Rule::R12) {
-            true => frame.prev == copy.position,
-            false => frame.prev.n == copy.position.n,
+            true => known > 0 || prev == held,
+            false => prev.n + known == held.n,
         };
         if !next {
             return Applied::Gap;
         }
         // R35: an acknowledgement says that this could be served.
-        match copy.apply(frame, self.config.reads) {
-            Ok(()) => self.standby.synced = true,
-            Err(_) if rules.obey(Rule::R35) => return Applied::Unreadable,
-            Err(_) => {
-                copy.position = frame.position;
-                self.standby.synced = true;
+        let reads = wire <= self.config.reads;
+        if !reads && rules.obey(Rule::R35) {
+            return Applied::Unreadable;
+        }
+        self.standby.synced = true;
+        for frame in frames.into_iter().skip(known as usize) {
+            let position = Position { epoch, n: copy.position.n + 1 };
+            if !reads {
+                copy.position = position;
+            } else if copy.apply(frame, wire, position).is_err() {
+                // It follows on what is held here, and what is held is not what it should be.
+                self.copy = None;
+                return Applied::Unreadable;
             }
         }
         Applied::Yes

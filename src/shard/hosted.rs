@@ -53,7 +53,8 @@ pub(super) enum Event {
     Tick,
     ToStandby(Member, Streamed<ToStandby<States>>),
     ToOwner(Member, Streamed<ToOwner>),
-    Acknowledge,
+    /// What was put off for a moment is to be done.
+    Soon,
     Asked(Route, Asks),
     Mail(Mail<Body>),
     /// The owner of another shard has answered what this one asked.
@@ -150,7 +151,7 @@ impl Machine for Host {
                 replica.handle_streamed(from, said);
             }
             Event::ToOwner(from, said) => replica.handle_told(from, said, now),
-            Event::Acknowledge => replica.handle_acknowledge(),
+            Event::Soon => replica.handle_soon(),
             Event::Asked(route, Asks::Open { nonce }) => replica.handle_open(route, nonce, now),
             Event::Asked(route, Asks::Renew { nonce, session }) => {
                 replica.handle_renew(route, nonce, session, now);
@@ -262,7 +263,7 @@ impl Host {
                 self.shared.send(to, shard, Packet::ToStandby(said), self.copies);
             }
             Action::ToOwner(to, said) => self.shared.send(to, shard, Packet::ToOwner(said), When::Soon),
-            Action::AcknowledgeSoon => self.shared.post().acknowledge(&self.shared, shard, self.copies),
+            Action::Soon => self.shared.post().come_soon(&self.shared, shard, self.copies),
             Action::Reply(route, epoch, reply) => self.reply(route, epoch, reply),
             Action::Run(job, cause) => self.run(job, cause, false, now),
             Action::RunAlone(job, cause) => self.run(job, cause, true, now),

@@ -33,8 +33,8 @@ pub(super) struct Post(Mutex<Waiting>);
 #[derive(Default)]
 struct Waiting {
     bags: FxHashMap<Member, Vec<(ShardId, Packet)>>,
-    /// Shards that have something to acknowledge.
-    acknowledge: Vec<ShardId>,
+    /// Shards that have something to say in a moment.
+    soon: Vec<ShardId>,
     /// When the next task comes for it.
     due: When,
 }
@@ -51,10 +51,10 @@ impl Post {
         self.come(of, waiting, when);
     }
 
-    /// A shard has something to acknowledge: all that it gets until then.
-    pub(super) fn acknowledge(&self, of: &Arc<Shared>, shard: ShardId, when: When) {
+    /// A shard has something to say of all that comes to it until then.
+    pub(super) fn come_soon(&self, of: &Arc<Shared>, shard: ShardId, when: When) {
         let mut waiting = self.waiting();
-        waiting.acknowledge.push(shard);
+        waiting.soon.push(shard);
         self.come(of, waiting, when);
     }
 
@@ -75,9 +75,9 @@ impl Post {
     }
 
     fn carry(&self, of: &Arc<Shared>) {
-        let acknowledge = std::mem::take(&mut self.waiting().acknowledge);
-        for hosted in acknowledge.into_iter().filter_map(|shard| of.hosted(shard)) {
-            hosted.handle(Event::Acknowledge);
+        let soon = std::mem::take(&mut self.waiting().soon);
+        for hosted in soon.into_iter().filter_map(|shard| of.hosted(shard)) {
+            hosted.handle(Event::Soon);
         }
         let mut waiting = self.waiting();
         waiting.due = When::Never;

@@ -89,6 +89,11 @@ impl Contents for States {
     type Delta = StateChange;
     type Whole = Vec<(Address, Kept)>;
     type Body = Body;
+    type Key = Address;
+
+    fn scope(delta: &StateChange) -> Option<(&Address, bool)> {
+        Some((&delta.of, !matches!(delta.to, Becomes::More { .. })))
+    }
 
     fn encode(&self, change: &StateChange, wire: u32) -> Result<StateChange, Lossy> {
         let of = &change.of;

@@ -19,6 +19,11 @@ impl Contents for Count {
     type Delta = u64;
     type Whole = u64;
     type Body = u64;
+    type Key = ();
+
+    fn scope(_: &u64) -> Option<(&(), bool)> {
+        None
+    }
 
     fn encode(&self, change: &u64, _: u32) -> Result<u64, Lossy> {
         Ok(*change)
@@ -108,6 +113,7 @@ impl Pair {
                 }
                 Action::Swap(record) => self.owner.handle_swapped(&record, Swapped::Won, self.now),
                 Action::ToStandby(_, said) => there.push(said),
+                Action::Soon => self.owner.handle_soon(),
                 Action::Reply(_, _, Reply::Opened { session, .. }) => self.clients.push((session, 0, true)),
                 Action::Reply(client, _, Reply::Answered { .. }) => self.clients[client as usize].2 = true,
                 _ => {}
@@ -116,7 +122,7 @@ impl Pair {
         while let Some(action) = self.copy.poll() {
             match action {
                 Action::ToOwner(_, said) => back.push(said),
-                Action::AcknowledgeSoon => self.copy.handle_acknowledge(),
+                Action::Soon => self.copy.handle_soon(),
                 _ => {}
             }
         }

@@ -45,9 +45,9 @@ impl World {
                 self.send(me, to, 0, Event::At(to, shard, Input::ToStandby(me, said)))
             }
             Action::ToOwner(to, said) => self.send(me, to, 1, Event::At(to, shard, Input::ToOwner(me, said))),
-            Action::AcknowledgeSoon => {
+            Action::Soon => {
                 let soon = self.random.millis(0..2);
-                self.after(soon, Event::At(me, shard, Input::Acknowledge));
+                self.after(soon, Event::At(me, shard, Input::Soon));
             }
             Action::Reply(route, epoch, reply) => self.reply(me, shard, route, epoch, reply),
             Action::RunAlone(job, cause) => {

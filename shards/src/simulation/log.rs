@@ -80,6 +80,11 @@ impl Contents for Log {
     type Delta = Vec<(Entry, bool)>;
     type Whole = (Vec<Entry>, BTreeSet<Entry>);
     type Body = Say;
+    type Key = ();
+
+    fn scope(_: &Self::Delta) -> Option<(&(), bool)> {
+        None
+    }
 
     fn encode(&self, change: &Self::Change, wire: u32) -> Result<Self::Delta, Lossy> {
         let new = change.iter().any(|(_, new)| *new);

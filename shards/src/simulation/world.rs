@@ -98,7 +98,7 @@ pub(super) enum Input {
     Swapped(Record, Swapped),
     Record(Option<Record>),
     Job,
-    Acknowledge,
+    Soon,
     Timer(Number),
 }
 
@@ -441,7 +441,7 @@ impl World {
             Input::Swapped(proposed, outcome) => replica.handle_swapped(&proposed, outcome, now),
             Input::Record(record) => replica.handle_record(record, now),
             Input::Job => self.work(at, shard),
-            Input::Acknowledge => replica.handle_acknowledge(),
+            Input::Soon => replica.handle_soon(),
             Input::Timer(number) => replica.handle_timer(number, now),
         }
         self.act(at, shard);
