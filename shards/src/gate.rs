@@ -52,11 +52,14 @@ impl<C: Contents> Owner<C> {
         same(Position { epoch: self.epoch, n: position.n }).then_some(at + 1)
     }
 
-    /// Forgets what nobody needs to be told any more and is not to be kept.
+    /// Forgets what all have, and of what somebody has been told who lacks it, all but the last few.
     fn trim(&mut self, kept: usize) {
         let told = |peer: &Peer| if peer.live { peer.told.0 } else { u64::MAX };
-        let told = self.peers.values().map(told).min().unwrap_or(u64::MAX);
-        while self.history.len() > kept && self.before.n < told {
+        let least = |of: &dyn Fn(&Peer) -> u64| self.peers.values().map(of).min().unwrap_or(u64::MAX);
+        let (told, acked) = (least(&told), least(&|peer| peer.acked));
+        while !self.history.is_empty()
+            && (self.before.n < acked || self.history.len() > kept && self.before.n < told)
+        {
             self.history.pop_front();
             self.before = Position { epoch: self.epoch, n: self.before.n + 1 };
         }
@@ -319,6 +322,7 @@ impl<C: Contents> Replica<C> {
                 } else if moves {
                     peer.owes = Some(now);
                 }
+                owner.trim(self.config.history);
             }
             ToOwner::Unreadable { reads } => {
                 peer.reads = Some(reads);

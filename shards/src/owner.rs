@@ -22,7 +22,7 @@ pub(crate) struct Owner<C: Contents> {
     pub(crate) next_stream: u64,
     /// Who is to be a standby.
     pub(crate) wanted: Option<Member>,
-    /// The last frames, each in the bytes of which version, and the position before the first of them.
+    /// The last frames that somebody lacks, each in the bytes of which version, and the position before the first of them.
     pub(crate) before: Position,
     pub(crate) history: VecDeque<(u32, Frame<C>)>,
     pub(crate) jobs: BTreeMap<JobId, Cause<C::Body>>,
@@ -543,13 +543,14 @@ impl<C: Contents> Replica<C> {
             }
         }
         let frame = Frame { delta, writes };
-        if self.config.history > 0 || !owner.peers.is_empty() || !owner.history.is_empty() {
+        if owner.peers.is_empty() {
+            owner.history.clear();
+            owner.before = position;
+        } else {
             let mut kept = frame.clone();
             let rules = self.config.rules;
             kept.writes.retain(|write| write.rule().is_none_or(|rule| rules.obey(rule)));
             owner.history.push_back((wire, kept));
-        } else {
-            owner.before = position;
         }
         let readable = copy.apply(frame, wire, position);
         debug_assert_eq!(readable, Ok(()), "an owner reads what it writes");

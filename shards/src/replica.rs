@@ -61,7 +61,7 @@ pub struct Config {
     pub patience: Duration,
     /// After how long something that was not answered is said again.
     pub again: Duration,
-    /// How many frames are kept for standbys that fall behind.
+    /// How many frames are kept for standbys that have fallen behind; who lacks more is sent everything.
     pub history: usize,
     /// How many requests may be in work or wait, and how many may wait for acknowledgements.
     pub pending: usize,

@@ -57,10 +57,6 @@ impl Tuning {
         let mut config = Config::new(mode, reads);
         config.patience = patience;
         config.pending = pending;
-        if mode == Mode::Local {
-            // Nobody follows it.
-            config.history = 0;
-        }
         config
     }
 }
