@@ -323,15 +323,21 @@ impl<C: Contents> ShardCopy<C> {
         ShardCopy { position: Position::default(), contents, table: Table::default() }
     }
 
-    /// Applies the frame that comes next and has this position.
+    /// Applies the frame that comes next and has this position: what became of states, and of everything else.
     ///
     /// # Errors
     /// It cannot be read, and nothing was changed.
-    pub(crate) fn apply(&mut self, frame: Frame<C>, wire: u32, position: Position) -> Result<(), Unreadable> {
-        if let Some(delta) = &frame.delta {
+    pub(crate) fn apply(
+        &mut self,
+        delta: Option<&C::Delta>,
+        writes: impl IntoIterator<Item = Write<C::Body>>,
+        wire: u32,
+        position: Position,
+    ) -> Result<(), Unreadable> {
+        if let Some(delta) = delta {
             self.contents.apply(delta, wire)?;
         }
-        for write in frame.writes {
+        for write in writes {
             self.table.write(write, position);
         }
         self.position = position;
@@ -391,8 +397,8 @@ struct Later<'a, C: Contents> {
 impl<'a, C: Contents> Later<'a, C> {
     /// What is left of the frame that comes before them.
     fn before(&mut self, frame: &'a Frame<C>) -> Frame<C> {
-        let mut writes: Vec<_> =
-            frame.writes.iter().rev().filter(|write| self.needs(write)).cloned().collect();
+        let mut writes = Vec::with_capacity(frame.writes.len());
+        writes.extend(frame.writes.iter().rev().filter(|write| self.needs(write)).cloned());
         writes.reverse();
         let delta = frame.delta.as_ref().filter(|delta| match C::scope(delta) {
             Some((key, true)) => self.states.insert(key),

@@ -393,26 +393,24 @@ impl<C: Contents> Replica<C> {
             return self.settle(now);
         }
         let delta = encoded.unwrap_or_default();
-        let (mut writes, mut outside) = (Vec::new(), Vec::new());
+        let n = self.next_position().n;
+        // A floor and a row of each, more often than not.
+        let mut writes = Vec::with_capacity(2 * all.len());
+        let mut outside = Vec::new();
         for (job, cause, ran) in all {
             self.actions.push_back(Action::Keep(job));
             outside.extend(ran.outside.then_some(job));
             self.add_writes(&mut writes, &cause, ran);
         }
-        let answered: Vec<_> = writes
-            .iter()
-            .filter_map(|write| match write {
-                Write::Row(row, Row::Answered(body)) => Some((*row, body.clone())),
-                _ => None,
-            })
-            .collect();
-        let n = self.write(delta, wire, writes, now);
-        for (id, body) in answered {
-            self.release(n, Shown::Answer(id, body));
+        for write in &writes {
+            if let Write::Row(id, Row::Answered(body)) = write {
+                self.release(n, Shown::Answer(*id, body.clone()));
+            }
         }
         for job in outside {
             self.release(n, Shown::Outside(job));
         }
+        self.write(delta, wire, writes, now);
         self.settle(now);
     }
 
@@ -542,17 +540,19 @@ impl<C: Contents> Replica<C> {
                 _ => {}
             }
         }
-        let frame = Frame { delta, writes };
-        if owner.peers.is_empty() {
+        let readable = if owner.peers.is_empty() {
             owner.history.clear();
             owner.before = position;
+            copy.apply(delta.as_ref(), writes, wire, position)
         } else {
-            let mut kept = frame.clone();
+            let readable = copy.apply(delta.as_ref(), writes.iter().cloned(), wire, position);
             let rules = self.config.rules;
-            kept.writes.retain(|write| write.rule().is_none_or(|rule| rules.obey(rule)));
-            owner.history.push_back((wire, kept));
-        }
-        let readable = copy.apply(frame, wire, position);
+            let obeyed = |write: &Write<C::Body>| write.rule().is_none_or(|rule| rules.obey(rule));
+            owner
+                .history
+                .push_back((wire, Frame { delta, writes: writes.into_iter().filter(obeyed).collect() }));
+            readable
+        };
         debug_assert_eq!(readable, Ok(()), "an owner reads what it writes");
         self.spread(now);
         for cause in posted {

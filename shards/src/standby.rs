@@ -148,7 +148,7 @@ impl<C: Contents> Replica<C> {
             let position = Position { epoch, n: copy.position.n + 1 };
             if !reads {
                 copy.position = position;
-            } else if copy.apply(frame, wire, position).is_err() {
+            } else if copy.apply(frame.delta.as_ref(), frame.writes, wire, position).is_err() {
                 // It follows on what is held here, and what is held is not what it should be.
                 self.copy = None;
                 return Applied::Unreadable;

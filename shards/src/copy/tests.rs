@@ -94,7 +94,7 @@ fn frames_that_go_together_make_what_each_of_them_makes() {
         for n in 1..40 {
             let mut next = copies.last().unwrap().clone();
             let frame = frame(&mut random, &next);
-            next.apply(frame.clone(), 1, at(n)).unwrap();
+            next.apply(frame.delta.as_ref(), frame.writes.clone(), 1, at(n)).unwrap();
             frames.push(frame);
             copies.push(next);
         }
@@ -110,7 +110,7 @@ fn frames_that_go_together_make_what_each_of_them_makes() {
         for held in from..until {
             let mut copy = copies[held].clone();
             for (n, frame) in (from..).zip(&together.frames).skip(held - from) {
-                copy.apply(frame.clone(), 1, at(n as u64 + 1)).unwrap();
+                copy.apply(frame.delta.as_ref(), frame.writes.clone(), 1, at(n as u64 + 1)).unwrap();
             }
             let (whole, expected) = ((copy.position, copy.contents, copy.table), copies[until].clone());
             assert_eq!(whole, (expected.position, expected.contents, expected.table), "seed {seed}");
