@@ -6,6 +6,7 @@ mod peer;
 mod remote;
 mod report;
 mod runner;
+mod sharded;
 mod systems;
 mod workload;
 
@@ -29,7 +30,7 @@ struct Args {
     #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u16).range(1..))]
     rounds: u16,
 
-    /// Only these workloads, or groups of them: spawn, restart, down, remote, memory.
+    /// Only these workloads, or groups of them: spawn, restart, down, remote, memory, copy_modes, handoff, pause.
     #[arg(long, value_delimiter = ',', value_name = "WORKLOADS")]
     only: Vec<Selection>,
 
@@ -52,6 +53,14 @@ struct Args {
     /// Be the other node of incarnate's workloads between two processes, until standard input ends.
     #[arg(long, hide = true)]
     peer: bool,
+
+    /// Be a member of a cluster that has shards, until standard input ends.
+    #[arg(long, hide = true, value_name = "SEAT")]
+    member: Option<String>,
+
+    /// Be who reads the states of `handoff_plain`, until standard input ends.
+    #[arg(long, hide = true)]
+    reader: bool,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -81,7 +90,7 @@ impl Args {
             eprintln!("{system} is not installed here: no rows for it");
         }
         Plan {
-            workloads: Workload::ALL.into_iter().filter(is_chosen).collect(),
+            workloads: Workload::all().filter(is_chosen).collect(),
             systems,
             rounds: self.rounds.into(),
             time: self.time(),
@@ -107,6 +116,12 @@ fn main() -> ExitCode {
 fn run(args: &Args) -> Result<()> {
     if args.peer {
         return systems::be_peer();
+    }
+    if let Some(seat) = &args.member {
+        return systems::be_member(seat);
+    }
+    if args.reader {
+        return systems::be_reader();
     }
     if let Some(Child(workload, system)) = args.child {
         let measured = runner::measure(workload, system, args.time())?;

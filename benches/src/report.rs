@@ -21,21 +21,27 @@ pub struct Row {
     ratio_to_ractor: Option<f64>,
     ratio_to_tokio: Option<f64>,
     ratio_to_erlang: Option<f64>,
+    ratio_to_base: Option<f64>,
 }
 
 impl Row {
-    /// The rows of one workload, one for each system that has measurements, with the ratios between them.
-    pub fn all(workload: Workload, taken: &[(Name, Vec<Measurement>)]) -> Vec<Row> {
-        let mut rows: Vec<Row> =
-            taken.iter().filter_map(|(system, taken)| Row::new(workload, *system, taken)).collect();
-        let median_of =
-            |rows: &[Row], system| rows.iter().find(|row| row.system == system).map(|row| row.median);
-        let [ractor, tokio, erlang] =
-            [Name::Ractor, Name::Tokio, Name::Erlang].map(|system| median_of(&rows, system));
+    /// The rows of workloads that were measured in turn, one for each system that has measurements, with the ratios between
+    /// them.
+    pub fn all(taken: &[(Workload, Name, Vec<Measurement>)]) -> Vec<Row> {
+        let mut rows: Vec<Row> = taken
+            .iter()
+            .filter_map(|(workload, system, taken)| Row::new(*workload, *system, taken))
+            .collect();
+        let medians: Vec<_> = rows.iter().map(|row| (row.workload, row.system, row.median)).collect();
         for row in &mut rows {
-            row.ratio_to_ractor = ractor.map(|ractor| row.median / ractor);
-            row.ratio_to_tokio = tokio.map(|tokio| row.median / tokio);
-            row.ratio_to_erlang = erlang.map(|erlang| row.median / erlang);
+            let ratio = |workload, system| {
+                let base = medians.iter().find(|median| (median.0, median.1) == (workload, system));
+                base.map(|base| row.median / base.2)
+            };
+            let to = |system| ratio(row.workload, system);
+            let ratios = [to(Name::Ractor), to(Name::Tokio), to(Name::Erlang)];
+            row.ratio_to_base = row.workload.base().and_then(|base| ratio(base, row.system));
+            [row.ratio_to_ractor, row.ratio_to_tokio, row.ratio_to_erlang] = ratios;
         }
         rows
     }
@@ -55,6 +61,7 @@ impl Row {
             ratio_to_ractor: None,
             ratio_to_tokio: None,
             ratio_to_erlang: None,
+            ratio_to_base: None,
         })
     }
 
@@ -80,6 +87,9 @@ impl Row {
             object["min_per_sec"] = json!(self.min);
             object["max_per_sec"] = json!(self.max);
         }
+        if let Some(ratio) = self.ratio_to_base {
+            object["ratio_to_base"] = json!(ratio);
+        }
         if let (Some(p50), Some(p99)) = (self.p50_ns, self.p99_ns) {
             object["p50_ns"] = json!(p50);
             object["p99_ns"] = json!(p99);
@@ -92,7 +102,7 @@ impl Row {
         let ratio = |ratio: Option<f64>| ratio.map_or_else(|| "-".into(), |ratio| format!("{ratio:.2}"));
         let nanos = |nanos: Option<u64>| nanos.map_or_else(String::new, |nanos| format!("{nanos} ns"));
         format!(
-            "{:<20}{:<11}{:>7}{:>12}{:>12}{:>12}{:>10}{:>9}{:>10}{:>11}{:>11}",
+            "{:<20}{:<11}{:>7}{:>12}{:>12}{:>12}{:>10}{:>9}{:>10}{:>8}{:>14}{:>14}",
             self.workload,
             self.system,
             self.rounds,
@@ -102,6 +112,7 @@ impl Row {
             ratio(self.ratio_to_ractor),
             ratio(self.ratio_to_tokio),
             ratio(self.ratio_to_erlang),
+            ratio(self.ratio_to_base),
             nanos(self.p50_ns),
             nanos(self.p99_ns),
         )
@@ -133,7 +144,7 @@ fn bytes(bytes: f64) -> String {
 /// The line above the rows.
 pub fn heading() -> String {
     format!(
-        "{:<20}{:<11}{:>7}{:>12}{:>12}{:>12}{:>10}{:>9}{:>10}{:>11}{:>11}",
+        "{:<20}{:<11}{:>7}{:>12}{:>12}{:>12}{:>10}{:>9}{:>10}{:>8}{:>14}{:>14}",
         "workload",
         "system",
         "rounds",
@@ -143,6 +154,7 @@ pub fn heading() -> String {
         "× ractor",
         "× tokio",
         "× erlang",
+        "× base",
         "p50",
         "p99"
     )

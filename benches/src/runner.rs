@@ -58,8 +58,9 @@ pub fn run(plan: &Plan, mut show: impl FnMut(&[Row])) -> Result<Vec<Row>> {
     }
     let beam = plan.systems.contains(&Name::Erlang).then(systems::compile_erlang);
     compiled.extend(beam.clone().map(|directory| (systems::ERLANG_DIRECTORY, directory)));
-    let rows = plan.workloads.iter().try_fold(Vec::new(), |mut rows, &workload| {
-        let measured = interleave(plan, workload, &compiled)?;
+    let beside = |one: &Workload, other: &Workload| one.is_beside(*other);
+    let rows = plan.workloads.chunk_by(beside).try_fold(Vec::new(), |mut rows, workloads| {
+        let measured = interleave(plan, workloads, &compiled)?;
         show(&measured);
         rows.extend(measured);
         Ok(rows)
@@ -70,24 +71,24 @@ pub fn run(plan: &Plan, mut show: impl FnMut(&[Row])) -> Result<Vec<Row>> {
     rows
 }
 
-/// All rounds of one workload. A system that went second in one round goes second to last in the next, so that a
-/// machine that slows down or speeds up favours nobody.
-fn interleave(plan: &Plan, workload: Workload, compiled: &[Compiled]) -> Result<Vec<Row>> {
-    let rounds = plan.rounds.min(workload.most_rounds());
-    let mut taken: Vec<(Name, Vec<Measurement>)> =
-        plan.systems.iter().map(|&system| (system, Vec::new())).collect();
+/// All rounds of one workload, or of several that are compared. Whoever went second in one round goes second to last in the
+/// next, so that a machine that slows down or speeds up favours nobody.
+fn interleave(plan: &Plan, workloads: &[Workload], compiled: &[Compiled]) -> Result<Vec<Row>> {
+    let rounds = workloads.iter().map(|workload| workload.most_rounds()).fold(plan.rounds, usize::min);
+    let on_all = |&workload| plan.systems.iter().map(move |&system| (workload, system, Vec::new()));
+    let mut taken: Vec<(Workload, Name, Vec<Measurement>)> = workloads.iter().flat_map(on_all).collect();
     for round in 0..rounds {
         let mut order: Vec<usize> = (0..taken.len()).collect();
         if round % 2 == 1 {
             order.reverse();
         }
         for at in order {
-            let (system, measurements) = &mut taken[at];
-            let measured = in_child(workload, *system, plan.time, compiled);
+            let (workload, system, measurements) = &mut taken[at];
+            let measured = in_child(*workload, *system, plan.time, compiled);
             measurements.extend(measured.with_context(|| format!("{workload} on {system}"))?);
         }
     }
-    Ok(Row::all(workload, &taken))
+    Ok(Row::all(&taken))
 }
 
 fn in_child(

@@ -5,6 +5,7 @@ use std::{fmt, str::FromStr};
 use serde::{Serialize, Serializer};
 
 pub use crate::remote::CROWD;
+use crate::sharded::ShardWork;
 
 /// How many processes stand in the ring.
 pub const RING: u64 = 1_000;
@@ -61,11 +62,18 @@ pub enum Workload {
     MemoryIdle,
     /// Resident bytes per process that hibernated as soon as it had started, 200,000 alive.
     MemoryHibernated,
+    /// On shards; incarnate only.
+    Shards(ShardWork),
 }
 
 impl Workload {
     /// Every workload, in the order of the table.
-    pub const ALL: [Workload; 23] = [
+    pub fn all() -> impl Iterator<Item = Workload> {
+        Workload::PROCESSES.into_iter().chain(ShardWork::ALL.map(Workload::Shards))
+    }
+
+    /// Those that have nothing to do with shards.
+    const PROCESSES: [Workload; 23] = [
         Workload::Cast,
         Workload::Notify,
         Workload::Call,
@@ -117,6 +125,7 @@ impl Workload {
             Workload::MemoryNew => "memory_new",
             Workload::MemoryIdle => "memory_idle",
             Workload::MemoryHibernated => "memory_hibernated",
+            Workload::Shards(work) => work.name(),
         }
     }
 
@@ -127,6 +136,7 @@ impl Workload {
             Workload::RestartErr | Workload::RestartPanic => Some("restart"),
             Workload::OneDeath | Workload::OneDeathSpread => Some("down"),
             Workload::MemoryNew | Workload::MemoryIdle | Workload::MemoryHibernated => Some("memory"),
+            Workload::Shards(work) => Some(work.group()),
             _ if self.is_remote() => Some("remote"),
             _ => None,
         }
@@ -148,6 +158,7 @@ impl Workload {
             Workload::RemoteCall64 => CROWD * 250,
             Workload::RemoteCast => 200_000,
             Workload::MemoryNew | Workload::MemoryIdle | Workload::MemoryHibernated => 200_000,
+            Workload::Shards(work) => work.size(),
         }
     }
 
@@ -173,6 +184,19 @@ impl Workload {
             Workload::MemoryNew | Workload::MemoryIdle | Workload::MemoryHibernated => 2,
             _ => usize::MAX,
         }
+    }
+
+    /// The workload by whose rate this one's is divided, which is measured in turn with it.
+    pub fn base(self) -> Option<Workload> {
+        match self {
+            Workload::Shards(work) => Some(Workload::Shards(work.base())),
+            _ => None,
+        }
+    }
+
+    /// Whether the two are measured in turn, as their rates are compared.
+    pub fn is_beside(self, other: Workload) -> bool {
+        self == other || self.base().is_some() && self.group() == other.group()
     }
 
     /// Whether a second process of the operating system takes part. Whoever has such workloads warms up and repeats them
@@ -210,14 +234,14 @@ impl FromStr for Selection {
     type Err = String;
 
     fn from_str(name: &str) -> Result<Self, Self::Err> {
-        let chosen: Vec<Workload> = Workload::ALL
-            .into_iter()
+        let chosen: Vec<Workload> = Workload::all()
             .filter(|workload| workload.name() == name || workload.group() == Some(name))
             .collect();
         if chosen.is_empty() {
-            let names: Vec<&str> = Workload::ALL.iter().map(|workload| workload.name()).collect();
+            let names: Vec<&str> = Workload::all().map(Workload::name).collect();
             return Err(format!(
-                "there is no workload {name:?}; the workloads are {}, and the groups spawn, restart, down, remote, memory",
+                "there is no workload {name:?}; the workloads are {}, and the groups spawn, restart, down, remote, \
+                 memory, copy_modes, handoff, pause",
                 names.join(", ")
             ));
         }

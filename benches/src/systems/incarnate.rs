@@ -1,6 +1,7 @@
 //! incarnate: GenServers with every default in force, the 5 s deadline of a call among them.
 
 mod remote;
+mod sharded;
 
 use std::{
     iter,
@@ -24,9 +25,13 @@ use super::{
     Sample, System,
     support::{Caller, Countdown, call_alone, call_crowd, call_pairs, on_workers, resident_bytes},
 };
-use crate::workload::{BATCH, CROWD, RING, Workload};
+use crate::{
+    sharded::ShardWork,
+    workload::{BATCH, CROWD, RING, Workload},
+};
 
 pub use remote::be_peer;
+pub use sharded::{be_member, be_reader};
 
 /// The system by the name of incarnate.
 pub struct Incarnate {
@@ -385,7 +390,7 @@ fn restart(n: u64, crash: fn() -> MortalCast) -> Sample {
 
 impl System for Incarnate {
     fn repeats_itself(&self, workload: Workload) -> bool {
-        workload.is_remote()
+        workload.is_remote() || matches!(workload, Workload::Shards(_))
     }
 
     fn cast(&self, n: u64) -> Option<Sample> {
@@ -576,6 +581,10 @@ impl System for Incarnate {
 
     fn remote(&self, workload: Workload, n: u64) -> Option<Sample> {
         Some(remote::run(workload, n, self.time))
+    }
+
+    fn shards(&self, work: ShardWork, n: u64) -> Option<Sample> {
+        Some(sharded::run(work, n, self.time))
     }
 
     fn memory_new(&self, n: u64) -> Option<Sample> {

@@ -13,10 +13,10 @@ use std::{fmt, str::FromStr, time::Duration};
 use hdrhistogram::Histogram;
 use serde::{Serialize, Serializer};
 
-use crate::workload::Workload;
+use crate::{sharded::ShardWork, workload::Workload};
 
 pub use erlang::{DIRECTORY as ERLANG_DIRECTORY, compile as compile_erlang};
-pub use incarnate::be_peer;
+pub use incarnate::{be_member, be_peer, be_reader};
 pub use ractor::{REMOTE_PROGRAM as RACTOR_PROGRAM, build_remote as build_ractor_program};
 
 /// What one run came to.
@@ -107,6 +107,10 @@ pub trait System {
     fn remote(&self, _: Workload, _: u64) -> Option<Sample> {
         None
     }
+    /// The workloads on shards, which all [repeat themselves](Self::repeats_itself).
+    fn shards(&self, _: ShardWork, _: u64) -> Option<Sample> {
+        None
+    }
     /// See [`Workload::MemoryNew`]. Elsewhere it is the same as an idle process.
     fn memory_new(&self, _: u64) -> Option<Sample> {
         None
@@ -144,6 +148,7 @@ pub fn run(system: &dyn System, workload: Workload, n: u64) -> Option<Sample> {
         Workload::MemoryNew => system.memory_new(n),
         Workload::MemoryIdle => system.memory_idle(n),
         Workload::MemoryHibernated => system.memory_hibernated(n),
+        Workload::Shards(work) => system.shards(work, n),
     }
 }
 

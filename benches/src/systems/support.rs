@@ -56,7 +56,8 @@ pub async fn call_pairs<C: Caller>(callers: impl Iterator<Item = C>, n: u64) -> 
     call_together(callers.take(CROWD as usize), n, |sum, last| sum + last).await
 }
 
-async fn call_together<C: Caller>(
+/// As many callers as there are, which share `n` calls.
+pub async fn call_together<C: Caller>(
     callers: impl Iterator<Item = C>,
     n: u64,
     combine: fn(u64, u64) -> u64,

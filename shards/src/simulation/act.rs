@@ -5,7 +5,7 @@ use core::time::Duration;
 
 use super::log::{Log, Say, handle};
 use super::world::{Event, Input, NODES, QUIET, SHARDS, Seen, World, id, node};
-use crate::message::{Mail, Reply, RequestId};
+use crate::message::{Mail, Reply, RequestId, ToStandby};
 use crate::proposals::Swapped;
 use crate::record::{Member, Record};
 use crate::replica::{Action, Cause};
@@ -42,7 +42,9 @@ impl World {
             }
             Action::Swap(record) => self.propose(me, shard, record),
             Action::ToStandby(to, said) => {
-                self.send(me, to, 0, Event::At(to, shard, Input::ToStandby(me, said)))
+                // What is large has a lane of its own, and is overtaken.
+                let lane = if matches!(said.message, ToStandby::Image(_)) { 2 } else { 0 };
+                self.send(me, to, lane, Event::At(to, shard, Input::ToStandby(me, said)))
             }
             Action::ToOwner(to, said) => self.send(me, to, 1, Event::At(to, shard, Input::ToOwner(me, said))),
             Action::Soon => {

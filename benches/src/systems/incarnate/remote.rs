@@ -17,7 +17,7 @@ use crate::{
     workload::Workload,
 };
 
-const COOKIE: &str = "a cookie for benchmarks";
+pub const COOKIE: &str = "a cookie for benchmarks";
 const COUNTER: Name<Call, Cast> = Name::new("counter");
 
 struct Counter(u64);
