@@ -501,6 +501,25 @@ impl<C: Contents> Replica<C> {
         }
     }
 
+    /// Owner and copies are gone for good, and somebody has decided that this member is to go on, with the copy that it holds,
+    /// however old, or from nothing. Answers whether it may: it is proposed then.
+    pub fn handle_recover(&mut self, from_nothing: bool, now: Duration) -> bool {
+        let leased = self.is_leased(now) || !self.config.mode.needs_lease();
+        let Some(record) = self.record.clone().filter(|_| self.owner.is_none() && leased) else {
+            return false;
+        };
+        if from_nothing {
+            self.copy = Some(ShardCopy::new(self.empty.clone()));
+            self.standby = Standby::default();
+        } else if self.copy.is_none() {
+            return false;
+        }
+        let (owner, lease, epoch) = (self.me, self.lease.0, record.epoch + 1);
+        let wire = record.wire.min(self.config.reads);
+        self.propose(Record { owner, lease, epoch, in_sync: BTreeSet::new(), wire, ..record }, now);
+        true
+    }
+
     /// Whether the lease by which a record names its owner is over.
     fn is_over(&self, record: &Record) -> bool {
         self.over.iter().any(|over| ends(*over, record, self.config.rules))

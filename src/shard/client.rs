@@ -43,15 +43,13 @@ pub(super) struct Asking {
     stub: Stub<Body>,
     /// Calls that are under way.
     pub(super) open: usize,
-    /// How often the shard has come to another owner, in a mode that may lose something by it.
-    pub(super) changes: u64,
 }
 
 impl Asking {
     pub(super) fn new(shared: Arc<Shared>, shard: ShardId) -> Self {
         let me = shared.me();
         let salt = u64::from(me.node) << 32 | u64::from(shard.0);
-        Asking { shared, shard, stub: Stub::new(StubConfig::default(), salt), open: 0, changes: 0 }
+        Asking { shared, shard, stub: Stub::new(StubConfig::default(), salt), open: 0 }
     }
 
     fn act(&mut self, action: StubAction<Body>, now: Duration) {
@@ -65,7 +63,8 @@ impl Asking {
                 }
             }
             StubAction::Soon(after) => self.tick_after(after),
-            StubAction::EpochChanged { .. } => self.changes += 1,
+            // Before the answer that shows it.
+            StubAction::EpochChanged { to, .. } => self.shared.tell(self.shard, to),
         }
     }
 

@@ -188,7 +188,7 @@ impl ShardsStart {
 /// The shards of a node.
 #[derive(Clone)]
 pub struct Shards {
-    node: Node,
+    pub(super) node: Node,
     shared: Arc<Shared>,
 }
 

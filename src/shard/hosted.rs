@@ -18,6 +18,7 @@ use super::keyed::Outside;
 use super::life::{Done, Duty, Seed, Task, Undone, Work};
 use super::packet::{Asks, Packet};
 use super::post::When;
+use super::recover::{NotRecovered, Recover};
 use super::shared::{Order, Shared};
 use super::states::{Becomes, StateChange, States};
 use crate::gen_server::Resumed;
@@ -48,6 +49,8 @@ pub(super) enum Event {
     /// Whoever asks hears whether a member is told of it, if it is owned here.
     Tells(Member, UnboundedSender<(ShardId, bool)>),
     Move(Member, Duration),
+    /// It is lost, and this member is to go on with it.
+    Recover(Recover),
     Connected(Member),
     Disconnected(Member),
     Tick,
@@ -141,6 +144,7 @@ impl Machine for Host {
                 }
             }
             Event::Move(to, limit) => replica.handle_move(to, limit, now),
+            Event::Recover(with) => self.recover(with, now),
             Event::Connected(member) => replica.handle_connected(member, now),
             Event::Disconnected(member) => replica.handle_disconnected(member),
             Event::Tick => replica.handle_tick(now),
@@ -236,6 +240,14 @@ impl Host {
         // What it was to change to before counts no more either.
         self.replica.handle_wire(before, now);
         self.shared.order(Order::Refused(self.shard, wire, unsayable));
+    }
+
+    fn recover(&mut self, with: Recover, now: Duration) {
+        if !self.replica.handle_recover(with == Recover::Empty, now) {
+            let lacks = with == Recover::Copy && self.replica.copy().is_none();
+            let why = if lacks { NotRecovered::NoCopy } else { NotRecovered::NoMember };
+            self.shared.order(Order::NotRecovered(self.shard, why));
+        }
     }
 
     pub(super) fn is_introduced(&self) -> bool {

@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use super::address::{Address, Body, How};
 use super::client::{Answered, Event};
+use super::epochs::Epochs;
 use super::error::KeyedError;
 use super::keyed::read;
 use super::life::is_inside;
@@ -65,6 +66,19 @@ impl<Call, Cast> Key<Call, Cast> {
 
     pub(super) fn address(&self) -> &Address {
         &self.address
+    }
+
+    /// The epoch of its shard, and each change of it: the shard has come to another owner.
+    ///
+    /// In a mode that may lose something by that, [`Async`](super::Mode::Async) and [`Local`](super::Mode::Local), what was
+    /// answered before may be gone: `Async` loses at most its lag, `Local` everything, and by a planned move neither. Whoever
+    /// builds on an answer asks again after a change. It is told before the first answer of the new owner comes.
+    ///
+    /// # Errors
+    /// [`KeyedError::NotStarted`], [`KeyedError::NoNode`].
+    pub fn epochs(&self) -> Result<Epochs, KeyedError> {
+        let (_, shared) = self.shared()?;
+        shared.epochs(shared.shard_of(&self.address)).ok_or(KeyedError::NotStarted)
     }
 
     fn shared(&self) -> Result<(Node, Arc<Shared>), KeyedError> {

@@ -18,6 +18,7 @@ use super::client;
 use super::drain::{DrainEvent, Drained, Draining, Marks, node_of};
 use super::hosted::{Event as ShardEvent, Host, Hosted, Moved};
 use super::packet::{self, Letters};
+use super::recover::{Recover, Recovered};
 use super::rolling::{Refusals, ReleaseInfo, Releases};
 use super::shared::{Known, Order, Shared};
 
@@ -61,6 +62,8 @@ pub(super) struct Setup {
 pub(super) enum Call {
     /// The shard, which is served here, is to be served by that member, at the latest after this time.
     Move(ShardId, Member, Duration, ReplyTo<Moved>),
+    /// The shard is lost, and this member is to go on with it.
+    Recover(ShardId, Recover, ReplyTo<Recovered>),
     /// What was measured of the shards that are served here?
     Loads(ReplyTo<Vec<Measured>>),
     /// That member drains, in a round of its own count: which shards are owned here, and is it told of them?
@@ -150,6 +153,8 @@ pub(super) struct Manager {
     until: Option<(LeaseId, Instant)>,
     /// Who has ordered the moves that are under way.
     moves: BTreeMap<ShardId, ReplyTo<Moved>>,
+    /// Who waits for lost shards.
+    pub(super) recovering: Vec<(ShardId, ReplyTo<Recovered>)>,
     pub(super) swaps: Vec<(ShardId, Record)>,
     pub(super) swapping: bool,
     ticks: u32,
@@ -198,6 +203,7 @@ impl GenServer for Manager {
             suspected: BTreeSet::new(),
             records: BTreeMap::new(),
             lost: BTreeMap::new(),
+            recovering: Vec::new(),
             over: BTreeSet::new(),
             asked: BTreeSet::new(),
             until: None,
@@ -213,6 +219,7 @@ impl GenServer for Manager {
     async fn handle_call(&mut self, call: Call, cx: &mut Context<Self>) -> Result<CallReply> {
         match call {
             Call::Move(shard, to, limit, caller) => self.move_shard(shard, to, limit, caller),
+            Call::Recover(shard, with, caller) => self.recover(shard, with, caller),
             Call::Loads(caller) => caller.reply(self.balancer.said()),
             Call::Drains(member, round, caller) => self.drains(member, round, caller, cx.node()),
             Call::DrainsNoMore(member, round, caller) => {
@@ -406,6 +413,7 @@ impl Manager {
             draining.handle_record(shard, &record, now);
         }
         self.lost.remove(&shard);
+        self.owned(shard, &record);
         self.records.insert(shard, record.clone());
         if self.shared().note(shard, known)
             && let Some(client) = self.shared().client(shard)
@@ -437,6 +445,7 @@ impl Manager {
                 self.place_one(shard, hosted.as_ref());
             }
             Order::Refused(shard, release, processes) => self.refused(shard, release, processes),
+            Order::NotRecovered(shard, why) => self.recovered(shard, Err(why)),
             Order::Moved(shard, moved) => {
                 let outcome = outcome(moved);
                 tracing::debug!(target: "incarnate::shard", %shard, outcome, "shard moved");

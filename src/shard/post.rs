@@ -11,7 +11,7 @@ use super::packet::{Letter, Packet};
 use super::shared::Shared;
 
 /// What nobody waits for is carried after so long.
-const LATE: Duration = Duration::from_millis(3);
+const LATE: Duration = Duration::from_millis(8);
 
 /// So many messages go together at most.
 const TOGETHER: usize = 256;

@@ -12,11 +12,13 @@ use super::address::{Address, Blob, Body, Fault, Said};
 use super::client::{Asking, Client};
 use super::cluster::Tuning;
 use super::combine::Combined;
+use super::epochs::{Epochs, Told};
 use super::hosted::{Event, Host, Hosted, Moved};
 use super::kind::Kinds;
 use super::life::note_answer;
 use super::packet::{Asks, Letter, Packet};
 use super::post::{Post, When};
+use super::recover::NotRecovered;
 use crate::process::elsewhere::{Dest, Route as Way, Sort};
 use crate::process::{Node, Rows, WeakNode, wire};
 use crate::term::NodeId;
@@ -31,6 +33,8 @@ pub(super) enum Order {
     Moved(ShardId, Moved),
     /// It stays in a higher version: these cannot be said in this lower one.
     Refused(ShardId, u32, Vec<String>),
+    /// It stays lost.
+    NotRecovered(ShardId, NotRecovered),
 }
 
 /// Who owns a shard, as far as is known here.
@@ -59,6 +63,7 @@ pub(crate) struct Shared {
     hosts: Box<[OnceLock<Arc<Hosted>>]>,
     clients: Box<[OnceLock<Arc<Client>>]>,
     view: RwLock<Box<[Known]>>,
+    told: Told,
     post: Post,
     /// Takes what shards ask. Never waits.
     orders: Box<dyn Fn(Order) + Send + Sync>,
@@ -101,6 +106,7 @@ impl Shared {
             hosts: (0..all).map(|_| OnceLock::new()).collect(),
             clients: (0..all).map(|_| OnceLock::new()).collect(),
             view: RwLock::new((0..all).map(|_| Known::Nobody).collect()),
+            told: Told::of(all),
             post: Post::default(),
             orders,
         });
@@ -251,7 +257,27 @@ impl Shared {
         {
             return false;
         }
-        std::mem::replace(place, known) != known
+        let news = std::mem::replace(place, known) != known;
+        drop(view);
+        if let (true, Known::Owner(_, epoch)) = (news, known) {
+            self.told.tell(shard, epoch);
+        }
+        news
+    }
+
+    /// An epoch of a shard was heard of.
+    pub(super) fn tell(&self, shard: ShardId, epoch: u64) {
+        self.told.tell(shard, epoch);
+    }
+
+    /// The epochs of a shard; `None`: there is no such shard.
+    pub(super) fn epochs(&self, shard: ShardId) -> Option<Epochs> {
+        let mut epochs = self.told.watch(shard)?;
+        if let Known::Owner(_, epoch) = self.known(shard) {
+            self.told.tell(shard, epoch);
+        }
+        epochs.look();
+        Some(epochs)
     }
 
     /// Reads or writes something that lies in a shard; the return address in it is that of `row`.

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use incarnate::Node;
-use incarnate::shard::{Alone, KeyedError, Mode};
+use incarnate::shard::{Alone, KeyedError, Mode, NotRecovered, Recover, RecoverError, Shards};
 
 use crate::shards::{COPIED, Call, Cluster, counter};
 
@@ -87,6 +87,36 @@ async fn async_goes_on_when_the_lease_of_its_owner_is_over() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_caller_hears_that_what_it_was_answered_may_be_lost() {
+    let mut cluster = Cluster::of(3, Mode::Async { lag: 16 }).await;
+    let from = cluster.members[0].node.clone();
+    let there = cluster.members[2].node.id();
+    let owned = |key: &str| {
+        let shard = cluster.members[0].shards.shard_of(&counter(key));
+        let info = cluster.members[0].shards.info().into_iter().find(|info| info.shard == shard);
+        info.and_then(|info| info.owner).is_some_and(|(owner, _)| owner == there)
+    };
+    let name = (0..).map(|at| format!("k{at}")).find(|key| owned(key)).unwrap();
+    let key = counter(&name).on(&from);
+    assert_eq!(key.call(|to| Call::Add(1, to)).await, Ok(1));
+    let mut epochs = key.epochs().unwrap();
+    let before = epochs.current();
+    assert!(before > 0);
+    cluster.lose(2).await;
+    while key.call(Call::Get).await.is_err() {}
+    // The owner that has answered is another one, and that was told before.
+    assert!(epochs.current() > before);
+    assert_eq!(epochs.changed().await, Some(epochs.current()));
+    // A planned move is told, too.
+    let shard = cluster.members[0].shards.shard_of(&key);
+    let info = cluster.members[0].shards.info().into_iter().find(|info| info.shard == shard).unwrap();
+    let (owner, before) = info.owner.unwrap();
+    let to = cluster.members.iter().find(|member| member.node.id() != owner).unwrap().node.id();
+    cluster.members[0].shards.move_to(shard, to, Duration::from_secs(10)).await.unwrap();
+    assert!(epochs.changed().await > Some(before));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn local_begins_anew_when_its_node_is_lost() {
     let mut cluster = Cluster::of(2, Mode::Local).await;
     let from = cluster.members[0].node.clone();
@@ -145,4 +175,40 @@ async fn a_lost_shard_says_so_and_never_starts_empty() {
     assert_eq!(lost, Err(KeyedError::Lost));
     cluster.join("another").await;
     assert_eq!(key.call_timeout(Call::Get, Duration::from_secs(1)).await, Err(KeyedError::Lost));
+}
+
+#[tokio::test]
+async fn a_lost_shard_goes_on_with_what_somebody_decides() {
+    let mut cluster = Cluster::of(2, COPIED).await;
+    let front = cluster.front("front").await;
+    let key = counter("k").on(&front.node);
+    assert_eq!(key.call(|to| Call::Add(1, to)).await, Ok(1));
+    let shard = front.shards.shard_of(&key);
+    let not = |why| Err(RecoverError::NotRecovered(why));
+    assert_eq!(cluster.members[0].shards.recover(shard, Recover::Empty).await, not(NotRecovered::NotLost));
+    cluster.lose(1).await;
+    cluster.lose(0).await;
+    cluster.join("another").await;
+    let another = cluster.members.last().unwrap();
+    front.on.connect(another.on.address().unwrap()).await.unwrap();
+    let another = &another.shards;
+    let is_lost = |shards: &Shards| shards.info().iter().any(|info| info.shard == shard && info.is_lost);
+    while !is_lost(another) || !is_lost(&front.shards) {
+        // sleep: until the leases of those that are gone are over, twice
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    assert_eq!(front.shards.recover(shard, Recover::Empty).await, not(NotRecovered::NoMember));
+    assert_eq!(another.recover(shard, Recover::Copy).await, not(NotRecovered::NoCopy));
+    assert_eq!(key.call_timeout(Call::Get, Duration::from_secs(1)).await, Err(KeyedError::Lost));
+    assert_eq!(another.recover(shard, Recover::Empty).await, Ok(()));
+    let gone = loop {
+        match key.call(Call::Get).await {
+            // It was asked before that was heard; and the session with the shard was a part of what is lost.
+            Err(KeyedError::Lost | KeyedError::Expired) => tokio::task::yield_now().await,
+            said => break said,
+        }
+    };
+    assert_eq!(gone, Ok(0));
+    assert_eq!(key.call(|to| Call::Add(1, to)).await, Ok(1));
+    assert_eq!(another.recover(shard, Recover::Empty).await, not(NotRecovered::NotLost));
 }

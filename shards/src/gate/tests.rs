@@ -115,7 +115,11 @@ impl Pair {
                 Action::ToStandby(_, said) => there.push(said),
                 Action::Soon => self.owner.handle_soon(),
                 Action::Reply(_, _, Reply::Opened { session, .. }) => self.clients.push((session, 0, true)),
-                Action::Reply(client, _, Reply::Answered { .. }) => self.clients[client as usize].2 = true,
+                Action::Reply(client, _, Reply::Answered { .. }) => {
+                    if let Some(client) = self.clients.get_mut(client as usize) {
+                        client.2 = true;
+                    }
+                }
                 _ => {}
             }
         }
@@ -195,4 +199,46 @@ fn a_copy_that_is_far_away_is_filled() {
         (0..5000).for_each(|_| pair.round());
         assert!(pair.is_named(), "{mode:?}");
     }
+}
+
+/// Owner and standby are gone; a third has what it was told when it was the standby.
+#[test]
+fn who_is_not_named_goes_on_with_a_lost_shard_if_somebody_says_so() {
+    for from_nothing in [false, true] {
+        let mut pair = Pair::new(MODES[0], 1, 3);
+        pair.owner.handle_standby(Some(member(2)), pair.now);
+        (0..12).for_each(|_| pair.round());
+        let clients = core::mem::take(&mut pair.clients);
+        (0..10).for_each(|_| pair.round());
+        assert!(clients.iter().all(|(_, seq, _)| *seq > 0));
+        let held = pair.owner.copy().unwrap().contents.clone();
+        assert!(held.0 > 0 && pair.is_named());
+        let (owner, lease, in_sync) = (member(1), LeaseId(1), [member(3)].into());
+        let record = pair.owner.record().unwrap();
+        let record = Record { revision: record.revision + 1, owner, lease, epoch: 1, in_sync, wire: 1 };
+        let (mut copy, now) = (pair.copy, pair.now);
+        copy.handle_record(Some(record.clone()), now);
+        copy.handle_suspected(member(1), true, now);
+        while copy.poll().is_some() {}
+        assert_eq!(copy.serves(), None);
+        assert!(copy.handle_recover(from_nothing, now));
+        let Some(Action::Swap(next)) = copy.poll() else { panic!("nothing is proposed") };
+        assert_eq!((next.owner, next.epoch, next.revision), (member(2), 2, record.revision + 1));
+        assert!(next.in_sync.is_empty());
+        copy.handle_swapped(&next, Swapped::Won, now);
+        assert_eq!(copy.serves(), Some(2));
+        assert_eq!(copy.copy().unwrap().contents, if from_nothing { Count(0) } else { held });
+        assert!(!copy.handle_recover(true, now), "it is served");
+    }
+}
+
+#[test]
+fn who_has_no_copy_cannot_go_on_with_it() {
+    let mut replica = Replica::new(member(2), ShardId(0), Config::new(MODES[0], 1), Count::default());
+    assert!(!replica.handle_recover(true, Duration::ZERO), "no record is known");
+    let (owner, lease, in_sync) = (member(1), LeaseId(1), [].into());
+    let record = Record { revision: 5, owner, lease, epoch: 1, in_sync, wire: 1 };
+    replica.handle_record(Some(record), Duration::ZERO);
+    assert!(!replica.handle_recover(false, Duration::ZERO));
+    assert!(replica.handle_recover(true, Duration::ZERO));
 }
