@@ -194,8 +194,7 @@ async fn a_lost_shard_goes_on_with_what_somebody_decides() {
     let another = &another.shards;
     let is_lost = |shards: &Shards| shards.info().iter().any(|info| info.shard == shard && info.is_lost);
     while !is_lost(another) || !is_lost(&front.shards) {
-        // sleep: until the leases of those that are gone are over, twice
-        tokio::time::sleep(Duration::from_millis(50)).await;
+        tokio::time::sleep(Duration::from_millis(50)).await; // sleep: until the leases of the gone are over
     }
     assert_eq!(front.shards.recover(shard, Recover::Empty).await, not(NotRecovered::NoMember));
     assert_eq!(another.recover(shard, Recover::Copy).await, not(NotRecovered::NoCopy));
