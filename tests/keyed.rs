@@ -16,6 +16,8 @@ mod pair;
 mod probe;
 #[path = "support/random.rs"]
 mod random;
+#[path = "keyed/resumed.rs"]
+mod resumed;
 #[path = "keyed/rolling.rs"]
 mod rolling;
 #[path = "support/shards.rs"]
