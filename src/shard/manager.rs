@@ -646,13 +646,16 @@ impl Manager {
         lost.len()
     }
 
+    /// Who is up, as far as is known. Who has left has nothing and is given nothing, though its lease may last a while.
     pub(super) fn ring(&self) -> Ring {
-        let seat = |(member, (_, about)): (&Member, &(LeaseId, About))| Seat {
+        let me = self.shared().me();
+        let up = self.members.iter().filter(|(member, (_, about))| !about.leaves || **member == me);
+        up.map(|(member, (_, about))| Seat {
             member: *member,
             reads: about.reads,
             draining: about.leaves || self.token == Some(*member) || self.is_marked(*member),
-        };
-        self.members.iter().map(seat).collect()
+        })
+        .collect()
     }
 
     /// Whether a member drains, as is known from itself.
