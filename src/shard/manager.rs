@@ -575,6 +575,7 @@ impl Manager {
         };
         if changed && member != self.shared().me() {
             self.tell_all(|| ShardEvent::Suspected(member, suspected));
+            self.place();
         }
     }
 
@@ -658,6 +659,14 @@ impl Manager {
         .collect()
     }
 
+    /// Who is to have copies of what this member owns: rather one that can be reached, since the lease of one that is gone
+    /// lasts a while.
+    fn standby(&self, ring: &Ring, wire: u32) -> Option<Member> {
+        let me = self.shared().me();
+        let reached = ring.seats().filter(|seat| !self.suspected.contains(&seat.member));
+        reached.copied().collect::<Ring>().standby(me, wire).or_else(|| ring.standby(me, wire))
+    }
+
     /// Whether a member drains, as is known from itself.
     fn is_marked(&self, member: Member) -> bool {
         match member == self.shared().me() {
@@ -709,7 +718,7 @@ impl Manager {
                     {
                         hosted.handle(ShardEvent::Claim(record.wire));
                     }
-                    hosted.handle(ShardEvent::Standby(ring.standby(me, record.wire)));
+                    hosted.handle(ShardEvent::Standby(self.standby(ring, record.wire)));
                     if record.owner == me
                         && !self.moves.contains_key(&shard)
                         && let Some(home) =
