@@ -52,13 +52,15 @@ impl<C: Contents> Owner<C> {
         same(Position { epoch: self.epoch, n: position.n }).then_some(at + 1)
     }
 
-    /// Forgets what all have, and of what somebody has been told who lacks it, all but the last few.
+    /// Forgets what all have, and of what somebody has been told who lacks it, all but the last few. What one is to be told stays,
+    /// also if it has said since that it has it.
     fn trim(&mut self, kept: usize) {
         let told = |peer: &Peer| if peer.live { peer.told.0 } else { u64::MAX };
         let least = |of: &dyn Fn(&Peer) -> u64| self.peers.values().map(of).min().unwrap_or(u64::MAX);
         let (told, acked) = (least(&told), least(&|peer| peer.acked));
         while !self.history.is_empty()
-            && (self.before.n < acked || self.history.len() > kept && self.before.n < told)
+            && self.before.n < told
+            && (self.before.n < acked || self.history.len() > kept)
         {
             self.history.pop_front();
             self.before = Position { epoch: self.epoch, n: self.before.n + 1 };
