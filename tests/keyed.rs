@@ -4,6 +4,8 @@
 mod balance;
 #[path = "keyed/calls.rs"]
 mod calls;
+#[path = "support/child.rs"]
+mod child;
 #[path = "keyed/drain.rs"]
 mod drain;
 #[path = "keyed/faults.rs"]
@@ -14,8 +16,12 @@ mod life;
 mod pair;
 #[path = "support/probe.rs"]
 mod probe;
+#[path = "keyed/programs.rs"]
+mod programs;
 #[path = "support/random.rs"]
 mod random;
+#[path = "keyed/resumed.rs"]
+mod resumed;
 #[path = "keyed/rolling.rs"]
 mod rolling;
 #[path = "support/shards.rs"]

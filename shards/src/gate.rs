@@ -52,15 +52,15 @@ impl<C: Contents> Owner<C> {
         same(Position { epoch: self.epoch, n: position.n }).then_some(at + 1)
     }
 
-    /// Forgets what all have, and of what somebody has been told who lacks it, all but the last few.
+    /// Forgets what all have, and of what somebody has been told who lacks it, all but the last few. What one is to be told stays:
+    /// who asks anew while an image is on its way has more by then.
     fn trim(&mut self, kept: usize) {
         let told = |peer: &Peer| if peer.live { peer.told.0 } else { u64::MAX };
-        // Who asks anew while an image is on its way is told again what it has by then.
-        let has = |peer: &Peer| peer.acked.min(told(peer));
         let least = |of: &dyn Fn(&Peer) -> u64| self.peers.values().map(of).min().unwrap_or(u64::MAX);
-        let (told, acked) = (least(&told), least(&has));
+        let (told, acked) = (least(&told), least(&|peer| peer.acked));
         while !self.history.is_empty()
-            && (self.before.n < acked || self.history.len() > kept && self.before.n < told)
+            && self.before.n < told
+            && (self.before.n < acked || self.history.len() > kept)
         {
             self.history.pop_front();
             self.before = Position { epoch: self.epoch, n: self.before.n + 1 };

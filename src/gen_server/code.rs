@@ -73,8 +73,10 @@ pub enum Resumed {
     Migration,
     /// The node that had it was lost.
     Failover,
-    /// It crashed, and its supervisor started it with the last state that was kept.
+    /// It crashed, and was started with the last state that was kept.
     Restart,
+    /// It had nothing to do and fell back to its state, and a message has come.
+    Idle,
 }
 
 /// One version of a module: what starts it, and what changes a running process to it.

@@ -100,10 +100,8 @@ pub(super) struct Host {
     replica: Replica<States>,
     awake: FxHashMap<Address, Awake>,
     lives: u64,
-    /// Why processes go on with a state that is here since this member serves.
-    since: Resumed,
-    /// What came to processes that were awake before, and are not any more, has another reason.
-    crashed: bool,
+    /// Why processes go on with their state the next time, of those that do not because they were idle.
+    why: FxHashMap<Address, Resumed>,
     /// The jobs that were told last, and whose.
     last: Option<(Vec<JobId>, Address)>,
     /// What is to be done outside when the job is released.
@@ -211,8 +209,7 @@ impl Host {
             shard,
             awake: FxHashMap::default(),
             lives: 0,
-            since: Resumed::Failover,
-            crashed: false,
+            why: FxHashMap::default(),
             last: None,
             outside: FxHashMap::default(),
             timers: FxHashMap::default(),
@@ -290,17 +287,7 @@ impl Host {
             Action::Effect(to, request) => self.shared.effect(to, request),
             Action::StartTimer(number, after) => self.start_timer(number, after),
             Action::Freeze => self.freeze(now),
-            Action::Activate => {
-                let moved = self.handed.is_some_and(|epoch| Some(epoch + 1) == self.replica.serves());
-                self.since = if moved { Resumed::Migration } else { Resumed::Failover };
-                if let (false, Some(epoch @ 2..), Some(node)) =
-                    (moved, self.replica.serves(), self.shared.node())
-                {
-                    tracing::info!(target: "incarnate::shard", %shard, epoch, "shard taken over");
-                    meter::shard_taken_over(&node);
-                }
-                self.shared.order(Order::Serves(shard));
-            }
+            Action::Activate => self.activate(),
             Action::Deactivate => self.deactivate(),
             Action::Forward(to, mail) => self.shared.send(to, shard, Packet::Mail(mail), When::Soon),
             Action::Moved(result) => {
@@ -312,6 +299,20 @@ impl Host {
                 self.shared.order(Order::Moved(shard, result));
             }
         }
+    }
+
+    /// Serves from now on.
+    fn activate(&mut self) {
+        let shard = self.shard;
+        let moved = self.handed.is_some_and(|epoch| Some(epoch + 1) == self.replica.serves());
+        let why = if moved { Resumed::Migration } else { Resumed::Failover };
+        let states = self.replica.copy().map(|copy| &copy.contents);
+        self.why.extend(states.into_iter().flat_map(States::all).map(|of| (of.clone(), why)));
+        if let (false, Some(epoch @ 2..), Some(node)) = (moved, self.replica.serves(), self.shared.node()) {
+            tracing::info!(target: "incarnate::shard", %shard, epoch, "shard taken over");
+            meter::shard_taken_over(&node);
+        }
+        self.shared.order(Order::Serves(shard));
     }
 
     fn reply(&mut self, route: Route, epoch: u64, reply: Reply<Body>) {
@@ -395,7 +396,7 @@ impl Host {
         let kind = self.shared.kinds().get(address.kind())?.clone();
         self.lives += 1;
         let kept = self.replica.copy().and_then(|copy| copy.contents.get(address).cloned());
-        let why = if std::mem::take(&mut self.crashed) { Resumed::Restart } else { self.since };
+        let why = self.why.remove(address).unwrap_or(Resumed::Idle);
         let seed = Seed {
             shared: self.shared.clone(),
             hosted,
@@ -439,9 +440,15 @@ impl Host {
             awake.jobs.retain(|given| given.job != job);
             self.refuse(job, fault, now);
         }
-        self.crashed = true;
+        self.crashed(address);
         self.restart(address);
-        self.crashed = false;
+    }
+
+    /// The process goes on from the state that is kept, if there is one, since it has ended in the midst of its work.
+    fn crashed(&mut self, address: &Address) {
+        if self.replica.copy().is_some_and(|copy| copy.contents.get(address).is_some()) {
+            self.why.insert(address.clone(), Resumed::Restart);
+        }
     }
 
     /// What a callback has done, as the replica is told it.
@@ -499,6 +506,7 @@ impl Host {
         if let (Some(node), Some(awake)) = (self.shared.node(), self.awake.get(&address)) {
             node.exit(awake.process.pid(), ExitReason::Kill);
         }
+        self.crashed(&address);
         self.restart(&address);
     }
 
@@ -543,6 +551,7 @@ impl Host {
                 }
             }
         }
+        self.why.clear();
         self.outside.clear();
         self.timers.clear();
         if let Some(node) = self.shared.node() {

@@ -142,6 +142,10 @@ pub trait Keyed: StateVersion {
     /// It goes on with a state that was kept: opens again what is not part of that. What it changes and asks of its context
     /// belongs to the step of the message that comes next.
     ///
+    /// It is told what has happened last: [`Migration`](Resumed::Migration) after a move, or [`Upgrade`](Resumed::Upgrade) if
+    /// its state came in another version; [`Failover`](Resumed::Failover) after a takeover; [`Restart`](Resumed::Restart) after
+    /// a crash; otherwise [`Idle`](Resumed::Idle).
+    ///
     /// # Errors
     /// As a crash of the callback that would come next.
     fn resumed(

@@ -350,7 +350,11 @@ impl<K: Keyed> Life<K> {
         let (state, why) = match &kept {
             Some((kept, why)) => {
                 let state = cx.shared.keyed(None, || load::<K>(kept));
-                (state.map_err(|why| Error::msg(why.to_string()))?, Some(*why))
+                let why = match why {
+                    Resumed::Migration if kept.vsn != K::VSN => Resumed::Upgrade { from: kept.vsn },
+                    why => *why,
+                };
+                (state.map_err(|why| Error::msg(why.to_string()))?, Some(why))
             }
             None => (K::init(cx.key())?, None),
         };

@@ -145,7 +145,7 @@ pub(super) struct Manager {
     suspected: BTreeSet<Member>,
     pub(super) records: BTreeMap<ShardId, Record>,
     /// Since when a shard seems to be lost.
-    lost: BTreeMap<ShardId, Instant>,
+    pub(super) lost: BTreeMap<ShardId, Instant>,
     /// Leases of owners that are over, and those that were asked after.
     over: BTreeSet<(Member, LeaseId)>,
     asked: BTreeSet<(Member, LeaseId)>,
@@ -584,6 +584,7 @@ impl Manager {
         };
         if changed && member != self.shared().me() {
             self.tell_all(|| ShardEvent::Suspected(member, suspected));
+            self.place();
         }
     }
 
@@ -630,38 +631,24 @@ impl Manager {
         }
     }
 
-    /// A shard whose owner has no lease any more, nor anybody who might take it over, and of whom nobody is connected, is
-    /// lost when that has been so for twice the time of a lease.
-    fn find_lost(&mut self) -> usize {
-        let now = Instant::now();
-        let (patience, me) = (self.setup.lease * 2, self.shared().me());
-        let mut lost = Vec::new();
-        for (shard, record) in &self.records {
-            let mut all = record.in_sync.iter().chain([&record.owner]);
-            let lives = |member: &Member| {
-                *member == me || self.members.contains_key(member) || self.setup.shared.is_connected(*member)
-            };
-            if all.any(lives) {
-                self.lost.remove(shard);
-            } else if now >= *self.lost.entry(*shard).or_insert(now) + patience {
-                lost.push(*shard);
-            }
-        }
-        for shard in &lost {
-            if self.shared().note(*shard, Known::Lost) {
-                tracing::error!(target: "incarnate::shard", shard = shard.0, "shard lost: owner and copies are gone");
-            }
-        }
-        lost.len()
-    }
-
+    /// Who is up, as far as is known. Who has left has nothing and is given nothing, though its lease may last a while.
     pub(super) fn ring(&self) -> Ring {
-        let seat = |(member, (_, about)): (&Member, &(LeaseId, About))| Seat {
+        let me = self.shared().me();
+        let up = self.members.iter().filter(|(member, (_, about))| !about.leaves || **member == me);
+        up.map(|(member, (_, about))| Seat {
             member: *member,
             reads: about.reads,
             draining: about.leaves || self.token == Some(*member) || self.is_marked(*member),
-        };
-        self.members.iter().map(seat).collect()
+        })
+        .collect()
+    }
+
+    /// Who is to have copies of what this member owns: rather one that can be reached, since the lease of one that is gone
+    /// lasts a while.
+    fn standby(&self, ring: &Ring, wire: u32) -> Option<Member> {
+        let me = self.shared().me();
+        let reached = ring.seats().filter(|seat| !self.suspected.contains(&seat.member));
+        reached.copied().collect::<Ring>().standby(me, wire).or_else(|| ring.standby(me, wire))
     }
 
     /// Whether a member drains, as is known from itself.
@@ -715,7 +702,7 @@ impl Manager {
                     {
                         hosted.handle(ShardEvent::Claim(record.wire));
                     }
-                    hosted.handle(ShardEvent::Standby(ring.standby(me, record.wire)));
+                    hosted.handle(ShardEvent::Standby(self.standby(ring, record.wire)));
                     if record.owner == me
                         && !self.moves.contains_key(&shard)
                         && let Some(home) =

@@ -82,7 +82,12 @@ impl Post {
         let mut waiting = self.waiting();
         waiting.due = When::Never;
         let bags = std::mem::take(&mut waiting.bags);
-        drop(waiting);
+        if !waiting.soon.is_empty() {
+            // They came while others were asked.
+            self.come(of, waiting, When::Soon);
+        } else {
+            drop(waiting);
+        }
         for (to, mut packets) in bags {
             while !packets.is_empty() {
                 let rest = packets.split_off(packets.len().min(TOGETHER));

@@ -3,8 +3,9 @@
 use std::fmt;
 use std::time::Duration;
 
-use incarnate_shards::{Record, ShardId};
+use incarnate_shards::{Member, Record, ShardId};
 use serde::{Deserialize, Serialize};
+use tokio::time::Instant;
 
 use super::Shards;
 use super::drain::node_of;
@@ -131,5 +132,30 @@ impl Manager {
         for (_, caller) in self.recovering.extract_if(.., |(waits, _)| *waits == shard) {
             caller.send(recovered);
         }
+    }
+
+    /// A shard whose owner has no lease any more, nor anybody who might take it over, and of whom nobody is connected, is
+    /// lost when that has been so for twice the time of a lease.
+    pub(super) fn find_lost(&mut self) -> usize {
+        let now = Instant::now();
+        let (patience, me) = (self.setup.lease * 2, self.shared().me());
+        let mut lost = Vec::new();
+        for (shard, record) in &self.records {
+            let mut all = record.in_sync.iter().chain([&record.owner]);
+            let lives = |member: &Member| {
+                *member == me || self.members.contains_key(member) || self.setup.shared.is_connected(*member)
+            };
+            if all.any(lives) {
+                self.lost.remove(shard);
+            } else if now >= *self.lost.entry(*shard).or_insert(now) + patience {
+                lost.push(*shard);
+            }
+        }
+        for shard in &lost {
+            if self.shared().note(*shard, Known::Lost) {
+                tracing::error!(target: "incarnate::shard", shard = shard.0, "shard lost: owner and copies are gone");
+            }
+        }
+        lost.len()
     }
 }

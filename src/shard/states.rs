@@ -61,6 +61,11 @@ impl States {
         self.all.get(of)
     }
 
+    /// Of which processes.
+    pub(crate) fn all(&self) -> impl Iterator<Item = &Address> {
+        self.all.keys()
+    }
+
     pub(crate) fn len(&self) -> usize {
         self.all.len()
     }

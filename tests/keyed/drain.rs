@@ -102,6 +102,15 @@ async fn of_two_that_drain_one_waits_for_the_other() {
     nothing_lost(load, &from).await;
 }
 
+/// The next one drains while the lease of the former is not over.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nobody_waits_for_one_that_has_drained_and_ended() {
+    let mut cluster = Cluster::started(4, COPIED, |start| start.lease(4 * HANGS)).await;
+    cluster.end(3).await;
+    cluster.end(2).await;
+    cluster.until_placed().await;
+}
+
 /// An application whose node has shards.
 struct Service(Shards);
 

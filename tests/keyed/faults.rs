@@ -8,6 +8,7 @@ use incarnate::Node;
 use incarnate::shard::{Alone, KeyedError, Mode, NotRecovered, Recover, RecoverError, Shards};
 
 use crate::shards::{COPIED, Call, Cluster, counter};
+use crate::wait::HANGS;
 
 /// Keys that are asked all the time by a node, each by a task of its own; how often each was answered.
 pub struct Load {
@@ -65,6 +66,22 @@ async fn copied_loses_nothing_and_applies_nothing_twice_when_a_node_is_lost() {
         assert!((acknowledged..=acknowledged + unknown).contains(&total), "{key}: {total}, {acknowledged}");
         assert_eq!(unknown, 0, "{key}");
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_copy_is_made_elsewhere_before_the_lease_of_a_lost_node_is_over() {
+    let mut cluster = Cluster::started(3, COPIED, |start| start.lease(2 * HANGS)).await;
+    let gone = cluster.members[1].node.id();
+    cluster.lose(1).await;
+    cluster
+        .until(|member| {
+            member.shards.info().iter().all(|shard| {
+                let serves = shard.here.is_some_and(|here| here.serves);
+                let copied = !shard.in_sync.is_empty() && !shard.in_sync.contains(&gone);
+                shard.owner.is_some_and(|(owner, _)| owner != gone) && (!serves || copied)
+            })
+        })
+        .await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -4,7 +4,7 @@ use alloc::vec::Vec;
 use core::time::Duration;
 
 use crate::copy::{Contents, Lossy, Unreadable};
-use crate::message::{Floor, Reply, Request, RequestId, SessionId, Streamed, ToOwner, ToStandby};
+use crate::message::{Floor, Position, Reply, Request, RequestId, SessionId, Streamed, ToOwner, ToStandby};
 use crate::proposals::Swapped;
 use crate::record::{LeaseId, Record, ShardId};
 use crate::replica::{Action, Alone, Answer, Config, Mode, Ran, Replica};
@@ -241,4 +241,24 @@ fn who_has_no_copy_cannot_go_on_with_it() {
     replica.handle_record(Some(record), Duration::ZERO);
     assert!(!replica.handle_recover(false, Duration::ZERO));
     assert!(replica.handle_recover(true, Duration::ZERO));
+}
+
+/// What a copy has asked for and what it has by then come in one moment, before it is told anything.
+#[test]
+fn one_that_has_what_it_asks_for_is_told_what_follows() {
+    let mut pair = Pair::new(MODES[0], 1, 1);
+    pair.owner.handle_standby(Some(member(2)), pair.now);
+    (0..20).for_each(|_| pair.round());
+    assert!(pair.is_named());
+    let (held, n) = (pair.owner.held_by_all(), pair.owner.copy().unwrap().position.n);
+    assert!(held < n, "something is on its way: {n}");
+    let stream = pair.owner.owner.as_ref().unwrap().peers[&member(2)].stream;
+    let position = Some(Position { epoch: 1, n: held });
+    for message in [ToOwner::Have { position, reads: 1 }, ToOwner::Ack { n, barrier: 0 }] {
+        pair.owner.handle_told(member(2), Streamed { epoch: 1, stream, message }, pair.now);
+    }
+    let before = pair.asked();
+    (0..20).for_each(|_| pair.round());
+    assert!(pair.asked() > before + 5, "{}", pair.asked());
+    assert!(pair.owner.held_by_all() > n);
 }
