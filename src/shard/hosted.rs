@@ -269,10 +269,10 @@ impl Host {
             Action::Read => self.shared.order(Order::Read(shard)),
             Action::Swap(record) => self.shared.order(Order::Swap(shard, record)),
             Action::ToStandby(to, said) => {
-                self.shared.send(to, shard, Packet::ToStandby(said), self.copies);
+                self.shared.send(to, shard, Packet::ToStandby(said));
             }
-            Action::ToOwner(to, said) => self.shared.send(to, shard, Packet::ToOwner(said), When::Soon),
-            Action::Soon => self.shared.post().come_soon(&self.shared, shard, self.copies),
+            Action::ToOwner(to, said) => self.shared.send(to, shard, Packet::ToOwner(said)),
+            Action::Soon => self.shared.post().come_for(&self.shared, shard, self.copies),
             Action::Reply(route, epoch, reply) => self.reply(route, epoch, reply),
             Action::Run(job, cause) => self.run(job, cause, false, now),
             Action::RunAlone(job, cause) => self.run(job, cause, true, now),
@@ -289,12 +289,12 @@ impl Host {
             Action::Freeze => self.freeze(now),
             Action::Activate => self.activate(),
             Action::Deactivate => self.deactivate(),
-            Action::Forward(to, mail) => self.shared.send(to, shard, Packet::Mail(mail), When::Soon),
+            Action::Forward(to, mail) => self.shared.send(to, shard, Packet::Mail(mail)),
             Action::Moved(result) => {
                 // It is told by who knows first.
                 if let (Ok(()), Some(record)) = (result, self.replica.record()) {
                     let told = Packet::Record(record.clone());
-                    self.shared.send(record.owner, shard, told, When::Soon);
+                    self.shared.send(record.owner, shard, told);
                 }
                 self.shared.order(Order::Moved(shard, result));
             }

@@ -15,7 +15,6 @@ use super::error::KeyedError;
 use super::keyed::read;
 use super::life::is_inside;
 use super::packet::Packet;
-use super::post::When;
 use super::shared::{Known, Shared};
 use crate::process::{CallError, Node, ReplyTo, SendError, Timeout, Wire, answer, open};
 use crate::term::{Never, NodeId};
@@ -172,7 +171,7 @@ impl<Call: Wire, Cast: Wire> Key<Call, Cast> {
         let shard = shared.shard_of(&self.address);
         let Known::Owner(owner, _) = shared.known(shard) else { return Err(SendError::NoConnection) };
         let body = Body::Cast { to: self.address.clone(), message };
-        shared.send(owner, shard, Packet::Mail(Mail::Cast(body)), When::Soon);
+        shared.send(owner, shard, Packet::Mail(Mail::Cast(body)));
         Ok(())
     }
 }

@@ -10,21 +10,19 @@ use super::hosted::Event;
 use super::packet::{Letter, Packet};
 use super::shared::Shared;
 
-/// What nobody waits for is carried after so long.
-const LATE: Duration = Duration::from_millis(8);
+/// What a shard has to say that nobody waits for, it says after so long.
+const LATE: Duration = Duration::from_millis(3);
 
 /// So many messages go together at most.
 const TOGETHER: usize = 256;
 
-/// When something is to be carried.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+/// When a shard says what it has to say.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum When {
-    #[default]
-    Never,
-    /// Nobody waits for it.
-    Late,
     /// As soon as whoever is ready to run has said what it has to say, too.
     Soon,
+    /// Later: nobody waits for it.
+    Late,
 }
 
 #[derive(Default)]
@@ -33,10 +31,12 @@ pub(super) struct Post(Mutex<Waiting>);
 #[derive(Default)]
 struct Waiting {
     bags: FxHashMap<Member, Vec<(ShardId, Packet)>>,
-    /// Shards that have something to say in a moment.
+    /// Shards that have something to say, and whether a task comes for it and for the bags.
     soon: Vec<ShardId>,
-    /// When the next task comes for it.
-    due: When,
+    comes: bool,
+    /// The same, later.
+    late: Vec<ShardId>,
+    comes_late: bool,
 }
 
 impl Post {
@@ -45,31 +45,52 @@ impl Post {
     }
 
     /// Something is to be said to a member, in order.
-    pub(super) fn say(&self, of: &Arc<Shared>, to: Member, shard: ShardId, packet: Packet, when: When) {
+    pub(super) fn say(&self, of: &Arc<Shared>, to: Member, shard: ShardId, packet: Packet) {
         let mut waiting = self.waiting();
         waiting.bags.entry(to).or_default().push((shard, packet));
-        self.come(of, waiting, when);
+        self.come(of, waiting);
     }
 
     /// A shard has something to say of all that comes to it until then.
-    pub(super) fn come_soon(&self, of: &Arc<Shared>, shard: ShardId, when: When) {
+    pub(super) fn come_for(&self, of: &Arc<Shared>, shard: ShardId, when: When) {
         let mut waiting = self.waiting();
-        waiting.soon.push(shard);
-        self.come(of, waiting, when);
+        match when {
+            When::Soon => {
+                waiting.soon.push(shard);
+                self.come(of, waiting);
+            }
+            When::Late => {
+                waiting.late.push(shard);
+                self.come_late(of, waiting);
+            }
+        }
     }
 
-    fn come(&self, of: &Arc<Shared>, mut waiting: MutexGuard<'_, Waiting>, when: When) {
-        if waiting.due >= when {
+    fn come(&self, of: &Arc<Shared>, mut waiting: MutexGuard<'_, Waiting>) {
+        if std::mem::replace(&mut waiting.comes, true) {
             return;
         }
-        waiting.due = when;
         drop(waiting);
         let (Some(node), shared) = (of.node(), of.clone()) else { return };
         node.runtime().spawn(async move {
-            match when {
-                When::Late => tokio::time::sleep(LATE).await,
-                When::Soon | When::Never => tokio::task::yield_now().await,
-            }
+            tokio::task::yield_now().await;
+            shared.post().carry(&shared);
+        });
+    }
+
+    fn come_late(&self, of: &Arc<Shared>, mut waiting: MutexGuard<'_, Waiting>) {
+        if std::mem::replace(&mut waiting.comes_late, true) {
+            return;
+        }
+        drop(waiting);
+        let (Some(node), shared) = (of.node(), of.clone()) else { return };
+        node.runtime().spawn(async move {
+            tokio::time::sleep(LATE).await;
+            let mut waiting = shared.post().waiting();
+            waiting.comes_late = false;
+            let late = std::mem::take(&mut waiting.late);
+            waiting.soon.extend(late);
+            drop(waiting);
             shared.post().carry(&shared);
         });
     }
@@ -80,11 +101,11 @@ impl Post {
             hosted.handle(Event::Soon);
         }
         let mut waiting = self.waiting();
-        waiting.due = When::Never;
+        waiting.comes = false;
         let bags = std::mem::take(&mut waiting.bags);
         if !waiting.soon.is_empty() {
             // They came while others were asked.
-            self.come(of, waiting, When::Soon);
+            self.come(of, waiting);
         } else {
             drop(waiting);
         }

@@ -17,7 +17,7 @@ use super::hosted::{Event, Host, Hosted, Moved};
 use super::kind::Kinds;
 use super::life::note_answer;
 use super::packet::{Asks, Letter, Packet};
-use super::post::{Post, When};
+use super::post::Post;
 use super::recover::NotRecovered;
 use crate::process::elsewhere::{Dest, Route as Way, Sort};
 use crate::process::{Node, Rows, WeakNode, wire};
@@ -296,11 +296,11 @@ impl Shared {
     }
 
     /// Tells a member something. What cannot be sent is lost, as on any way between nodes.
-    pub(super) fn send(self: &Arc<Self>, to: Member, shard: ShardId, packet: Packet, when: When) {
+    pub(super) fn send(self: &Arc<Self>, to: Member, shard: ShardId, packet: Packet) {
         if to.node != self.me.node {
             match packet.is_bulk() {
                 true => self.send_bulk(to, Letter { from: self.me, packets: vec![(shard, packet)] }),
-                false => self.post.say(self, to, shard, packet, when),
+                false => self.post.say(self, to, shard, packet),
             }
         } else if to.creation == self.me.creation {
             self.receive(self.me, shard, packet);
@@ -368,7 +368,7 @@ impl Shared {
     /// Answers whoever asked a shard here.
     pub(super) fn reply(self: &Arc<Self>, route: Route, shard: ShardId, epoch: u64, reply: Reply<Body>) {
         let to = Member { node: (route >> 32) as u32, creation: route as u32, store: None };
-        self.send(to, shard, Packet::Reply(epoch, reply), When::Soon);
+        self.send(to, shard, Packet::Reply(epoch, reply));
     }
 
     /// A shard has replied: to a client here, or to a shard.
@@ -402,13 +402,13 @@ impl Shared {
     /// Tells the owner of another shard something, out of an outbox. It is told again until it is confirmed.
     pub(super) fn effect(self: &Arc<Self>, to: ShardId, request: Request<Body>) {
         if let Known::Owner(owner, _) = self.known(to) {
-            self.send(owner, to, Packet::Asks(Asks::Request(request)), When::Soon);
+            self.send(owner, to, Packet::Asks(Asks::Request(request)));
         }
     }
 
     /// Asks the owner of a shard.
     pub(super) fn ask(self: &Arc<Self>, owner: Member, shard: ShardId, asked: Asked<Body>) {
-        self.send(owner, shard, Packet::Asks(asked.into()), When::Soon);
+        self.send(owner, shard, Packet::Asks(asked.into()));
     }
 }
 
