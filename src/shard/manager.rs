@@ -318,6 +318,7 @@ impl Manager {
         match self.hosted(shard) {
             Some(hosted) if hosted.look(|host| host.replica().serves()).is_some() => {
                 if self.moves.contains_key(&shard) {
+                    self.count_move(shard, Err(NotMoved::Busy));
                     return caller.reply(Err(NotMoved::Busy));
                 }
                 self.moves.insert(shard, caller);
@@ -325,6 +326,19 @@ impl Manager {
                 noreply()
             }
             _ => caller.reply(Err(NotMoved::NotOwner)),
+        }
+    }
+
+    fn count_move(&self, shard: ShardId, moved: Moved) {
+        let outcome = match moved {
+            Ok(()) => "done",
+            Err(NotMoved::NotOwner | NotMoved::Deposed) => "not the owner",
+            Err(NotMoved::Busy) => "busy",
+            Err(NotMoved::Target) => "target",
+        };
+        tracing::debug!(target: "incarnate::shard", %shard, outcome, "shard moved");
+        if let Some(node) = self.shared().node() {
+            meter::shard_moved(&node, outcome);
         }
     }
 
@@ -447,9 +461,7 @@ impl Manager {
             Order::Refused(shard, release, processes) => self.refused(shard, release, processes),
             Order::NotRecovered(shard, why) => self.recovered(shard, Err(why)),
             Order::Moved(shard, moved) => {
-                let outcome = outcome(moved);
-                tracing::debug!(target: "incarnate::shard", %shard, outcome, "shard moved");
-                meter::shard_moved(cx.node(), outcome);
+                self.count_move(shard, moved);
                 if let Some(caller) = self.moves.remove(&shard) {
                     caller.send(moved);
                 }
@@ -764,14 +776,4 @@ impl Drop for Manager {
 
 fn said(about: &Mutex<About>) -> String {
     about.lock().unwrap_or_else(PoisonError::into_inner).to_string()
-}
-
-/// What has come of a move, as a label.
-fn outcome(moved: Moved) -> &'static str {
-    match moved {
-        Ok(()) => "done",
-        Err(NotMoved::NotOwner | NotMoved::Deposed) => "not the owner",
-        Err(NotMoved::Busy) => "busy",
-        Err(NotMoved::Target) => "target",
-    }
 }

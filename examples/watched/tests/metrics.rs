@@ -1,6 +1,7 @@
 //! What is counted and sampled, on virtual time, as a recorder sees it.
 
-use std::collections::BTreeMap;
+mod recorder;
+
 use std::time::Duration;
 
 use incarnate::handoff::{ChangeError, StateVersion};
@@ -11,8 +12,9 @@ use incarnate::{
     CallError, CallReply, Context, Error, ExitReason, GenServer, Info, Init, Name, Never, Next, Node,
     Process, ReplyTo, Result, Term,
 };
-use metrics_util::debugging::{DebugValue, DebuggingRecorder, Snapshotter};
 use serde::{Deserialize, Serialize};
+
+use crate::recorder::Recorder;
 
 enum Call {
     After(Duration, ReplyTo<()>),
@@ -77,47 +79,6 @@ impl StateVersion for Slower {
     }
 }
 
-/// A recorder for this thread, which is all that a test has.
-struct Recorder {
-    snapshots: Snapshotter,
-    _guard: metrics::LocalRecorderGuard<'static>,
-}
-
-impl Recorder {
-    fn install() -> Self {
-        let recorder = Box::leak(Box::new(DebuggingRecorder::new()));
-        Recorder { snapshots: recorder.snapshotter(), _guard: metrics::set_default_local_recorder(recorder) }
-    }
-
-    /// What there is of node a, each with its labels but the node's. Counters and
-    /// histograms show what came since the last look.
-    fn take(&self) -> BTreeMap<String, Vec<f64>> {
-        let all = self.snapshots.snapshot().into_vec().into_iter();
-        let of_a = |labels: &[metrics::Label]| {
-            let node =
-                labels.iter().find(|label| label.key() == "node").map(|label| label.value().to_owned());
-            node.expect("each has its node") == "a"
-        };
-        all.filter(|(.., value)| !matches!(value, DebugValue::Histogram(values) if values.is_empty()))
-            .filter(|(key, ..)| of_a(&key.key().labels().cloned().collect::<Vec<_>>()))
-            .map(|(key, _, described, value)| {
-                let mut name = key.key().name().to_owned();
-                let labels: Vec<_> = key.key().labels().collect();
-                for label in labels.iter().filter(|label| label.key() != "node") {
-                    name = format!("{name} {}={}", label.key(), label.value());
-                }
-                assert!(described.is_some(), "{name} is not described");
-                let values = match value {
-                    DebugValue::Counter(count) => vec![count as f64],
-                    DebugValue::Gauge(value) => vec![*value],
-                    DebugValue::Histogram(values) => values.into_iter().map(|value| *value).collect(),
-                };
-                (name.trim_start_matches("incarnate_").to_owned(), values)
-            })
-            .collect()
-    }
-}
-
 const MINUTE: Duration = Duration::from_secs(60);
 
 #[tokio::test(start_paused = true)]
@@ -135,7 +96,7 @@ async fn calls_are_timed_by_their_outcome() {
     tokio::time::timeout(Duration::from_secs(1), slow.call(after(3))).await.unwrap_err();
     slow.stop().await.unwrap();
     assert_eq!(slow.call(after(0)).await, Err(CallError::NoProc));
-    let seen = recorder.take();
+    let seen = recorder.take_of("a");
     let calls = |outcome: &str| &seen[&format!("call_duration_seconds outcome={outcome}")];
     // The server was busy for two seconds more with what nobody waited for.
     assert_eq!((calls("ok").len(), calls("timeout").len()), (2, 1));
@@ -158,7 +119,7 @@ async fn starts_ends_and_restarts_are_counted_with_their_cause() {
     while !NAME.on(&node).is_ok_and(|second| second.pid() != first.pid()) {
         tokio::task::yield_now().await;
     }
-    let seen = recorder.take();
+    let seen = recorder.take_of("a");
     assert_eq!(seen["restarts_total supervisor=top"], [1.0]);
     assert_eq!(seen["process_starts_total"], [3.0]);
     assert_eq!(seen["process_ends_total reason=error"], [1.0]);
@@ -166,7 +127,7 @@ async fn starts_ends_and_restarts_are_counted_with_their_cause() {
     let other = node.spawn(|_: Process<()>| std::future::pending::<Result>());
     node.exit(other.pid(), ExitReason::Kill);
     other.ended().await;
-    let seen = recorder.take();
+    let seen = recorder.take_of("a");
     assert_eq!(seen["process_ends_total reason=shutdown"], [1.0]);
     assert_eq!(seen["process_ends_total reason=normal"], [1.0]);
     assert_eq!(seen["process_ends_total reason=killed"], [1.0]);
@@ -196,7 +157,7 @@ async fn mailboxes_and_what_was_handled_are_sampled() {
     };
     let observer = node.observe(MINUTE);
     tokio::task::yield_now().await;
-    let seen = recorder.take();
+    let seen = recorder.take_of("a");
     assert_eq!(seen["processes"], [2.0]);
     assert_eq!(seen["mailbox_longest_messages"], [5.0]);
     assert_eq!(seen["mailbox_waiting_messages"], [5.0]);
@@ -205,14 +166,14 @@ async fn mailboxes_and_what_was_handled_are_sampled() {
     // Of the process that has ended, too: its call and the order to stop.
     assert!(seen["messages_handled_total"][0] > handled(&node) as f64, "{seen:?}");
     // Nothing is looked at before its time, and nothing once the observer is gone.
-    assert!(!recorder.take().contains_key("mailbox_messages"));
+    assert!(!recorder.take_of("a").contains_key("mailbox_messages"));
     tokio::time::sleep(MINUTE + Duration::from_secs(1)).await; // sleep: past the next sample
-    assert_eq!(recorder.take()["mailbox_messages"], [0.0, 5.0]);
+    assert_eq!(recorder.take_of("a")["mailbox_messages"], [0.0, 5.0]);
     drop(observer);
     tokio::time::sleep(2 * MINUTE).await; // sleep: past samples that must not be
-    assert!(!recorder.take().contains_key("mailbox_messages"));
+    assert!(!recorder.take_of("a").contains_key("mailbox_messages"));
     node.sample();
-    assert_eq!(recorder.take()["mailbox_messages"], [0.0, 5.0]);
+    assert_eq!(recorder.take_of("a")["mailbox_messages"], [0.0, 5.0]);
 }
 
 #[tokio::test(start_paused = true)]
@@ -227,11 +188,11 @@ async fn upgrades_are_counted_and_their_pauses_measured() {
     let plan =
         |refused: bool| Upgrade::new("plan").both(Update::new("slow", 1, 2).extra(Value::Bool(refused)));
     plan(true).run(&node, &versions, Direction::Up).await.unwrap_err();
-    let seen = recorder.take();
+    let seen = recorder.take_of("a");
     assert_eq!(seen["upgrades_total outcome=aborted"], [1.0]);
     assert!(!seen.contains_key("upgrade_pause_seconds"), "{seen:?}");
     plan(false).run(&node, &versions, Direction::Up).await.unwrap();
-    let seen = recorder.take();
+    let seen = recorder.take_of("a");
     assert_eq!(seen["upgrades_total outcome=done"], [1.0]);
     assert_eq!(seen["upgrade_pause_seconds"].len(), 3);
 }
@@ -264,7 +225,7 @@ async fn nodes_that_are_connected_are_sampled_and_losses_counted() {
         peer = on_a.node_info("b");
     }
     a.sample();
-    let seen = recorder.take();
+    let seen = recorder.take_of("a");
     assert_eq!(seen["peers"], [1.0]);
     assert!(seen["peer_sent_bytes_total peer=b"][0] > 1000.0, "{seen:?}");
     assert!(seen["peer_round_trip_seconds peer=b"][0] > 0.0, "{seen:?}");
@@ -275,7 +236,7 @@ async fn nodes_that_are_connected_are_sampled_and_losses_counted() {
     // The node is told to be down when all that was tied to it has heard so, and counted just before.
     hears_down.ended().await;
     a.sample();
-    let seen = recorder.take();
+    let seen = recorder.take_of("a");
     assert_eq!((&seen["peers"], &seen["peer_losses_total why=disconnected"]), (&vec![0.0], &vec![1.0]));
     while !on_b.nodes().is_empty() {
         tokio::task::yield_now().await;
@@ -296,10 +257,10 @@ async fn an_observer_does_not_keep_a_node() {
     let node = Node::new("a");
     let _observer = node.observe(MINUTE);
     tokio::task::yield_now().await;
-    assert_eq!(recorder.take()["processes"], [0.0]);
+    assert_eq!(recorder.take_of("a")["processes"], [0.0]);
     node.spawn(|_: Process<()>| async { Ok(()) }).ended().await;
     drop(node);
     metrics::gauge!("incarnate_processes", "node" => "a").set(7.0);
     tokio::time::sleep(2 * MINUTE).await; // sleep: past samples that must not be
-    assert_eq!(recorder.take()["processes"], [7.0], "a sample was taken");
+    assert_eq!(recorder.take_of("a")["processes"], [7.0], "a sample was taken");
 }
