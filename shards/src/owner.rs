@@ -181,12 +181,16 @@ impl<C: Contents> Replica<C> {
         self.settle(now);
     }
 
-    /// Serves no more: nothing that waits is shown.
+    /// Serves no more, since the record says who else does: nothing that waits is shown.
     pub(crate) fn step_down(&mut self) {
+        self.step_down_for(self.record.as_ref().map(|record| (record.owner, record.epoch)));
+    }
+
+    /// Serves no more, since another does in a later epoch, whether the record says so by now or not.
+    pub(crate) fn step_down_for(&mut self, next: Option<(Member, u64)>) {
         let Some(owner) = self.owner.take() else { return };
         self.actions.push_back(Action::Deactivate);
         let mut owner = *owner;
-        let next = self.record.as_ref().map(|record| (record.owner, record.epoch));
         let mut routes: Vec<Route> = owner.waiters.into_values().flatten().collect();
         for release in owner.releases {
             if let Shown::Reply(route, _) = release.shown {

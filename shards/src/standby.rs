@@ -54,7 +54,7 @@ impl<C: Contents> Replica<C> {
             if epoch <= serving {
                 return;
             }
-            self.step_down();
+            self.step_down_for(Some((from, epoch)));
         }
         let newest = self.standby.stream;
         if matches!(message, ToStandby::Hello) && (epoch, stream) > newest {

@@ -262,3 +262,46 @@ fn one_that_has_what_it_asks_for_is_told_what_follows() {
     assert!(pair.asked() > before + 5, "{}", pair.asked());
     assert!(pair.owner.held_by_all() > n);
 }
+
+/// The next owner speaks before the authority has said that it is the next owner.
+#[test]
+fn who_hears_of_the_move_from_its_target_first_knows_that_it_has_moved() {
+    let mut pair = Pair::new(MODES[0], 1, 0);
+    pair.owner.handle_standby(Some(member(2)), pair.now);
+    (0..20).for_each(|_| pair.round());
+    assert!(pair.is_named());
+    pair.owner.handle_move(member(2), Duration::from_secs(10), pair.now);
+    let mut proposed = None;
+    while proposed.is_none() {
+        while let Some(action) = pair.owner.poll() {
+            match action {
+                Action::Swap(record) => proposed = Some(record),
+                Action::ToStandby(_, said) => pair.copy.handle_streamed(member(1), said),
+                Action::Soon => pair.owner.handle_soon(),
+                _ => {}
+            }
+        }
+        while let Some(action) = pair.copy.poll() {
+            match action {
+                Action::ToOwner(_, said) => pair.owner.handle_told(member(2), said, pair.now),
+                Action::Soon => pair.copy.handle_soon(),
+                _ => {}
+            }
+        }
+    }
+    assert_eq!(proposed.map(|record| (record.owner, record.epoch)), Some((member(2), 2)));
+    pair.owner.handle_request(
+        7,
+        Request {
+            id: RequestId::Client { session: SessionId(Position { epoch: 1, n: 9 }), seq: 1 },
+            floor: Floor::Client(1),
+            body: 1,
+        },
+        pair.now,
+    );
+    pair.owner.handle_streamed(member(2), Streamed { epoch: 2, stream: 1, message: ToStandby::Hello });
+    let told: Vec<_> = core::iter::from_fn(|| pair.owner.poll()).collect();
+    assert!(told.iter().any(|action| matches!(action, Action::Moved(Ok(())))), "{told:?}");
+    let next = |action: &Action<Count>| matches!(action, Action::Reply(7, _, Reply::NotOwner { owner }) if *owner == Some((member(2), 2)));
+    assert!(told.iter().any(next), "{told:?}");
+}
