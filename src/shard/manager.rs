@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use incarnate_shards::{LeaseId, Member, Mode, NotMoved, Record, Ring, Seat, ShardId, Swapped};
+use incarnate_shards::{LeaseId, Member, NotMoved, Record, ShardId, Swapped};
 use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
 
@@ -16,7 +16,7 @@ use super::authority::{Authority, Change, News, Verdict, keep_lease};
 use super::balance::{Balancer, Measured};
 use super::client;
 use super::drain::{DrainEvent, Drained, Draining, Marks, node_of};
-use super::hosted::{Event as ShardEvent, Host, Hosted, Moved};
+use super::hosted::{Event as ShardEvent, Hosted, Moved};
 use super::packet::{self, Letters};
 use super::recover::{Recover, Recovered};
 use super::rolling::{Refusals, ReleaseInfo, Releases};
@@ -40,9 +40,6 @@ const ASKS: u32 = 4;
 
 /// A member that was never connected is believed to be gone after so long.
 const ABSENT: Duration = Duration::from_secs(1);
-
-/// So long may it take until a shard of pinned processes is at home.
-const GOES_HOME: Duration = Duration::from_secs(30);
 
 /// What a manager is started with.
 pub(super) struct Setup {
@@ -142,17 +139,17 @@ pub(super) struct Manager {
     pub(super) releases: Releases,
     /// Members that somebody may still count on, and since when they are not connected; `None`: they are.
     seen: BTreeMap<Member, Option<Instant>>,
-    suspected: BTreeSet<Member>,
+    pub(super) suspected: BTreeSet<Member>,
     pub(super) records: BTreeMap<ShardId, Record>,
     /// Since when a shard seems to be lost.
     pub(super) lost: BTreeMap<ShardId, Instant>,
     /// Leases of owners that are over, and those that were asked after.
-    over: BTreeSet<(Member, LeaseId)>,
+    pub(super) over: BTreeSet<(Member, LeaseId)>,
     asked: BTreeSet<(Member, LeaseId)>,
     /// This member's lease, and until when it is valid.
-    until: Option<(LeaseId, Instant)>,
+    pub(super) until: Option<(LeaseId, Instant)>,
     /// Who has ordered the moves that are under way.
-    moves: BTreeMap<ShardId, ReplyTo<Moved>>,
+    pub(super) moves: BTreeMap<ShardId, ReplyTo<Moved>>,
     /// Who waits for lost shards.
     pub(super) recovering: Vec<(ShardId, ReplyTo<Recovered>)>,
     pub(super) swaps: Vec<(ShardId, Record)>,
@@ -641,129 +638,6 @@ impl Manager {
         for member in gone {
             self.suspect(member, true);
         }
-    }
-
-    /// Who is up, as far as is known. Who has left has nothing and is given nothing, though its lease may last a while.
-    pub(super) fn ring(&self) -> Ring {
-        let me = self.shared().me();
-        let up = self.members.iter().filter(|(member, (_, about))| !about.leaves || **member == me);
-        up.map(|(member, (_, about))| Seat {
-            member: *member,
-            reads: about.reads,
-            draining: about.leaves || self.token == Some(*member) || self.is_marked(*member),
-        })
-        .collect()
-    }
-
-    /// Who is to have copies of what this member owns: rather one that can be reached, since the lease of one that is gone
-    /// lasts a while.
-    fn standby(&self, ring: &Ring, wire: u32) -> Option<Member> {
-        let me = self.shared().me();
-        let reached = ring.seats().filter(|seat| !self.suspected.contains(&seat.member));
-        reached.copied().collect::<Ring>().standby(me, wire).or_else(|| ring.standby(me, wire))
-    }
-
-    /// Whether a member drains, as is known from itself.
-    fn is_marked(&self, member: Member) -> bool {
-        match member == self.shared().me() {
-            true => self.drain.as_ref().is_some_and(Draining::is_marked),
-            false => self.marks.has(member),
-        }
-    }
-
-    /// Tells each shard what it is to have here, now that somebody has come or gone.
-    pub(super) fn place(&self) {
-        if !self.setup.serves || self.until.is_none() {
-            return;
-        }
-        let ring = self.ring();
-        let pins = self.members.keys().flat_map(|member| self.shared().pins(*member));
-        let pinned =
-            self.records.keys().filter(|shard| self.shared().is_home(**shard, self.shared().me()).is_some());
-        let shards: BTreeSet<_> = self.shared().shards().chain(pins).chain(pinned.copied()).collect();
-        for shard in shards {
-            let hosted =
-                self.shared().all_hosted().find(|(other, _)| *other == shard).map(|(_, hosted)| hosted);
-            self.place_in(&ring, shard, hosted);
-        }
-    }
-
-    fn place_one(&self, shard: ShardId, hosted: Option<&Arc<Hosted>>) {
-        if self.setup.serves && self.until.is_some() {
-            self.place_in(&self.ring(), shard, hosted);
-        }
-    }
-
-    fn place_in(&self, ring: &Ring, shard: ShardId, hosted: Option<&Arc<Hosted>>) {
-        let me = self.shared().me();
-        match self.records.get(&shard) {
-            None if self.is_first(ring, shard) && ring.seats().count() >= self.setup.members => {
-                // Who drains creates nothing.
-                let wire = self.releases.wire(ring).filter(|_| self.drain.is_none());
-                if let (Some(wire), Some(hosted)) = (wire, self.hosted(shard)) {
-                    self.introduce(&hosted);
-                    hosted.handle(ShardEvent::Claim(wire));
-                }
-            }
-            Some(record) => {
-                if let Some(hosted) = hosted {
-                    self.introduce(hosted);
-                    // What keeps nothing begins anew where it would begin.
-                    let over = self.over.contains(&(record.owner, record.lease));
-                    if over && self.shared().mode_of(shard) == Some(Mode::Local) && self.is_first(ring, shard)
-                    {
-                        hosted.handle(ShardEvent::Claim(record.wire));
-                    }
-                    hosted.handle(ShardEvent::Standby(self.standby(ring, record.wire)));
-                    if record.owner == me
-                        && !self.moves.contains_key(&shard)
-                        && let Some(home) =
-                            self.home(ring, shard).filter(|home| ring.takes(*home, record.wire))
-                    {
-                        hosted.handle(ShardEvent::Move(home, GOES_HOME));
-                    }
-                }
-            }
-            None => {}
-        }
-    }
-
-    /// Whether this member is to create a shard.
-    fn is_first(&self, ring: &Ring, shard: ShardId) -> bool {
-        let me = self.shared().me();
-        match self.shared().is_home(shard, me) {
-            None => ring.first_owner(shard) == Some(me),
-            Some(is_home) => is_home,
-        }
-    }
-
-    /// Who is to have a shard for processes that are pinned, if that is another member and it is up.
-    fn home(&self, ring: &Ring, shard: ShardId) -> Option<Member> {
-        let me = self.shared().me();
-        let home = |member: &Member| self.shared().is_home(shard, *member) == Some(true);
-        let away = self.shared().is_home(shard, me) == Some(false);
-        ring.seats()
-            .map(|seat| seat.member)
-            .filter(home)
-            .find(|member| away && self.shared().is_connected(*member))
-    }
-
-    /// Tells a shard what others were told before it was here.
-    fn introduce(&self, hosted: &Arc<Hosted>) {
-        if hosted.look(Host::is_introduced) {
-            return;
-        }
-        if let Some((lease, until)) = self.until {
-            let until = until.saturating_duration_since(self.shared().origin());
-            hosted.handle(ShardEvent::Lease(lease, until));
-        }
-        for member in &self.suspected {
-            hosted.handle(ShardEvent::Suspected(*member, true));
-        }
-        for (member, lease) in &self.over {
-            hosted.handle(ShardEvent::Over(*member, *lease));
-        }
-        hosted.handle(ShardEvent::Introduced);
     }
 }
 

@@ -19,6 +19,7 @@ mod kind;
 mod life;
 mod manager;
 mod packet;
+mod placing;
 mod post;
 mod recover;
 mod rolling;

@@ -1,5 +1,6 @@
 //! What is counted and sampled, on virtual time, as a recorder sees it.
 
+#[path = "support/recorder.rs"]
 mod recorder;
 
 use std::time::Duration;

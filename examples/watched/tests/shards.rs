@@ -8,6 +8,7 @@ mod probe;
 mod proxy;
 #[path = "../../../tests/support/random.rs"]
 mod random;
+#[path = "support/recorder.rs"]
 mod recorder;
 #[path = "../../../tests/support/shards.rs"]
 mod shards;
