@@ -459,6 +459,10 @@ impl<C: Contents> Replica<C> {
         let record = record.clone();
         let mut next = record.clone();
         next.in_sync.retain(|member| !self.is_late(*member, now));
+        if next == record && owner.is_frozen() {
+            // The change of the owner would compete with what can wait.
+            return;
+        }
         if next == record
             && let Some(member) = self.complete(owner)
         {

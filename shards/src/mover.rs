@@ -53,14 +53,15 @@ impl Move {
 impl<C: Contents> Replica<C> {
     /// The shard is to be served by another member, at the latest after `limit`; otherwise it stays.
     pub fn handle_move(&mut self, to: Member, limit: Duration, now: Duration) {
-        let refused = match &self.owner {
-            None => Some(NotMoved::NotOwner),
-            Some(owner) if owner.moving.is_some() => Some(NotMoved::Busy),
-            Some(_) if to == self.me || self.suspected.contains(&to) => Some(NotMoved::Target),
+        let known = match &self.owner {
+            None => Some(Err(NotMoved::NotOwner)),
+            Some(owner) if owner.moving.is_some() => Some(Err(NotMoved::Busy)),
+            Some(_) if to == self.me => Some(Ok(())),
+            Some(_) if self.suspected.contains(&to) => Some(Err(NotMoved::Target)),
             Some(_) => None,
         };
-        if let Some(refused) = refused {
-            self.actions.push_back(Action::Moved(Err(refused)));
+        if let Some(known) = known {
+            self.actions.push_back(Action::Moved(known));
             return;
         }
         if let Some(owner) = &mut self.owner {
@@ -121,6 +122,10 @@ impl<C: Contents> Replica<C> {
         let Some(moving) = &mut owner.moving else { return };
         let named = record.in_sync.contains(&from);
         if moving.to != from || moving.state != State::Told || here != Some(position) || !named {
+            return;
+        }
+        if self.proposals.is_waiting() {
+            // One of the two would lose. The target is told again, and says so again.
             return;
         }
         moving.state = State::Sent;

@@ -119,7 +119,7 @@ impl<C: Contents> Owner<C> {
     }
 
     /// Whether messages are kept for now.
-    fn is_frozen(&self) -> bool {
+    pub(crate) fn is_frozen(&self) -> bool {
         self.moving.as_ref().is_some_and(Move::is_frozen)
     }
 

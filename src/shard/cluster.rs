@@ -282,8 +282,8 @@ impl Shards {
         self.shared.shard_of(key.address())
     }
 
-    /// Has a shard served by another node, whoever serves it now. Callers notice a pause of milliseconds. A move that has
-    /// not begun to change the owner after `limit` is taken back.
+    /// Has a shard served by another node, whoever serves it now. Callers notice a pause of milliseconds. Of a node
+    /// that serves it already nothing is asked. A move that has not begun to change the owner after `limit` is taken back.
     ///
     /// # Errors
     /// See [`MoveError`].

@@ -61,7 +61,7 @@ struct Pair {
 
 impl Pair {
     fn new(mode: Mode, away: usize, clients: u64) -> Self {
-        let of = |node| Replica::new(member(node), ShardId(0), Config::new(mode, 1), Count::default());
+        let of = |node| Replica::new(member(node), ShardId(0), Config::new(mode, 2), Count::default());
         let mut pair = Pair {
             owner: of(1),
             copy: of(2),
@@ -263,20 +263,20 @@ fn one_that_has_what_it_asks_for_is_told_what_follows() {
     assert!(pair.owner.held_by_all() > n);
 }
 
-/// The next owner speaks before the authority has said that it is the next owner.
-#[test]
-fn who_hears_of_the_move_from_its_target_first_knows_that_it_has_moved() {
-    let mut pair = Pair::new(MODES[0], 1, 0);
+/// Has the shard moved to the copy, with something done before the copy is told anything; answers what is proposed first.
+fn move_to_copy(pair: &mut Pair, mut before: impl FnMut(&mut Replica<Count>, &ToStandby<Count>)) -> Record {
     pair.owner.handle_standby(Some(member(2)), pair.now);
     (0..20).for_each(|_| pair.round());
     assert!(pair.is_named());
     pair.owner.handle_move(member(2), Duration::from_secs(10), pair.now);
-    let mut proposed = None;
-    while proposed.is_none() {
+    loop {
         while let Some(action) = pair.owner.poll() {
             match action {
-                Action::Swap(record) => proposed = Some(record),
-                Action::ToStandby(_, said) => pair.copy.handle_streamed(member(1), said),
+                Action::Swap(record) => return record,
+                Action::ToStandby(_, said) => {
+                    before(&mut pair.owner, &said.message);
+                    pair.copy.handle_streamed(member(1), said);
+                }
                 Action::Soon => pair.owner.handle_soon(),
                 _ => {}
             }
@@ -289,7 +289,34 @@ fn who_hears_of_the_move_from_its_target_first_knows_that_it_has_moved() {
             }
         }
     }
-    assert_eq!(proposed.map(|record| (record.owner, record.epoch)), Some((member(2), 2)));
+}
+
+/// Otherwise one of the two would lose, and more often than not the move.
+#[test]
+fn nothing_that_can_wait_competes_with_a_move() {
+    let mut pair = Pair::new(MODES[0], 1, 0);
+    let now = pair.now;
+    let proposed = move_to_copy(&mut pair, |owner, told| {
+        if matches!(told, ToStandby::Final { .. }) {
+            owner.handle_wire(2, now);
+        }
+    });
+    assert_eq!((proposed.owner, proposed.epoch, proposed.wire), (member(2), 2, 1));
+}
+
+#[test]
+fn a_shard_that_is_to_move_to_its_owner_has_moved() {
+    let mut pair = Pair::new(MODES[0], 1, 0);
+    pair.owner.handle_move(member(1), Duration::from_secs(10), pair.now);
+    assert!(matches!(pair.owner.poll(), Some(Action::Moved(Ok(())))));
+}
+
+/// The next owner speaks before the authority has said that it is the next owner.
+#[test]
+fn who_hears_of_the_move_from_its_target_first_knows_that_it_has_moved() {
+    let mut pair = Pair::new(MODES[0], 1, 0);
+    let proposed = move_to_copy(&mut pair, |_, _| {});
+    assert_eq!((proposed.owner, proposed.epoch), (member(2), 2));
     pair.owner.handle_request(
         7,
         Request {
